@@ -1,0 +1,1 @@
+"""Built-in editors, each found through the entry-point group ``palimpsest.editors`` like any third party's."""

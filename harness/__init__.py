@@ -1,0 +1,1 @@
+"""The engine: loads models, plans runs, edits, checkpoints, scores."""

@@ -1,0 +1,76 @@
+"""The contract that every editor fulfils, built-in or third-party."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.requests import EditRequest
+
+
+class EditorConfig(BaseModel):
+    """Base of every editor's configuration: immutable, unknown keys refused, each field documented below it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(slots=True)
+class EditReport:
+    """What happened in one batch. Everything here is stored with the run."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall seconds per phase, e.g. ``targets``, ``keys``, ``solve``."""
+    counters: dict[str, int] = field(default_factory=dict)
+    """Whole numbers worth counting: skipped edits, early stops, clamped targets, refactorisations."""
+    values: dict[str, float] = field(default_factory=dict)
+    """Means over the batch: target loss first and last, norms of residual and update."""
+
+
+class Editor(ABC):
+    """Writes batches of facts into a model, in place.
+
+    The harness promises: batches come in schedule order, each request once; the global random generators are seeded
+    from (run seed, batch index) before `edit`; gradients are off outside what the editor turns on.
+    The editor promises: only `writes()` changes; no global state; state is tensors; nothing is read ahead; `edit` is
+    all or nothing: when it raises, the model is as before.
+    """
+
+    Config: ClassVar[type[EditorConfig]]
+
+    def __init__(self, config: EditorConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def prepare(self, model: EditableModel) -> None:
+        """Called once, before the first edit and before any state is loaded, on the pristine model."""
+
+    @abstractmethod
+    def edit(self, batch: Sequence[EditRequest]) -> EditReport:
+        """Write ``batch`` into the model given to `prepare`."""
+
+    @abstractmethod
+    def writes(self) -> Collection[str]:
+        """Names of the parameters that `edit` may change; valid after `prepare`. Empty for memory-based editors."""
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """The model as it is to be scored, for the time of the context; by default just as it is."""
+        yield
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What must be kept, beside the written parameters, to go on after the last batch, to the bit."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore `state_dict`; called after `prepare`."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state, but got {sorted(state)}.")

@@ -1,0 +1,113 @@
+"""`RunSpec`: everything that can change a number, and nothing else. Its hash is the run's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+PROTOCOL = 1
+"""Version of what is measured and how; results of different protocols are never ranked together."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class ModelRef(_Frozen):
+    """Which model: a registry name, folder or hub id, and the fingerprint of its tensors, config and tokenizer."""
+
+    name: str = Field(min_length=1, max_length=200)
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class EditorRef(_Frozen):
+    """Which editor, with its fully resolved configuration and the distribution that provides it."""
+
+    name: str = Field(min_length=1, max_length=200)
+    config: dict[str, JsonValue]
+    distribution: str
+    version: str
+
+
+class TaskRef(_Frozen):
+    """Which data, by content and order."""
+
+    name: str = Field(min_length=1, max_length=200)
+    form: str = Field(pattern=r"^(counterfact|zsre)$")
+    content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Schedule(_Frozen):
+    """How many edits, in which order, in batches of what size, scored when."""
+
+    edits: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    checkpoints: tuple[int, ...] = Field(min_length=1, strict=False)
+    order_seed: int | None = Field(default=None, ge=0)
+    """None: file order."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Schedule:
+        points = self.checkpoints
+        if list(points) != sorted(set(points)) or points[0] < 0:
+            raise ValueError(f"checkpoints must be ascending, distinct and not negative, got {list(points)}")
+        if points[-1] != self.edits:
+            raise ValueError(f"the last checkpoint must be the number of edits ({self.edits}), got {points[-1]}")
+        off = [p for p in points if p % self.batch_size and p != self.edits]
+        if off:
+            raise ValueError(f"checkpoints must be multiples of the batch size {self.batch_size}, got {off}")
+        return self
+
+
+class Scoring(_Frozen):
+    """Which of the edits so far are scored at a checkpoint."""
+
+    sample: int | None = Field(default=None, ge=1)
+    """At most this many cases per window, a seeded sample; None: all."""
+    seed: int = Field(default=0, ge=0)
+
+
+class AbilityRef(_Frozen):
+    """One lm-eval task, by the content of its items."""
+
+    name: str
+    content_hash: str
+    limit: int | None = Field(default=None, ge=1)
+
+
+class RunSpec(_Frozen):
+    """One run: an editor on a model over a task, in a schedule, with a seed."""
+
+    protocol: int = PROTOCOL
+    model: ModelRef
+    editor: EditorRef
+    task: TaskRef
+    schedule: Schedule
+    scoring: Scoring
+    abilities: tuple[AbilityRef, ...] = Field(strict=False)
+    seed: int = Field(default=0, ge=0)
+
+    def canonical(self) -> str:
+        """The one JSON text of this spec: sorted keys, no spaces."""
+        return _canonical(self.model_dump(mode="json"))
+
+    @property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 of the canonical JSON."""
+        return _digest(self.canonical())
+
+    @property
+    def track_id(self) -> str:
+        """Identity of the track, within which alone runs are ranked: all but editor and seed."""
+        return _digest(_canonical(self.model_dump(mode="json", exclude={"editor", "seed"})))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

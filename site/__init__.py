@@ -1,0 +1,1 @@
+"""The leaderboard: queries in, static HTML out."""

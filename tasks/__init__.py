@@ -1,0 +1,1 @@
+"""What is edited and what is measured."""
