@@ -1,0 +1,46 @@
+"""ZsRE question-answer records in the form of MEND (arXiv 2110.11309) as an `EditTask`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from palimpsest.harness.requests import Case, EditRequest, EditTask, Probe
+from palimpsest.tasks.records import RecordProblem, case_number, parse_all, read_records, text_field, text_list
+
+_LOCALITY_PREFIX = "nq question: "
+
+
+def parse_case(record: Any, index: int) -> Case:
+    """One record as a `Case`: question, one rephrasing, one locality question with its true answer.
+
+    Raises:
+        RecordProblem: Naming field, value and expectation.
+    """
+    subject, question = text_field(record, "subject"), text_field(record, "src")
+    if question.count(subject) != 1:
+        raise RecordProblem(f"src: expected the subject {subject!r:.60} exactly once, got {question!r:.80}.")
+    answers = text_list(record, "answers")
+    if not answers:
+        raise RecordProblem("answers: at least one answer is needed.")
+    request = EditRequest(
+        case_id=case_number(record, index),
+        prompt=question.replace(subject, "{}"),
+        subject=subject,
+        target_new=answers[0].strip(),
+        target_true=text_field(record, "pred", empty=True).strip() if "pred" in record else "",
+    )
+    locality = text_field(record, "loc")
+    if locality.startswith(_LOCALITY_PREFIX) and not locality.endswith("?"):
+        locality += "?"  # the MEND file leaves the mark out; the published protocol adds it
+    probes = (
+        Probe("rewrite", 0, question, request.target_new, ""),
+        Probe("paraphrase", 0, text_field(record, "rephrase"), request.target_new, ""),
+        Probe("neighborhood", 0, locality, "", text_field(record, "loc_ans").strip()),
+    )
+    return Case(request, probes)
+
+
+def load_zsre(path: Path, name: str) -> EditTask:
+    """The task in ``path``, in file order; all bad records are reported together."""
+    return EditTask(name, "zsre", parse_all(read_records(path), parse_case))
