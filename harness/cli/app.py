@@ -1,0 +1,117 @@
+"""`palimpsest`: mounts the verbs and turns errors into messages and exit codes. A verb's module is imported on use."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from palimpsest.harness.cli import output
+from palimpsest.harness.errors import PalimpsestError
+
+VERBS = ("doctor", "list", "plan", "run", "show", "export", "store", "site", "tune", "pocket")
+"""In the order of the work. Each is a module of this package with an ``app``."""
+
+EPILOG = (
+    "Examples:\n\n"
+    "palimpsest run --suite smoke\n\n"
+    "palimpsest plan pocket\n\n"
+    "palimpsest show 3f9c --events\n\n"
+    "Everywhere, --debug shows the traceback of an error. More: docs/command-line.md"
+)
+
+
+class Verbs(TyperGroup):
+    """Imports a verb's module when it is called or listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All verbs, in the order of the work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb's command, or None when there is no such verb."""
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"palimpsest.harness.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog=EPILOG,
+)
+
+
+@app.callback()
+def _palimpsest(
+    version: bool = typer.Option(False, "--version", help="Print the version and end.", is_eager=True),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
+) -> None:
+    """Measure what thousands of knowledge edits in sequence do to a language model."""
+    if version:
+        from palimpsest import __version__
+
+        output.line(f"palimpsest {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; no error leaves a traceback unless ``--debug`` asks for it.
+
+    Args:
+        arguments: What follows the command's name; None: this process's arguments.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given or os.environ.get("PALIMPSEST_DEBUG", "") not in ("", "0")
+    given = [argument for argument in given if argument != "--debug"]
+    try:
+        typer.main.get_command(app).main(args=given, prog_name="palimpsest")
+    except SystemExit as ending:
+        return _finish(ending.code if isinstance(ending.code, int) else int(bool(ending.code)))
+    except KeyboardInterrupt:
+        output.note("Interrupted.")
+        return _finish(130)
+    except PalimpsestError as error:
+        if debug:
+            traceback.print_exc()
+        output.note(str(error) or type(error).__name__)
+        return _finish(error.exit_code)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        output.note(_bug_message(error, given, shown=debug))
+        return _finish(1)
+    return _finish(0)
+
+
+def _finish(code: int) -> int:
+    output.flush()
+    return code
+
+
+def _bug_message(error: Exception, arguments: Sequence[str], *, shown: bool) -> str:
+    """What to say about an error that nobody foresaw; its traceback goes to a file of its own."""
+    what = f"This is a bug in Palimpsest, not a mistake of yours: {type(error).__name__}: {error}"
+    if shown:
+        return what
+    try:
+        handle, name = tempfile.mkstemp(prefix="palimpsest-error-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f"palimpsest {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}")
+    except OSError:
+        return f"{what}\nThe same command with --debug shows where it happened."
+    return f"{what}\nPlease report it with {Path(name)}, or run the same command with --debug to see where it happened."

@@ -1,0 +1,161 @@
+"""What the command line prints: results on stdout, notes on stderr, tables, JSON, and the options that verbs share."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+OUTPUT_PANEL = "Output"
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="PALIMPSEST_HOME",
+        help="Folder of runs, caches and store.",
+        show_default="./.palimpsest",
+        rich_help_panel="Place",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print results as JSON on stdout.", rich_help_panel=OUTPUT_PANEL)
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no notes.", rich_help_panel=OUTPUT_PANEL)
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="More about what is going on.", rich_help_panel=OUTPUT_PANEL)
+]
+
+
+def home_folder(option: Path | None) -> Path:
+    """The folder of runs, caches and store: ``--home``, else ``PALIMPSEST_HOME``, else ``./.palimpsest``."""
+    return option if option is not None else Path(os.environ.get("PALIMPSEST_HOME") or ".palimpsest")
+
+
+def line(text: str = "") -> None:
+    """One line of results on stdout. A reader that went away (``| head``) is not an error."""
+    try:
+        sys.stdout.write(clean(text) + "\n")
+    except BrokenPipeError:
+        _drop_stdout()
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(clean(text).encode(encoding, "replace").decode(encoding) + "\n")
+
+
+def note(text: str) -> None:
+    """One message to the person, on stderr."""
+    try:
+        sys.stderr.write("\n".join(clean(part) for part in text.split("\n")) + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def flush() -> None:
+    """Write out what stdout still holds."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+
+
+def _drop_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def clean(text: str) -> str:
+    """The text without control and direction characters, which could take over the terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(" " if c in "\t\n\r" else c for c in text if c in "\t\n\r" or unicodedata.category(c) not in _UNSAFE)
+
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def json_line(value: Any) -> None:
+    """A value as indented JSON on stdout; numbers that JSON cannot write become null."""
+    line_safe = json.dumps(plain(value), indent=2, ensure_ascii=True, allow_nan=False)
+    for text in line_safe.split("\n"):
+        line(text)
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's types: dataclasses as objects, paths and times as text, NaN and infinities as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
+        return [plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    return str(value)
+
+
+def cell(value: Any) -> str:
+    """A value as a short text in a table."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e-2 and value else f"{value:,.2f}".replace(",", " ")
+    return clean(str(value))
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Aligned columns; numbers to the right; on a terminal the last column is cut to the window's width."""
+    texts = [[cell(value) for value in row] for row in rows]
+    widths = [max(map(display_width, column)) for column in zip(headers, *texts, strict=True)]
+    right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(headers))]
+    window = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for index, row in enumerate([list(headers), *texts]):
+        parts = [_pad(text, width, right=side) for text, width, side in zip(row, widths, right, strict=True)]
+        text = "  ".join(parts).rstrip()
+        if window is not None and display_width(text) > window:
+            text = text[: window - 1] + "…"
+        if index == 0 and window is not None and not os.environ.get("NO_COLOR"):
+            sys.stdout.write("\x1b[1m")
+            line(text)
+            sys.stdout.write("\x1b[0m")
+        else:
+            line(text)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def display_width(text: str) -> int:
+    """Columns that the text takes on a terminal: wide East Asian characters take two, combining marks none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _pad(text: str, width: int, *, right: bool) -> str:
+    space = " " * (width - display_width(text))
+    return space + text if right else text + space
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says it: ``40 s``, ``3 min``, ``2 h 10 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
