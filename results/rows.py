@@ -34,6 +34,10 @@ class EnduranceValue:
     """Edits, interpolated between checkpoints, after which the value first fell under its share of the start."""
     censored_at: int | None = None
     """The value was still above the share at this last checkpoint: shown as ``> N``."""
+    low: float | None = None
+    """Lower end of the 95 % interval; None: no interval."""
+    high: float | None = None
+    """Upper end; None with a ``low``: open, the end of the run lies inside the interval."""
 
 
 class CurvePoint(NamedTuple):

@@ -1,0 +1,64 @@
+"""Numbered steps that bring a store's tables to the present form; the list only ever grows at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+from palimpsest.harness.errors import StoreError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+class Migration(NamedTuple):
+    """One step; its version is its place in `MIGRATIONS`, counted from 1."""
+
+    name: str
+    apply: Callable[[DuckDBPyConnection], object]
+
+
+def _first_tables(connection: DuckDBPyConnection) -> None:
+    connection.execute(files("palimpsest.results").joinpath("schema.sql").read_text(encoding="utf-8"))
+
+
+MIGRATIONS: list[Migration] = [Migration("first tables", _first_tables)]
+
+
+def schema_version(connection: DuckDBPyConnection) -> int:
+    """Number of the last step done on this database; 0 for an empty one."""
+    known = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = 'migrations'"
+    ).fetchone()
+    if known is None or not known[0]:
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()
+    return int(row[0]) if row else 0
+
+
+def migrate(connection: DuckDBPyConnection) -> list[str]:
+    """Do the steps that are still missing, each in a transaction of its own; their names.
+
+    Raises:
+        StoreError: the store was made by a newer Palimpsest.
+    """
+    present = schema_version(connection)
+    if present > len(MIGRATIONS):
+        raise StoreError(
+            f"The store has schema {present}, but this Palimpsest knows only {len(MIGRATIONS)}. Update Palimpsest, or "
+            "name another store."
+        )
+    connection.execute("CREATE TABLE IF NOT EXISTS migrations (version INTEGER NOT NULL, name VARCHAR NOT NULL)")
+    done = []
+    for version, step in enumerate(MIGRATIONS[present:], start=present + 1):
+        connection.execute("BEGIN")
+        try:
+            step.apply(connection)
+            connection.execute("INSERT INTO migrations VALUES (?, ?)", [version, step.name])
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        done.append(step.name)
+    return done

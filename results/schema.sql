@@ -1,0 +1,188 @@
+-- Version 1 of the store. Later versions are steps in migrations.py; this file is never edited afterwards.
+-- Everything here can be rebuilt from run folders. Times are ISO 8601 texts in UTC, shares are percent where a metric
+-- says so. Large tables carry no indexes: a run's rows are replaced as a whole, in one transaction.
+
+CREATE TABLE runs (
+    run_id VARCHAR PRIMARY KEY,          -- hash of the spec
+    track_id VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,             -- of the folder's contents as ingested
+    protocol INTEGER NOT NULL,
+    model VARCHAR NOT NULL,
+    model_fingerprint VARCHAR NOT NULL,
+    editor VARCHAR NOT NULL,
+    distribution VARCHAR NOT NULL,
+    version VARCHAR NOT NULL,
+    task VARCHAR NOT NULL,
+    task_form VARCHAR NOT NULL,
+    task_hash VARCHAR NOT NULL,
+    edits_planned INTEGER NOT NULL,
+    batch_size INTEGER NOT NULL,
+    checkpoints INTEGER[] NOT NULL,
+    order_seed BIGINT,
+    sample INTEGER,
+    scoring_seed BIGINT NOT NULL,
+    abilities VARCHAR[] NOT NULL,
+    seed BIGINT NOT NULL,
+    spec VARCHAR NOT NULL,               -- JSON, texts cleaned
+    status VARCHAR NOT NULL,             -- complete, partial, collapsed, failed
+    edits_done INTEGER NOT NULL,         -- edits survived
+    reason VARCHAR,
+    started_at VARCHAR,
+    finished_at VARCHAR,
+    seconds_per_edit DOUBLE,
+    peak_memory_mb DOUBLE
+);
+
+CREATE TABLE endurance (
+    run_id VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,               -- editing, abilities, both (the smaller)
+    share DOUBLE NOT NULL,               -- 0.8: endurance; 0.5: half-life
+    edits DOUBLE,                        -- interpolated; NULL when not reached
+    censored_at INTEGER,                 -- set when not reached: "> N"
+    low DOUBLE,
+    high DOUBLE                          -- NULL with a low: open above
+);
+
+CREATE TABLE checkpoints (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    scored BOOLEAN NOT NULL,             -- false: counted as failed, after a collapse
+    probes INTEGER NOT NULL,
+    seconds_scoring DOUBLE,
+    seconds_abilities DOUBLE
+);
+
+CREATE TABLE cases (
+    run_id VARCHAR NOT NULL,
+    position INTEGER NOT NULL,           -- place in the edit order, from 0
+    case_id BIGINT NOT NULL,
+    subject VARCHAR NOT NULL,
+    prompt VARCHAR NOT NULL,
+    target_new VARCHAR NOT NULL,
+    target_true VARCHAR NOT NULL
+);
+
+CREATE TABLE probes (
+    run_id VARCHAR NOT NULL,
+    case_id BIGINT NOT NULL,
+    kind VARCHAR NOT NULL,
+    index INTEGER NOT NULL,
+    prompt VARCHAR NOT NULL,
+    target_new VARCHAR NOT NULL,
+    target_true VARCHAR NOT NULL
+);
+
+CREATE TABLE case_scores (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    case_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    index INTEGER NOT NULL,
+    nll_new DOUBLE,                      -- mean per token; NaN when there is no such target
+    nll_true DOUBLE,
+    tokens_new INTEGER NOT NULL,
+    tokens_true INTEGER NOT NULL,
+    hits_new INTEGER NOT NULL,
+    hits_true INTEGER NOT NULL,
+    exact_new BOOLEAN NOT NULL,
+    exact_true BOOLEAN NOT NULL,
+    window_all BOOLEAN NOT NULL,
+    window_first BOOLEAN NOT NULL,
+    window_latest BOOLEAN NOT NULL,
+    window_planned BOOLEAN NOT NULL
+);
+
+CREATE TABLE metrics (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    "window" VARCHAR NOT NULL,           -- all, first, latest, planned; empty for abilities
+    metric VARCHAR NOT NULL,
+    value DOUBLE,
+    low DOUBLE,
+    high DOUBLE,
+    n INTEGER NOT NULL,
+    imputed BOOLEAN NOT NULL             -- 0 because the run had collapsed
+);
+
+CREATE TABLE ability_scores (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    ability VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    chance DOUBLE NOT NULL,              -- percent
+    score DOUBLE,                        -- percent
+    low DOUBLE,
+    high DOUBLE,
+    items INTEGER NOT NULL
+);
+
+CREATE TABLE ability_items (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    ability VARCHAR NOT NULL,
+    item INTEGER NOT NULL,
+    correct BOOLEAN NOT NULL
+);
+
+CREATE TABLE diagnostics (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    name VARCHAR NOT NULL,
+    layer INTEGER,
+    value DOUBLE
+);
+
+CREATE TABLE answers (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    case_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    index INTEGER NOT NULL,
+    prompt VARCHAR NOT NULL,
+    text VARCHAR NOT NULL
+);
+
+CREATE TABLE timings (
+    run_id VARCHAR NOT NULL,
+    batch INTEGER NOT NULL,
+    edits INTEGER NOT NULL,              -- after this batch
+    seconds_edit DOUBLE,
+    peak_memory_mb DOUBLE
+);
+
+CREATE TABLE batch_reports (
+    run_id VARCHAR NOT NULL,
+    batch INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,               -- seconds, counters, values
+    name VARCHAR NOT NULL,
+    value DOUBLE
+);
+
+CREATE TABLE environment (
+    run_id VARCHAR NOT NULL,
+    segment INTEGER NOT NULL,
+    started_at VARCHAR,
+    palimpsest_version VARCHAR,
+    "commit" VARCHAR,
+    dirty BOOLEAN NOT NULL,
+    python VARCHAR,
+    platform VARCHAR,
+    cpu VARCHAR,
+    cores INTEGER,
+    threads INTEGER,
+    memory_gb DOUBLE,
+    gpu VARCHAR,
+    packages VARCHAR NOT NULL,           -- JSON: name to version
+    command VARCHAR
+);
+
+CREATE TABLE events (
+    run_id VARCHAR NOT NULL,
+    line INTEGER NOT NULL,               -- in events.jsonl, from 1; batches are in timings
+    time VARCHAR,
+    event VARCHAR NOT NULL,
+    edits INTEGER,
+    text VARCHAR NOT NULL
+);
