@@ -143,17 +143,10 @@ def parse_table(data: bytes, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _clean_column(column: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:
-    packed = column.dictionary_encode()
-    chunks = [
-        chunk.indices.take(pa.array(range(0)))
-        if not len(chunk)
-        else pa.array([clean_text(text, limit) for text in chunk.dictionary.to_pylist()], pa.string()).take(
-            chunk.indices
-        )
-        for chunk in packed.chunks
-    ]
-    return pa.chunked_array([chunk for chunk in chunks if len(chunk)], pa.string())
+def _clean_column(column: pa.ChunkedArray, limit: int) -> pa.Array:
+    packed = pa.chunked_array(column.chunks, pa.string()).combine_chunks().dictionary_encode()
+    texts = pa.array([clean_text(text, limit) for text in packed.dictionary.to_pylist()], pa.string())
+    return texts.take(packed.indices)
 
 
 def read_score_folder(folder: Path, edits: int) -> dict[str, pa.Table]:

@@ -1,0 +1,249 @@
+"""From the outcomes of single probes to what the board shows: metrics with intervals, and endurance.
+
+Aggregates are always computed here, from outcomes, and never taken from a run folder.
+
+**Collapse.** A run that collapsed after N good edits (``result.json``) counts as 0 in every share, score and ability
+kept at each planned checkpoint after N; such rows are marked as imputed. Its endurance is interpolated towards that 0
+as between any two checkpoints, but is never more than the N edits it survived. A run that collapsed before its first
+checkpoint with edits has an editing endurance of 0.
+
+**Unfinished runs.** A partial or failed run has the endurance of the checkpoints it reached; it is not ranked. A
+finished run of which a checkpoint is missing or damaged counts as partial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from palimpsest.harness.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE, Endurance, smaller
+from palimpsest.harness.metrics import SCORES, CaseTable, Outcomes, case_table, main_score
+from palimpsest.harness.spec import RunSpec
+from palimpsest.results.folders import RunFolder
+from palimpsest.results.rows import EnduranceValue, Interval, MetricRow, RunStatus
+from palimpsest.results.uncertainty import (
+    AbilityItems,
+    EnduranceInterval,
+    bootstrap_abilities,
+    bootstrap_endurance,
+    bootstrap_endurance_abilities,
+    bootstrap_metrics,
+)
+from palimpsest.results.validate import WINDOWS
+
+ABILITIES_KEPT = "abilities_kept"
+SHARES = {"endurance": ENDURANCE_SHARE, "half_life": HALF_LIFE_SHARE}
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityScore:
+    """One ability task at one checkpoint; percent."""
+
+    edits: int
+    ability: str
+    metric: str
+    chance: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregates:
+    """All that is computed from one run's outcomes."""
+
+    status: RunStatus
+    reason: str | None
+    edits_done: int
+    imputed: tuple[int, ...]
+    """Planned checkpoints after a collapse."""
+    metrics: list[MetricRow]
+    abilities: list[AbilityScore]
+    endurance: dict[tuple[str, float], EnduranceValue]
+    """(``editing``, ``abilities`` or ``both``; share) → value."""
+
+
+def aggregate_run(run: RunFolder) -> Aggregates:
+    """Compute everything from the outcomes in ``run``; deterministic."""
+    status, reason = _status(run)
+    imputed: tuple[int, ...] = ()
+    if status == "collapsed" and run.ending is not None:
+        imputed = tuple(p for p in run.spec.schedule.checkpoints if p > run.ending.edits)
+    subjects = dict(zip(run.cases["case_id"].to_pylist(), run.cases["subject"].to_pylist(), strict=True))
+    clusters = subjects if len(set(subjects.values())) < len(subjects) else None
+    metrics: list[MetricRow] = []
+    tables: dict[int, CaseTable] = {}
+    for edits, parts in run.checkpoints.items():
+        rows, table = _checkpoint_metrics(parts["probes.parquet"], edits, run.spec.task.form, clusters)
+        metrics += rows
+        if table is not None:
+            tables[edits] = table
+    scores, kept, items = _abilities(run)
+    metrics += kept
+    for edits in imputed:
+        metrics += _imputed(run.spec, edits)
+    endurance = _endurance(run, tables, items, imputed, clusters)
+    return Aggregates(status, reason, _edits_done(run), imputed, metrics, scores, endurance)
+
+
+def _status(run: RunFolder) -> tuple[RunStatus, str | None]:
+    if run.ending is None:
+        return "partial", None
+    due = [p for p in run.spec.schedule.checkpoints if p <= run.ending.edits]
+    missing = [str(p) for p in due if p not in run.checkpoints]
+    if run.ending.status == "failed":
+        return "failed", run.ending.reason
+    if missing:
+        return "partial", f"ended, but its checkpoints at {', '.join(missing)} edits are missing or damaged"
+    return ("collapsed" if run.ending.status == "collapsed" else "complete"), run.ending.reason
+
+
+def _edits_done(run: RunFolder) -> int:
+    """Edits that are known to be safe: by the result, else by saves and scored checkpoints."""
+    if run.ending is not None:
+        return run.ending.edits
+    saved = [e.get("edits") for _, e in run.events if e["event"] in ("save", "checkpoint")]
+    good = [n for n in saved if isinstance(n, int) and 0 <= n <= run.spec.schedule.edits]
+    return max([*good, *run.checkpoints, 0])
+
+
+def _checkpoint_metrics(
+    probes: pa.Table, edits: int, form: str, clusters: Mapping[int, Hashable] | None
+) -> tuple[list[MetricRow], CaseTable | None]:
+    """Metrics of each window, and the per-case values of the window ``all``."""
+    rows: list[MetricRow] = []
+    whole: CaseTable | None = None
+    columns = {name: probes[name].to_numpy() for name in probes.column_names if name != "kind"}
+    kinds = probes["kind"].combine_chunks().dictionary_encode()
+    names = np.array(kinds.dictionary.to_pylist(), dtype=np.str_)
+    columns["kind"] = names[kinds.indices.to_numpy()]
+    for window in WINDOWS:
+        inside = columns[f"window_{window}"]
+        if not inside.any():
+            continue
+        outcomes = Outcomes.from_columns({name: columns[name][inside] for name in Outcomes.__slots__})
+        table = case_table(outcomes, form)
+        labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
+        for metric, interval in bootstrap_metrics(table, clusters=labels).items():
+            rows.append(MetricRow(edits, window, metric, interval))
+        if window == "all":
+            whole = table
+    return rows, whole
+
+
+def _imputed(spec: RunSpec, edits: int) -> list[MetricRow]:
+    """Zeros for a checkpoint that a collapsed run did not reach, in all that a failure lowers to 0."""
+    forms = ("token_accuracy",) if spec.task.form == "zsre" else ("preference", "argmax")
+    scores = [f"score_{form}" for form in forms]
+    names = [*scores, *(part for score in scores for part in SCORES[score])]
+    rows = []
+    for window in ("all", "first", "latest"):
+        cases = edits if window == "all" else max(1, edits // 4)
+        zero = Interval(0.0, 0.0, 0.0, min(cases, spec.scoring.sample or cases))
+        rows += [MetricRow(edits, window, name, zero, imputed=True) for name in sorted(names)]
+    if spec.abilities:
+        rows.append(MetricRow(edits, "", ABILITIES_KEPT, Interval(0.0, 0.0, 0.0, 0), imputed=True))
+    return rows
+
+
+def _abilities(run: RunFolder) -> tuple[list[AbilityScore], list[MetricRow], dict[int, list[AbilityItems]]]:
+    """Scores of each task, the kept share at each checkpoint, and the items beside the pristine model's.
+
+    Without a checkpoint at 0 edits there is nothing to compare with: no kept share then. A checkpoint whose items
+    differ from the pristine model's is compared on none of them either.
+    """
+    scores: list[AbilityScore] = []
+    kept: list[MetricRow] = []
+    paired: dict[int, list[AbilityItems]] = {}
+    pristine = _items(run.checkpoints[0]["abilities.parquet"]) if 0 in run.checkpoints else {}
+    for edits, parts in run.checkpoints.items():
+        now = _items(parts["abilities.parquet"])
+        same = now.keys() == pristine.keys() and all(
+            np.array_equal(now[name].item, pristine[name].item) for name in now
+        )
+        tasks = [
+            AbilityItems(name, task.chance, task.correct, pristine[name].correct if same else task.correct)
+            for name, task in now.items()
+        ]
+        share, single = bootstrap_abilities(tasks)
+        for name, task in now.items():
+            scores.append(AbilityScore(edits, name, task.metric, 100 * task.chance, single[name]))
+        if same and tasks:
+            kept.append(MetricRow(edits, "", ABILITIES_KEPT, share))
+            paired[edits] = tasks
+    return scores, kept, paired
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    metric: str
+    chance: float
+    item: np.ndarray[tuple[int], np.dtype[np.int32]]
+    correct: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def _items(table: pa.Table) -> dict[str, _Task]:
+    tasks = {}
+    for name in sorted(pc.unique(table["ability"]).to_pylist()):
+        rows = table.filter(pc.equal(table["ability"], name)).sort_by("item")
+        metric, chance = rows["metric"][0].as_py(), rows["chance"][0].as_py()
+        tasks[name] = _Task(metric, chance, rows["item"].to_numpy(), rows["correct"].to_numpy())
+    return tasks
+
+
+def _endurance(
+    run: RunFolder,
+    tables: Mapping[int, CaseTable],
+    items: Mapping[int, list[AbilityItems]],
+    imputed: tuple[int, ...],
+    clusters: Mapping[int, Hashable] | None,
+) -> dict[tuple[str, float], EnduranceValue]:
+    limit = run.ending.edits if imputed and run.ending is not None else None
+    values: dict[tuple[str, float], EnduranceValue] = {}
+    for share in SHARES.values():
+        if tables or not imputed:
+            score = main_score(run.spec.task.form)
+            found = bootstrap_endurance(tables, score, collapsed_at=imputed, clusters=clusters, share=share)
+            editing = _capped(found, limit)
+        else:
+            editing = EnduranceValue(edits=0.0)
+        abilities = EnduranceValue()
+        if any(items):
+            found = bootstrap_endurance_abilities(items, collapsed_at=imputed, share=share)
+            abilities = _capped(found, limit)
+        elif imputed and 0 in items:
+            abilities = EnduranceValue(edits=min((1 - share) * imputed[0], float(limit or 0)))
+        values["editing", share], values["abilities", share] = editing, abilities
+        values["both", share] = _smaller(editing, abilities)
+    return values
+
+
+def _capped(found: EnduranceInterval, limit: int | None) -> EnduranceValue:
+    """As a plain value: ends that are not finite become None, and nothing exceeds the edits before a collapse."""
+    top = math.inf if limit is None else float(limit)
+    edits, censored_at = found.value.edits, found.value.censored_at
+    low, high = found.low, found.high
+    if low is not None:
+        low = min(low, top, math.inf if censored_at is None else float(censored_at))
+    if high is not None:
+        high = min(high, top)
+    return EnduranceValue(
+        edits=None if edits is None else min(edits, top),
+        censored_at=censored_at,
+        low=low if low is not None and math.isfinite(low) else None,
+        high=high if high is not None and math.isfinite(high) else None,
+    )
+
+
+def _smaller(one: EnduranceValue, other: EnduranceValue) -> EnduranceValue:
+    """The smaller value; its interval is that of the minimum of the ends, an open end counting as the largest."""
+    value = smaller(Endurance(one.edits, one.censored_at), Endurance(other.edits, other.censored_at))
+    measured = [v for v in (one, other) if v.edits is not None or v.censored_at is not None]
+    lows = [v.low for v in measured if v.low is not None]
+    highs = [v.high for v in measured if v.low is not None and v.high is not None]
+    if len(lows) < len(measured):
+        return EnduranceValue(value.edits, value.censored_at)
+    return EnduranceValue(value.edits, value.censored_at, min(lows, default=None), min(highs, default=None))

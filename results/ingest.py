@@ -1,0 +1,127 @@
+"""Bringing run folders into the store: again and again, one transaction per run, damaged ones listed and left out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from palimpsest.harness.errors import StoreError
+from palimpsest.results.aggregate import aggregate_run
+from palimpsest.results.folders import RUN_ID, folder_digest, read_run_folder
+from palimpsest.results.store import Store
+from palimpsest.results.tables import RUN_TABLES, run_tables
+from palimpsest.results.text import clean_text
+from palimpsest.results.validate import Invalid, Problem
+
+Progress = Callable[[str, str], None]
+"""Called after each run folder with its name and what was done: added, updated, unchanged or skipped."""
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What one ingest did; run ids in each list, in ascending order."""
+
+    added: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    """What was left out: a path and why."""
+    orphaned: list[str] = field(default_factory=list)
+    """Runs in the store whose folders are gone; `rebuild` drops them."""
+
+
+def ingest(store: Store, runs_dir: Path, progress: Progress | None = None) -> IngestReport:
+    """Bring every run folder under ``runs_dir`` into ``store``.
+
+    A folder that is in the store as it is now is not touched, so that ingesting twice changes nothing; a changed one
+    replaces its run as a whole. A damaged folder is listed in the report and stops nobody else; if its run is in the
+    store already, that stays as it is.
+    """
+    if store.read_only:
+        raise StoreError(f"The store {store.path} is open for reading only; ingesting needs it for writing.")
+    known = {run_id: digest for run_id, digest in store.rows("SELECT run_id, digest FROM runs")}
+    report = IngestReport()
+    names = sorted(path.name for path in runs_dir.iterdir()) if runs_dir.is_dir() else []
+    for name in names:
+        if name.startswith(".") or not (runs_dir / name).is_dir():
+            continue
+        done = _ingest_folder(store, runs_dir / name, known.get(name), report)
+        if progress is not None:
+            progress(clean_text(name, 40), done)
+    report.orphaned = sorted(set(known) - set(names))
+    return report
+
+
+def rebuild(path: Path, runs_dir: Path, progress: Progress | None = None) -> IngestReport:
+    """Make the store at ``path`` anew from the run folders alone, and put it in place of the old one when done.
+
+    Raises:
+        StoreError: another process has the store open, or it cannot be written.
+    """
+    held = _hold(path)
+    fresh = path.with_name(f".{path.name}.rebuild")
+    try:
+        _remove(fresh)
+        with Store.open(fresh) as store:
+            report = ingest(store, runs_dir, progress)
+        try:
+            if held is not None:
+                held.close()
+            _wal(path).unlink(missing_ok=True)  # it belongs to the old file and must not be replayed on the new one
+            fresh.replace(path)
+        except OSError as error:
+            raise StoreError(f"The rebuilt store cannot be put at {path}: {error.strerror}.") from error
+    finally:
+        if held is not None:
+            held.close()
+        _remove(fresh)
+    return report
+
+
+def _hold(path: Path) -> Store | None:
+    """The old store, opened only to keep others out; None when there is none, or none that can be opened at all."""
+    if not path.is_file():
+        return None
+    try:
+        return Store.open(path)
+    except StoreError as error:
+        if "in use" in str(error):
+            raise
+        return None
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _remove(path: Path) -> None:
+    for file in (path, _wal(path)):
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def _ingest_folder(store: Store, folder: Path, known: str | None, report: IngestReport) -> str:
+    shown = clean_text(str(folder), 500)
+    try:
+        if not RUN_ID.fullmatch(folder.name):
+            raise Invalid("the folder's name must be a run id: 12 hexadecimal digits")
+        digest = folder_digest(folder)
+        if digest == known:
+            report.unchanged.append(folder.name)
+            return "unchanged"
+        run = read_run_folder(folder, digest)
+        tables = run_tables(run, aggregate_run(run))
+    except (Invalid, OSError) as error:
+        report.problems.append(Problem(shown, f"{error}; this run was left out"))
+        return "skipped"
+    report.problems += run.problems
+    with store.transaction():
+        if known is not None:
+            for table in RUN_TABLES:
+                store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [run.run_id])
+        for table in RUN_TABLES:
+            store.insert(table, tables[table])
+    (report.added if known is None else report.updated).append(folder.name)
+    return "added" if known is None else "updated"
