@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
+
 from palimpsest.harness.errors import StoreError
 from palimpsest.results.aggregate import aggregate_run
 from palimpsest.results.folders import RUN_ID, folder_digest, read_run_folder
@@ -113,15 +115,21 @@ def _ingest_folder(store: Store, folder: Path, known: str | None, report: Ingest
             return "unchanged"
         run = read_run_folder(folder, digest)
         tables = run_tables(run, aggregate_run(run))
-    except (Invalid, OSError) as error:
-        report.problems.append(Problem(shown, f"{error}; this run was left out"))
+    except Exception as error:  # whatever a foreign folder does to us, the other runs go on
+        reason = str(error) if isinstance(error, Invalid) else f"cannot be read ({type(error).__name__}: {error})"
+        report.problems.append(Problem(shown, f"{clean_text(reason, 1000)}; this run was left out"))
         return "skipped"
     report.problems += run.problems
-    with store.transaction():
-        if known is not None:
+    try:
+        with store.transaction():
             for table in RUN_TABLES:
-                store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [run.run_id])
-        for table in RUN_TABLES:
-            store.insert(table, tables[table])
+                if known is not None:
+                    store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [run.run_id])
+                store.insert(table, tables[table])
+    except duckdb.Error as error:
+        raise StoreError(
+            f"Run {run.run_id} cannot be written to the store {store.path}: {clean_text(error, 500)} Nothing of it was "
+            "kept. Check the free disk space and repeat the command."
+        ) from error
     (report.added if known is None else report.updated).append(folder.name)
     return "added" if known is None else "updated"
