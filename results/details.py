@@ -31,10 +31,12 @@ def run_detail(store: Store, run_id: str) -> RunDetail:
     if not found:
         raise unknown_name("Run", run_id, run_ids(store), "palimpsest list runs")
     spec, track_id = found[0]
+    rows = board(store, track_id)
+    names = _diagnostic_names(store, run_id)
     return RunDetail(
         spec=json.loads(spec),
-        track=track(store, track_id),
-        row=next(row for row in board(store, track_id) if row.run_id == run_id),
+        track=track(store, track_id, rows),
+        row=next(row for row in rows if row.run_id == run_id),
         segments=_segments(store, run_id),
         checkpoints=tuple(
             CheckpointRow(*row)
@@ -53,7 +55,7 @@ def run_detail(store: Store, run_id: str) -> RunDetail:
             )
         ),
         abilities=_abilities(store, run_id),
-        diagnostics=tuple(c for c in curves(store, run_id) if c.metric in _diagnostic_names(store, run_id)),
+        diagnostics=tuple(curve for curve in curves(store, run_id) if curve.metric in names),
         timings=_timings(store, run_id),
         events=tuple(
             EventRow(*row)

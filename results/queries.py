@@ -46,24 +46,24 @@ def run_ids(store: Store) -> list[str]:
 def tracks(store: Store) -> list[Track]:
     """All tracks, by model, task and length."""
     rows = store.records("SELECT DISTINCT ON (track_id) * FROM runs ORDER BY track_id, run_id")
-    found = [_track(store, row) for row in rows]
+    found = [_track(row, _board_rows(store, row["track_id"])) for row in rows]
     return sorted(found, key=lambda t: (t.model, t.task, t.edits, t.batch_size, t.track_id))
 
 
-def track(store: Store, track_id: str) -> Track:
-    """One track.
+def track(store: Store, track_id: str, rows: Sequence[BoardRow] | None = None) -> Track:
+    """One track; give its `board` as ``rows`` if you have it already.
 
     Raises:
         UsageError: the store has none of this id.
     """
-    rows = store.records("SELECT * FROM runs WHERE track_id = ? ORDER BY run_id LIMIT 1", [track_id])
-    if not rows:
+    found = store.records("SELECT * FROM runs WHERE track_id = ? ORDER BY run_id LIMIT 1", [track_id])
+    if not found:
         known = [row[0] for row in store.rows("SELECT DISTINCT track_id FROM runs")]
         raise unknown_name("Track", track_id, known, "palimpsest store query 'FROM runs'")
-    return _track(store, rows[0])
+    return _track(found[0], _board_rows(store, track_id) if rows is None else rows)
 
 
-def _track(store: Store, row: dict[str, Any]) -> Track:
+def _track(row: dict[str, Any], rows: Sequence[BoardRow]) -> Track:
     return Track(
         track_id=row["track_id"],
         model=row["model"],
@@ -77,10 +77,10 @@ def _track(store: Store, row: dict[str, Any]) -> Track:
         protocol=row["protocol"],
         sample=row["sample"],
         abilities=tuple(row["abilities"]),
-        runs=store.rows("SELECT count(*) FROM runs WHERE track_id = ?", [row["track_id"]])[0][0],
+        runs=len(rows),
         task_hash=row["task_hash"],
         main_metric=main_score(row["task_form"]),
-        resolution=resolution(_board_rows(store, row["track_id"]), row["task_form"]),
+        resolution=resolution(rows, row["task_form"]),
     )
 
 
