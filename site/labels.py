@@ -1,0 +1,98 @@
+"""What things are called on the page: editors, metrics, statuses, probe kinds."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+EDITORS = {
+    "memit": "MEMIT",
+    "memit-seq": "MEMIT-Seq",
+    "alphaedit": "AlphaEdit",
+    "ft-l": "FT-L",
+    "ft": "FT",
+    "rome": "ROME",
+    "nse": "NSE",
+    "deltaedit": "DeltaEdit",
+    "prune": "PRUNE",
+    "rect": "RECT",
+    "sphere": "SPHERE",
+    "revive": "REVIVE",
+}
+"""Spelling of the papers; a third party's editor is shown by the name it registered."""
+
+FORMS = {"argmax": "argmax", "preference": "preference", "token_accuracy": "token accuracy"}
+FORM_HELP = {
+    "argmax": "every token of the answer must be the model's first choice",
+    "preference": "the answer must be more probable than the one it competes with",
+    "token_accuracy": "share of the answer's tokens that are the model's first choice",
+}
+COMPONENTS = ("score", "efficacy", "paraphrase", "neighborhood")
+METRICS = {
+    "score": "Score",
+    "efficacy": "Efficacy",
+    "paraphrase": "Paraphrase",
+    "neighborhood": "Neighborhood",
+    "abilities_kept": "Abilities kept",
+    "weight_norm": "Weight norm",
+    "update_norm": "Distance from the pristine weights",
+    "seconds_per_edit": "Seconds per edit",
+}
+WINDOWS = {
+    "all": "all edits so far",
+    "first": "first quarter of the edits",
+    "latest": "latest quarter of the edits",
+    "planned": "before editing",
+}
+KINDS = {
+    "rewrite": "the edit itself",
+    "paraphrase": "said another way",
+    "neighborhood": "a neighbour, to stay as it was",
+    "attribute": "attribute",
+    "generation": "generation",
+}
+
+
+class Status(NamedTuple):
+    """How a run ended: a word, a shape (so that colour is never alone) and a style class."""
+
+    word: str
+    shape: str
+    style: str
+
+
+STATUSES = {
+    "complete": Status("complete", "●", "good"),
+    "partial": Status("partial", "◐", "quiet"),
+    "collapsed": Status("collapsed", "✕", "bad"),
+    "failed": Status("failed", "▲", "bad"),
+}
+
+_COMPOSED = re.compile(r"([\w.-]+)\((.+)\)")
+
+
+def editor_title(name: str) -> str:
+    """An editor's name as its paper spells it; ``revive(memit)`` becomes ``REVIVE on MEMIT``."""
+    composed = _COMPOSED.fullmatch(name)
+    if composed:
+        return f"{editor_title(composed[1])} on {editor_title(composed[2])}"
+    return EDITORS.get(name, name)
+
+
+def form_of(metric: str) -> str:
+    """The form in a metric's name: ``score_argmax`` is of form ``argmax``; empty without one."""
+    return next((form for form in FORMS if metric.endswith("_" + form)), "")
+
+
+def metric_title(metric: str) -> str:
+    """A metric's name in words, its form included."""
+    form = form_of(metric)
+    base = metric[: -len(form) - 1] if form else metric
+    title = METRICS.get(base) or base.replace("_", " ").capitalize()
+    return f"{title} ({FORMS[form]})" if form else title
+
+
+def ability_title(ability: str) -> str:
+    """An ability task's name without its group's prefix: ``pocket_recall`` becomes ``Recall``."""
+    plain = ability.removeprefix("ability:").removeprefix("pocket_").replace("_", " ")
+    return plain[:1].upper() + plain[1:]

@@ -1,0 +1,137 @@
+"""Foreign text made safe to show, and numbers made easy to read.
+
+Everything that reaches a page passes through here once: `clean` is the finalizer of the template environment, and
+`data_block` is the only way data get into a page's script element.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from typing import Any
+
+from markupsafe import Markup
+
+MISSING = "–"
+"""Shown where nothing was measured."""
+NARROW = "\u202f"
+"""Narrow no-break space: between thousands and before units."""
+
+_LIMIT = 4000
+_BIDIRECTIONAL = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_INVISIBLE = {0x00AD, 0x200B, 0x2060, 0xFEFF}
+_SAFE_NAME = re.compile(r"[0-9a-z]{4,64}")
+_UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def clean(text: str, limit: int = _LIMIT) -> str:
+    """Text without control, bidirectional or invisible characters, in NFC, at most ``limit`` characters long.
+
+    Newlines and tabs stay. What is cut off is marked by an ellipsis.
+    """
+    kept = "".join(c for c in unicodedata.normalize("NFC", text) if _shown(c))
+    return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
+
+
+def _shown(character: str) -> bool:
+    if character in "\n\t":
+        return True
+    point = ord(character)
+    if point in _BIDIRECTIONAL or point in _INVISIBLE:
+        return False
+    return unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Co")
+
+
+def finalize(value: Any) -> Any:
+    """The template environment's finalizer: every plain string is cleaned before it is escaped."""
+    return clean(value) if type(value) is str else value
+
+
+def data_block(value: Any) -> Markup:
+    """JSON for a ``<script type="application/json">`` element, in which no character can end the element.
+
+    Strings inside are cleaned; numbers that are not finite become null.
+    """
+    text = json.dumps(_tidy(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    return Markup("".join(_UNSAFE_IN_SCRIPT.get(c, c) for c in text))
+
+
+def _tidy(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {clean(str(key)): _tidy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_tidy(item) for item in value]
+    return value
+
+
+def file_name(identity: str) -> str:
+    """A file name for a run or track: its own id where that is harmless, else a hash of it."""
+    if _SAFE_NAME.fullmatch(identity):
+        return identity
+    return "x" + hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:15]
+
+
+def is_number(value: float | None) -> bool:
+    """Whether there is a finite number to show."""
+    return value is not None and math.isfinite(value)
+
+
+def fixed(value: float | None, digits: int = 1) -> str:
+    """A number with a fixed count of decimals, thousands apart, a true minus sign."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:,.{digits}f}".replace(",", NARROW).replace("-", "−")
+
+
+def count(value: float | None) -> str:
+    """A whole number."""
+    return fixed(value, 0)
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the largest unit that keeps it above one, with two or three digits."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value < 0.0995:
+        return f"{value * 1000:.3g}{NARROW}ms"
+    if value < 99.5:
+        return f"{value:.2f}{NARROW}s" if value < 9.995 else f"{value:.1f}{NARROW}s"
+    if value < 5970:
+        return f"{value / 60:.1f}{NARROW}min"
+    return f"{value / 3600:.1f}{NARROW}h"
+
+
+def memory(megabytes: float | None) -> str:
+    """A size given in MB, in MB or GB."""
+    if megabytes is None or not math.isfinite(megabytes):
+        return MISSING
+    if megabytes < 1000:
+        return f"{megabytes:.0f}{NARROW}MB"
+    return f"{megabytes / 1000:.2f}{NARROW}GB"
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """A number of unknown size with so many significant digits (norms, diagnostics)."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.{digits - 1}e}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def day(time: str | None) -> str:
+    """The date of an ISO time."""
+    return time[:10] if time else MISSING
+
+
+def minute(time: str | None) -> str:
+    """Date and time of an ISO time in UTC, to the minute."""
+    return f"{time[:10]} {time[11:16]} UTC" if time and len(time) >= 16 else day(time)
