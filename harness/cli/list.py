@@ -1,0 +1,107 @@
+"""`palimpsest list`: the names that other commands take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from palimpsest.harness.cli import output
+
+app = typer.Typer()
+
+What = Literal["editors", "models", "tasks", "suites", "runs", "metrics"]
+
+
+@app.command(
+    name="list",
+    epilog="Examples:\n\npalimpsest list editors\n\npalimpsest list runs --json\n\nMore: docs/command-line.md",
+)
+def list_names(
+    what: Annotated[What, typer.Argument(help="What to list.", metavar="WHAT")],
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """List editors, models, tasks, suites, runs or metrics."""
+    headers, rows = _runs(home) if what == "runs" else _LISTINGS[what]()
+    if as_json:
+        names = [header.replace(" ", "_") for header in headers]
+        output.json_line([dict(zip(names, row, strict=True)) for row in rows])
+    elif rows:
+        output.table(headers, rows)
+    else:
+        output.note(f"There are no {what} yet.")
+
+
+Listing = tuple[tuple[str, ...], list[tuple[object, ...]]]
+
+
+def _editors() -> Listing:
+    from palimpsest.harness.registry import available_editors
+
+    rows: list[tuple[object, ...]] = [
+        (entry.name, entry.distribution, entry.version, entry.target) for entry in available_editors()
+    ]
+    return ("name", "distribution", "version", "target"), rows
+
+
+def _models() -> Listing:
+    from palimpsest.harness.model_registry import registered_models
+
+    rows: list[tuple[object, ...]] = []
+    for entry in registered_models().values():
+        there = entry.folder is not None and (entry.folder / "config.json").is_file()
+        rows.append((entry.name, "hub" if entry.folder is None else "here" if there else "missing", entry.description))
+    return ("name", "where", "description"), rows
+
+
+def _tasks() -> Listing:
+    from palimpsest.tasks.registry import task_names
+
+    return ("name", "description"), list(task_names().items())
+
+
+def _suites() -> Listing:
+    from palimpsest.harness.suite import suite_names
+
+    return ("name", "description"), list(suite_names().items())
+
+
+def _metrics() -> Listing:
+    from palimpsest.harness.metrics import METRICS
+
+    rows: list[tuple[object, ...]] = [
+        (m.name, m.kind, m.direction, m.unit, m.applies, m.since_protocol, m.definition) for m in METRICS
+    ]
+    return ("name", "kind", "better", "unit", "tasks", "since protocol", "definition"), rows
+
+
+def _runs(home: Path | None) -> Listing:
+    from palimpsest.harness.runfolder import list_runs
+
+    rows: list[tuple[object, ...]] = [
+        (
+            run.run_id,
+            run.name_in_spec("editor"),
+            run.name_in_spec("model"),
+            run.name_in_spec("task"),
+            (run.spec or {}).get("seed"),
+            run.status,
+            run.edits_done,
+            run.edits_planned,
+            run.started_at,
+        )
+        for run in list_runs(output.home_folder(home))
+    ]
+    return ("run", "editor", "model", "task", "seed", "status", "edits", "planned", "started"), rows
+
+
+_LISTINGS: dict[str, Callable[[], Listing]] = {
+    "editors": _editors,
+    "models": _models,
+    "tasks": _tasks,
+    "suites": _suites,
+    "metrics": _metrics,
+}

@@ -1,0 +1,57 @@
+"""`palimpsest site`: build the leaderboard from the store, look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.harness.cli import output
+
+app = typer.Typer(no_args_is_help=True, help="Build the leaderboard page and look at it.")
+
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the site.", show_default="HOME/site")]
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest site build\n\npalimpsest site build --out public\n\nMore: docs/command-line.md"
+)
+def build(
+    out: OutOption = None,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Render the store as static pages that open from disk."""
+    from palimpsest.harness.cli.store import store_path
+    from palimpsest.site.build import build as render
+
+    place = output.home_folder(home)
+    report = render(store_path(place), out or place / "site")
+    page = report.path.resolve().as_uri()
+    if as_json:
+        output.json_line({"page": page, "pages": report.pages, "bytes": report.bytes, "seconds": report.seconds})
+        return
+    output.note(f"{report.pages} pages, {report.bytes / 1000:.0f} kB, in {report.seconds:.1f} s.")
+    output.line(page)
+
+
+@app.command(epilog="Example:\n\npalimpsest site serve --port 8080\n\nMore: docs/command-line.md")
+def serve(
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on this machine; 0: any free one.")
+    ] = 8000,
+    out: OutOption = None,
+    home: output.HomeOption = None,
+) -> None:
+    """Serve the built site on this machine until Ctrl-C."""
+    from palimpsest.site.serve import make_server
+
+    with make_server(out or output.home_folder(home) / "site", port) as server:
+        host, taken = server.server_address[:2]
+        output.line(f"http://{host!s}:{taken}/  (Ctrl-C ends it)")
+        output.flush()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,156 @@
+"""From a suite to its runs: every name resolved, every config complete, every problem told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
+from palimpsest.harness.requests import EditTask
+from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, TaskRef
+from palimpsest.harness.suite import EditorChoice, Suite
+
+T = TypeVar("T")
+Place = Callable[[Sequence[str | int]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run's identity, and where its model and data are on this machine."""
+
+    spec: RunSpec
+    model_source: str
+    """What `model_registry.resolve` takes: a registered name, a folder or a hub id."""
+    task: EditTask = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """How names become content; `installed_catalog` is the real one."""
+
+    model: Callable[[str], ModelRef]
+    task: Callable[[str], EditTask]
+    editor: Callable[[str, str, Mapping[str, Any]], EditorRef]
+    """(editor, model name, values that differ from the preset) → the complete reference."""
+    abilities: Callable[[Sequence[str], int | None], tuple[AbilityRef, ...]]
+
+
+def installed_catalog() -> Catalog:
+    """The models, tasks, editors and abilities of this installation."""
+    from palimpsest.harness import abilities, model_registry, registry
+    from palimpsest.tasks.registry import load_task
+
+    def model(name: str) -> ModelRef:
+        entry = model_registry.resolve(name)
+        return ModelRef(name=entry.name, fingerprint=model_registry.fingerprint(entry))
+
+    def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
+        config = registry.resolve_config(name, model_name, dict(overrides))
+        entry = next(entry for entry in registry.available_editors() if entry.name == name)
+        return EditorRef(name=name, config=config, distribution=entry.distribution, version=entry.version)
+
+    return Catalog(model, load_task, editor, abilities.ability_refs)
+
+
+class _Problems:
+    """Errors collected while names are resolved, so that all are told together."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._errors: list[PalimpsestError] = []
+
+    def of(self, path: Sequence[str | int], call: Callable[[], T]) -> T | None:
+        """The result of ``call``; when it fails, None, and the error is kept with the place of its field."""
+        try:
+            return call()
+        except PalimpsestError as error:
+            self._errors.append(type(error)(f"{self._place(path)}: {error}"))
+            return None
+
+    def tell(self) -> None:
+        """Raise what was collected: a lone error as it is, several as one of their common kind."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            kind = MissingResource if all(error.exit_code == 4 for error in self._errors) else ConfigError
+            raise kind("\n".join(dict.fromkeys(map(str, self._errors))))
+
+
+def plan(suite: Suite, catalog: Catalog, *, place: Place) -> list[PlannedRun]:
+    """Every run of a suite: models × tasks × seeds × editors, editors innermost so that they share a loaded model.
+
+    Args:
+        suite: What to run.
+        catalog: How names become content.
+        place: Says, for messages, where a field of the suite was written.
+
+    Raises:
+        PalimpsestError: A name is not known, a config does not fit, or the data have too few cases; lists all.
+    """
+    problems = _Problems(place)
+    models = [(s, problems.of(("models", i), partial(catalog.model, s))) for i, s in enumerate(suite.models)]
+    tasks = [problems.of(("tasks", i), partial(_task, catalog, s, suite)) for i, s in enumerate(suite.tasks)]
+    abilities = problems.of(("abilities",), lambda: catalog.abilities(suite.abilities.tasks, suite.abilities.limit))
+    known = [(source, model) for source, model in models if model is not None]
+    editors = {
+        (source, i): problems.of(("editors", i), partial(catalog.editor, choice.name, model.name, choice.set))
+        for source, model in known
+        for i, choice in enumerate(suite.editors)
+    }
+    problems.tell()
+    runs = []
+    for source, model in known:
+        for task, reference in filter(None, tasks):
+            for seed in suite.seeds:
+                for editor in (editors[source, i] for i in range(len(suite.editors))):
+                    if editor is not None:
+                        spec = RunSpec(
+                            model=model,
+                            editor=editor,
+                            task=reference,
+                            schedule=suite.schedule,
+                            scoring=suite.scoring,
+                            abilities=abilities or (),
+                            seed=seed,
+                        )
+                        runs.append(PlannedRun(spec, source, task))
+    return runs
+
+
+def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[EditTask, TaskRef]:
+    task = catalog.task(name)
+    if len(task.cases) < suite.schedule.edits:
+        raise ConfigError(
+            f"task {task.name!r} has {len(task.cases)} cases, but the schedule asks for {suite.schedule.edits} edits. "
+            "Ask for fewer edits."
+        )
+    return task, TaskRef(name=task.name, form=task.form, content_hash=task.content_hash)
+
+
+def with_settings(editors: Sequence[EditorChoice], settings: Mapping[str, Any]) -> tuple[EditorChoice, ...]:
+    """The editors with further config values.
+
+    Args:
+        editors: The suite's choice.
+        settings: ``field`` → value for all of the editors, ``editor.field`` → value for one of them.
+
+    Raises:
+        ConfigError: A setting names an editor that is not among them.
+    """
+    names = [choice.name for choice in editors]
+    parts = {key: key.rpartition(".") for key in settings}
+    strangers = [key for key, (owner, dot, _) in parts.items() if dot and owner not in names]
+    if strangers:
+        lines = (f"--set {key}: {parts[key][0]!r} is not among the editors {', '.join(names)}." for key in strangers)
+        raise ConfigError("\n".join(lines))
+    return tuple(
+        choice.model_copy(
+            update={
+                "set": choice.set
+                | {name: settings[key] for key, (owner, _, name) in parts.items() if owner in ("", choice.name)}
+            }
+        )
+        for choice in editors
+    )
