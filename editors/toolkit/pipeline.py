@@ -1,0 +1,218 @@
+"""The pipeline that MEMIT and its descendants share; an editor of the family says only what is its own.
+
+    Z  = targets of the batch at the output of block L*                              (`values`)
+    for the i-th of the edited layers, in ascending order:
+        K  = keys at the layer, H = output of block L*, both with the model in its present state   (`keys`)
+        R  = (Z − H) / (number of layers still to edit)
+        Δ  = R Aᵀ,  A = solve(K)                                                     (the editor's own)
+        W += Δ
+    remember(K'), K' = keys on the edited model                                      (the editor's own)
+
+Meng, Sen Sharma, Andonian, Belinkov, Bau 2022, "Mass-Editing Memory in a Transformer", arXiv 2210.07229.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
+from palimpsest.editors.toolkit.linalg import System
+from palimpsest.editors.toolkit.suffixes import suffixes_hold
+from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
+from palimpsest.harness.editor import Editor, EditorConfig, EditReport
+from palimpsest.harness.errors import ConfigError, EditorError
+
+if TYPE_CHECKING:
+    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.requests import EditRequest
+
+
+class LocateThenEditConfig(EditorConfig):
+    """What all editors of the family have in common."""
+
+    layers: tuple[int, ...] = Field(min_length=1)
+    """Blocks whose down-projection is written, ascending; targets are set at the output of the last."""
+    target_steps: int = Field(default=25, ge=1)
+    """Forward passes of the target optimisation; one step of Adam less."""
+    target_learning_rate: float = Field(gt=0)
+    """Learning rate of the target optimisation."""
+    target_weight_decay: float = Field(default=0.5, ge=0)
+    """Weight of ‖δ‖ / ‖h_0‖² in the target's loss."""
+    clamp_norm_factor: float = Field(default=0.75, gt=0)
+    """‖δ‖ is held below this multiple of ‖h_0‖."""
+    kl_factor: float = Field(default=0.0625, ge=0)
+    """Weight of the KL divergence at the subject of "{subject} is a"."""
+    early_stop_loss: float = Field(default=0.05, ge=0)
+    """A target whose loss is below this is finished."""
+    statistics_tokens: int = Field(default=100_000, ge=1)
+    """Tokens of the statistics text that key second moments are averaged over, at most."""
+    templates_seed: int = Field(default=0, ge=0)
+    """Seed of the sampled context templates."""
+
+    @field_validator("layers")
+    @classmethod
+    def _ascending(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        if list(layers) != sorted(set(layers)) or layers[0] < 0:
+            raise ValueError(f"layers must be ascending, distinct and not negative, got {list(layers)}")
+        return layers
+
+    def targets(self) -> TargetSettings:
+        """The settings of the target optimisation."""
+        return TargetSettings(
+            steps=self.target_steps,
+            learning_rate=self.target_learning_rate,
+            weight_decay=self.target_weight_decay,
+            clamp_norm_factor=self.clamp_norm_factor,
+            kl_factor=self.kl_factor,
+            early_stop_loss=self.early_stop_loss,
+        )
+
+
+class LocateThenEdit(Editor):
+    """Base of the family. Subclasses give `start` and `solve`, and override `remember` if they keep keys."""
+
+    Config = LocateThenEditConfig
+    config: LocateThenEditConfig
+    remembers: bool = False
+    """Whether `remember` wants the keys on the edited model; they are not computed otherwise."""
+
+    def prepare(self, model: EditableModel) -> None:
+        """Load templates and statistics of the pristine model and build the systems."""
+        anatomy = model.anatomy
+        if self.config.layers[-1] >= anatomy.n_layers:
+            raise ConfigError(
+                f"layers: {model.name} has blocks 0 to {anatomy.n_layers - 1}, got {list(self.config.layers)}."
+            )
+        self.model = model
+        self.templates = model.resources.context_templates(self.config.templates_seed)
+        self.whole = not suffixes_hold(model, self.config.layers[-1])
+        self.systems: dict[int, System] = {layer: self.start(layer) for layer in self.config.layers}
+
+    @abstractmethod
+    def start(self, layer: int) -> System:
+        """The system of one layer before the first edit; called by `prepare`."""
+
+    @abstractmethod
+    def solve(self, keys: Tensor, layer: int) -> Tensor:
+        """A of Δ = R Aᵀ: d_in × n, float64, for keys of the same shape."""
+
+    def remember(self, keys: Tensor, layer: int) -> None:
+        """Take note of the batch's keys on the edited model, once all layers are written."""
+
+    def describe(self, report: EditReport) -> None:
+        """Add what is the editor's own to a batch's report."""
+
+    def writes(self) -> Collection[str]:
+        """The down-projection weights of the edited layers."""
+        return [self.model.anatomy.weight_name(layer) for layer in self.config.layers]
+
+    def edit(self, batch: Sequence[EditRequest]) -> EditReport:
+        """Write a batch; see the module's description.
+
+        Raises:
+            EditorError: A request cannot be prepared, or something is not finite; the model is as before then.
+        """
+        report = EditReport()
+        if not batch:
+            return report
+        folds = self._refactorisations()
+        with all_or_nothing(self.model, self.writes()):
+            with timed(report, "targets"):
+                targets = compute_targets(
+                    self.model, batch, self.templates, self.config.layers[-1], self.config.targets(), whole=self.whole
+                )
+            for number, layer in enumerate(self.config.layers):
+                self._write_layer(batch, targets.z, layer, len(self.config.layers) - number, report)
+            with timed(report, "keys"):
+                final = self._keys_to_remember(batch)
+        with timed(report, "solve"):
+            for layer, keys in final.items():
+                self.remember(keys, layer)
+        _describe(report, targets, self.config.targets())
+        report.counters["refactorisations"] = self._refactorisations() - folds
+        self.describe(report)
+        return report
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What each layer's system remembers."""
+        return {f"{layer}.{name}": t for layer, s in self.systems.items() for name, t in s.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore `state_dict`.
+
+        Raises:
+            ValueError: The state belongs to other layers or sizes.
+        """
+        unknown = sorted(name for name in state if name.partition(".")[0] not in map(str, self.systems))
+        if unknown or (state and not self.remembers):
+            raise ValueError(
+                f"{type(self).__name__} on layers {list(self.config.layers)} has no state {sorted(state)}."
+            )
+        for layer, system in self.systems.items():
+            start = f"{layer}."
+            mine = {n.removeprefix(start): t.to(self.model.device) for n, t in state.items() if n.startswith(start)}
+            system.load_state_dict(mine)
+
+    def _write_layer(
+        self, batch: Sequence[EditRequest], z: Tensor, layer: int, layers_left: int, report: EditReport
+    ) -> None:
+        with timed(report, "keys"):
+            keys = keys_at(self.model, batch, self.templates, layer)  # d_in × n
+            present = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
+        residual = (z - present).double() / layers_left  # d_out × n
+        with timed(report, "solve"):
+            a = self.solve(keys, layer)  # d_in × n
+            delta = residual @ a.T  # d_out × d_in
+        if not bool(torch.isfinite(delta).all()):
+            raise EditorError(f"The update of layer {layer} is not finite: the model has collapsed.")
+        with timed(report, "apply"):
+            self.model.add_update(layer, delta)
+        report.values[f"residual_norm.{layer}"] = float(residual.norm(dim=0).mean()) * layers_left
+        report.values[f"update_norm.{layer}"] = float(delta.norm())
+
+    def _keys_to_remember(self, batch: Sequence[EditRequest]) -> dict[int, Tensor]:
+        if not self.remembers:
+            return {}
+        final = {layer: keys_at(self.model, batch, self.templates, layer) for layer in self.config.layers}
+        if not all(bool(torch.isfinite(keys).all()) for keys in final.values()):
+            raise EditorError("Keys on the edited model are not finite: the model has collapsed.")
+        return final
+
+    def _refactorisations(self) -> int:
+        return sum(system.refactorisations for system in self.systems.values())
+
+
+@contextmanager
+def all_or_nothing(model: EditableModel, names: Collection[str]) -> Iterator[None]:
+    """Put the named parameters back, to the bit, if anything is raised inside."""
+    before = model.read_weights(names)
+    try:
+        yield
+    except BaseException:
+        model.write_weights(before)
+        raise
+
+
+@contextmanager
+def timed(report: EditReport, phase: str) -> Iterator[None]:
+    """Add the seconds spent inside to the report's phase."""
+    begin = time.perf_counter()
+    yield
+    report.seconds[phase] = report.seconds.get(phase, 0.0) + time.perf_counter() - begin
+
+
+def _describe(report: EditReport, targets: Targets, settings: TargetSettings) -> None:
+    report.counters["early_stopped"] = targets.early_stopped(settings)
+    report.counters["clamped"] = int(targets.clamped.sum())
+    report.values["loss_first"] = float(targets.loss_first[:, 0].mean())
+    report.values["loss_last"] = float(targets.loss_last[:, 0].mean())
+    report.values["target_passes"] = float(targets.passes.double().mean())
+    report.values["target_norm"] = float((targets.z - targets.start).norm(dim=0).mean())

@@ -1,0 +1,274 @@
+"""What editors need from the pristine model: second moments of keys, their spectra, context templates.
+
+Computed on first use, kept in memory, and cached on disk by content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from palimpsest.harness.errors import EditorError, MissingResource
+from palimpsest.harness.hooks import captured_input, stopped_after
+
+if TYPE_CHECKING:
+    from palimpsest.harness.model import EditableModel
+
+_TOKENS_PER_FORWARD = 4096
+_LONGEST_TEXT = 1024
+_TEMPLATE_STARTS = ("The", "Therefore", "Because", "I", "You")
+_TOP_K = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SecondMoments:
+    """Uncentred second moments C0 = E[k kᵀ] of the inputs of down-projections."""
+
+    matrices: Mapping[int, Tensor]
+    """Layer → float64, d_in × d_in."""
+    tokens: int
+    """Number of tokens averaged over."""
+    texts_hash: str
+    """SHA-256 of the token sequences they come from."""
+
+    def __getitem__(self, layer: int) -> Tensor:
+        return self.matrices[layer]
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Eigendecomposition of one C0 in float64, eigenvalues ascending."""
+
+    values: Tensor
+    vectors: Tensor
+    """Columns are eigenvectors."""
+
+
+class Resources:
+    """Statistics of one pristine model. The harness says from which texts; editors ask for the results."""
+
+    def __init__(self, model: EditableModel, folder: Path | None) -> None:
+        """Args: the model they belong to, and the folder of its disk cache (None: memory only)."""
+        self._model = model
+        self._folder = folder
+        self._statistics_name = ""
+        self._texts: Callable[[], Sequence[str]] | None = None
+        self._max_tokens: int | None = None
+        self._templates: list[list[str]] | None = None
+        self._templates_seed = 0
+        self._moments: dict[str, dict[int, Tensor]] = {}
+        self._given: SecondMoments | None = None
+        self._sequences: dict[int | None, tuple[list[list[int]], str]] = {}
+        self._spectra: dict[tuple[str, int], Spectrum] = {}
+        self._sampled: dict[tuple[int, int, int], list[list[str]]] = {}
+
+    def set_statistics(self, name: str, texts: Callable[[], Sequence[str]], max_tokens: int | None = None) -> None:
+        """Name the text that key statistics come from, and how many of its tokens to use at most."""
+        self._statistics_name, self._texts, self._max_tokens = name, texts, max_tokens
+        self._sequences.clear()
+
+    def set_second_moments(self, moments: SecondMoments) -> None:
+        """Use these statistics in place of computed ones."""
+        self._given = moments
+        self._spectra.clear()
+
+    def set_templates_seed(self, seed: int) -> None:
+        """Seed of the context templates for callers that name none."""
+        self._templates_seed = seed
+
+    def set_context_templates(self, templates: Sequence[Sequence[str]]) -> None:
+        """Use these context templates in place of sampled ones."""
+        self._templates = [list(group) for group in templates]
+
+    def second_moments(self, layers: Sequence[int], max_tokens: int | None = None) -> SecondMoments:
+        """C0 of these layers, all in one pass over the statistics text.
+
+        Args:
+            layers: Blocks whose down-projection inputs are wanted.
+            max_tokens: How many tokens to average over; None: as set with `set_statistics`.
+
+        Raises:
+            MissingResource: No statistics text is set, or recorded statistics lack a layer.
+            EditorError: The model was edited already, so its statistics are no longer the pristine ones.
+        """
+        if self._given is not None:
+            lacking = sorted(set(layers) - set(self._given.matrices))
+            if lacking:
+                raise MissingResource(f"The given second moments lack layers {lacking}; needed are {list(layers)}.")
+            return self._given
+        sequences, texts_hash = self._token_sequences(max_tokens if max_tokens is not None else self._max_tokens)
+        known = self._moments.setdefault(texts_hash, {})
+        for layer in set(layers) - set(known):
+            cached = self._load(f"second-moments-{texts_hash[:16]}-{layer}")
+            if cached is not None:
+                known[layer] = cached["c0"]
+        missing = sorted(set(layers) - set(known))
+        if missing:
+            self._require_pristine("Second moments")
+            known.update(_collect(self._model, missing, sequences))
+            for layer in missing:
+                self._save(f"second-moments-{texts_hash[:16]}-{layer}", {"c0": known[layer]})
+        tokens = sum(len(sequence) for sequence in sequences)
+        return SecondMoments({layer: known[layer] for layer in layers}, tokens, texts_hash)
+
+    def spectrum(self, layer: int, max_tokens: int | None = None) -> Spectrum:
+        """Eigendecomposition of the layer's C0; raises as `second_moments`."""
+        moments = self.second_moments([layer], max_tokens)
+        key = (moments.texts_hash, layer)
+        if key not in self._spectra:
+            name = f"spectrum-{moments.texts_hash[:16]}-{layer}"
+            cached = self._load(name) if self._given is None else None
+            if cached is None:
+                values, vectors = torch.linalg.eigh(moments[layer])
+                cached = {"values": values, "vectors": vectors}
+                if self._given is None:
+                    self._save(name, cached)
+            self._spectra[key] = Spectrum(cached["values"], cached["vectors"])
+        return self._spectra[key]
+
+    def context_templates(self, seed: int | None = None, count: int = 5, length: int = 10) -> list[list[str]]:
+        """Groups of templates with one ``{}`` each: the clean one, and ``count`` behind a sampled sentence.
+
+        Sentences are sampled (top-k 5) from the pristine model with a generator of their own, ``length`` tokens
+        each with special tokens, and made part of a template as in MEMIT. Same model and seed, same templates.
+        """
+        if self._templates is not None:
+            return [list(group) for group in self._templates]
+        key = (self._templates_seed if seed is None else seed, count, length)
+        if key not in self._sampled:
+            name = "templates-" + "-".join(map(str, key)) + ".json"
+            path = None if self._folder is None else self._folder / name
+            if path is not None and path.is_file():
+                self._sampled[key] = json.loads(path.read_text(encoding="utf-8"))
+            else:
+                self._require_pristine("Context templates")
+                self._sampled[key] = [["{}"], _sample_templates(self._model, *key)]
+                if path is not None:
+                    text = json.dumps(self._sampled[key], ensure_ascii=False)
+                    _atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+        return [list(group) for group in self._sampled[key]]
+
+    def _token_sequences(self, max_tokens: int | None) -> tuple[list[list[int]], str]:
+        """The statistics text as token sequences, cut at ``max_tokens`` in all, and their hash."""
+        if max_tokens not in self._sequences:
+            if self._texts is None:
+                raise MissingResource(
+                    f"No statistics text is set for {self._model.name}; the editor needs second moments of keys. "
+                    "Name one in the model's entry (statistics = …) or call resources.set_statistics(name, texts)."
+                )
+            sequences = _tokenised(self._model, self._texts(), max_tokens)
+            digest = hashlib.sha256(json.dumps(sequences).encode()).hexdigest()
+            if not sequences:
+                raise MissingResource(f"The statistics text {self._statistics_name!r} is empty.")
+            self._sequences[max_tokens] = (sequences, digest)
+        return self._sequences[max_tokens]
+
+    def _require_pristine(self, what: str) -> None:
+        changed = [
+            name
+            for name in self._model.edited_names()
+            if not torch.equal(self._model.read_weights([name])[name], self._model.pristine(name))
+        ]
+        if changed:
+            raise EditorError(f"{what} must come from the pristine model, but {changed[0]} is edited already.")
+
+    def _load(self, name: str) -> dict[str, Tensor] | None:
+        path = None if self._folder is None else self._folder / f"{name}.safetensors"
+        if path is None or not path.is_file():
+            return None
+        try:
+            tensors = load_file(path)
+        except Exception:  # a damaged cache file is no loss: it is made again
+            return None
+        return {key: tensor.clone().to(self._model.device) for key, tensor in tensors.items()}
+
+    def _save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        if self._folder is not None:
+            contents = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
+            _atomically(self._folder / f"{name}.safetensors", lambda part: save_file(contents, part))
+
+
+def _collect(model: EditableModel, layers: Sequence[int], sequences: Sequence[Sequence[int]]) -> dict[int, Tensor]:
+    """C0 of each layer: products in float32 per forward pass, summed in float64."""
+    size = model.anatomy.d_inner
+    sums = {layer: torch.zeros(size, size, dtype=torch.float64, device=model.device) for layer in layers}
+    tokens = sum(len(sequence) for sequence in sequences)
+    for batch in _by_length(sequences):
+        ids, mask = model.padded(batch)
+        with torch.no_grad(), stopped_after(model, max(layers)), ExitStack() as stack:
+            downs = {layer: model.module(model.anatomy.down(layer)) for layer in layers}
+            seen = {layer: stack.enter_context(captured_input(down)) for layer, down in downs.items()}
+            model.module(model.anatomy.backbone)(input_ids=ids, attention_mask=mask, use_cache=False)
+        for layer in layers:
+            keys = seen[layer][0][mask.bool()].float()  # tokens × d_in
+            sums[layer] += (keys.T @ keys).double()
+    return {layer: total / tokens for layer, total in sums.items()}
+
+
+def _by_length(sequences: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    """Batches of sequences of like length, each within the token budget after padding."""
+    batch: list[Sequence[int]] = []
+    for sequence in sorted(sequences, key=len):
+        if batch and (len(batch) + 1) * len(sequence) > _TOKENS_PER_FORWARD:
+            yield batch
+            batch = []
+        batch.append(sequence)
+    if batch:
+        yield batch
+
+
+def _tokenised(model: EditableModel, texts: Sequence[str], max_tokens: int | None) -> list[list[int]]:
+    config = model.model.config.get_text_config()
+    longest = min(_LONGEST_TEXT, getattr(config, "max_position_embeddings", _LONGEST_TEXT))
+    sequences: list[list[int]] = []
+    left = max_tokens
+    for start in range(0, len(texts), 256):
+        for ids in model.tokenizer(list(texts[start : start + 256]))["input_ids"]:
+            part = ids[: longest if left is None else min(longest, left)]
+            if part:
+                sequences.append(list(part))
+            left = None if left is None else left - len(part)
+            if left == 0:
+                return sequences
+    return sequences
+
+
+@torch.no_grad()
+def _sample_templates(model: EditableModel, seed: int, count: int, length: int) -> list[str]:
+    generator = torch.Generator("cpu").manual_seed(seed)
+    templates = []
+    for number in range(count):
+        ids: list[int] = list(model.tokenizer(_TEMPLATE_STARTS[number % len(_TEMPLATE_STARTS)])["input_ids"])
+        while len(ids) < length:
+            logits = model.model(torch.tensor([ids], device=model.device)).logits[0, -1].float().cpu()
+            best, candidates = logits.topk(min(_TOP_K, len(logits)))
+            choice = torch.multinomial(best.softmax(0), 1, generator=generator)
+            ids.append(int(candidates[choice]))
+        text = unicodedata.normalize("NFKD", model.tokenizer.decode(ids, skip_special_tokens=True))
+        plain = " ".join(text.replace("{", " ").replace("}", " ").split())
+        templates.append(f"{plain}. {{}}")
+    return templates
+
+
+def _atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under a temporary name, then rename: readers see the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
