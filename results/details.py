@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from palimpsest.harness.errors import unknown_name
-from palimpsest.results.queries import board, curves, run_ids, track
+from palimpsest.results.boards import board, curves, run_ids, track
 from palimpsest.results.rows import (
     AbilityRow,
     CheckpointRow,
