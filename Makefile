@@ -1,0 +1,48 @@
+# `make run` and `make test` install what they need into .venv and go.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+HOME_FOLDER ?= .palimpsest
+
+.PHONY: run test lint types unit browser install clean help
+
+help:            ## Show the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/'
+
+run: $(VENV)/.installed ## Edit the pocket model with four editors, score, store, and build the leaderboard
+	$(BIN)/palimpsest run --suite pocket --home $(HOME_FOLDER)
+	$(BIN)/palimpsest store ingest --home $(HOME_FOLDER)
+	$(BIN)/palimpsest site build --home $(HOME_FOLDER)
+
+test: lint types unit ## Lint, type-check and run every test
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed-dev browser
+	$(BIN)/pytest
+
+browser:
+	@sh tests/browser/install-chromium.sh
+
+install: $(VENV)/.installed ## Install into .venv
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Palimpsest needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean: ## Remove the virtual environment and caches (never results)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

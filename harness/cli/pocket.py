@@ -1,0 +1,88 @@
+"""`palimpsest pocket`: train the pocket models, measure what they know, write the files made from the world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.harness.cli import output
+
+app = typer.Typer(no_args_is_help=True, help="Make and measure the pocket models.")
+
+ModelArgument = Annotated[str, typer.Argument(help="pocket-llama or pocket-gpt2.", metavar="MODEL")]
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest pocket train pocket-llama\n\npalimpsest pocket train pocket-gpt2 --out /tmp/model\n\n"
+    "More: docs/pocket-world.md"
+)
+def train(
+    model: ModelArgument = "pocket-llama",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the model goes.", show_default="the shipped model's folder")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Fewer or more steps than the recipe.")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+    quiet: output.QuietOption = False,
+) -> None:
+    """Train a pocket model from the seed of the world; the same command goes on after an interruption."""
+    from dataclasses import replace
+
+    from palimpsest.harness.errors import unknown_name
+    from palimpsest.tasks.pocket.train import RECIPES
+
+    if model not in RECIPES:
+        raise unknown_name("Pocket model", model, RECIPES, "palimpsest pocket train --help")
+    recipe = RECIPES[model] if steps is None else replace(RECIPES[model], steps=steps)
+    from palimpsest.tasks.pocket.publish import model_folder, train_and_publish
+
+    folder = out or model_folder(model)
+    work = output.home_folder(home) / "pocket" / model
+    lines = train_and_publish(recipe, work, folder, quiet=quiet, threads=threads)
+    if as_json:
+        output.json_line({"model": model, "folder": folder, "report": lines})
+        return
+    output.table(
+        ["what", "asked", "right %", "chance %"], [(line.name, line.asked, line.percent, line.chance) for line in lines]
+    )
+    output.line(f"Model: {folder}")
+
+
+@app.command(epilog="Example:\n\npalimpsest pocket report pocket-llama\n\nMore: docs/pocket-world.md")
+def report(
+    model: ModelArgument = "pocket-llama",
+    as_json: output.JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+) -> None:
+    """Measure what a pocket model knows and can do."""
+    from palimpsest.harness.model import load_model
+    from palimpsest.harness.model_registry import fingerprint, locate, resolve
+    from palimpsest.tasks.pocket.report import as_markdown, full_report
+    from palimpsest.tasks.pocket.world import build_world
+
+    entry = resolve(model)
+    loaded = load_model(str(locate(entry)), name=entry.name, fingerprint=fingerprint(entry))
+    lines = full_report(loaded, build_world())
+    if as_json:
+        output.json_line(lines)
+    elif markdown:
+        for text in as_markdown(lines).splitlines():
+            output.line(text)
+    else:
+        rows = [(line.name, line.asked, line.percent, line.chance) for line in lines]
+        output.table(["what", "asked", "right %", "chance %"], rows)
+
+
+@app.command(epilog="Example:\n\npalimpsest pocket files /tmp/world\n\nMore: docs/pocket-world.md")
+def files(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.", metavar="FOLDER")],
+) -> None:
+    """Write the world out: edit tasks as JSON lines, ability tasks for lm-eval, training and statistics text."""
+    from palimpsest.tasks.pocket.publish import write_world_files
+
+    for path in write_world_files(folder):
+        output.line(str(path))

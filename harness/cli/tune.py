@@ -1,0 +1,91 @@
+"""`palimpsest tune`: the one procedure by which presets are chosen, with the same budget for every editor."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from palimpsest.harness.cli import output
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest tune memit\n\npalimpsest tune my-editor --grid grid.toml --out presets\n\n"
+    "More: docs/tuning.md"
+)
+def tune(
+    editor: Annotated[str, typer.Argument(help="An editor of `palimpsest list editors`.", metavar="EDITOR")],
+    model: Annotated[str, typer.Option("--model", help="Which model.")] = "pocket-llama",
+    task: Annotated[
+        str, typer.Option("--task", help="The tuning split; never the benchmark itself.")
+    ] = "pocket-counterfact-tuning",
+    grid: Annotated[
+        Path | None, typer.Option("--grid", help="TOML file: a list of values per field.", show_default="shipped grid")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for preset and record.", show_default="the editor's shipped presets"),
+    ] = None,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Try every configuration of a small grid on the tuning split, write the best as the preset, record all trials."""
+    from palimpsest.harness.executor import prepare_model
+    from palimpsest.harness.files import atomic_write_text
+    from palimpsest.harness.registry import resolve_config
+    from palimpsest.harness.tuning import best, preset_text
+    from palimpsest.harness.tuning import tune as run_tuning
+    from palimpsest.tasks.registry import load_task
+
+    values = _grid(grid or _presets() / "grids.toml", editor, own=grid is not None)
+    folder = out or _presets() / editor
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded = prepare_model(model, output.home_folder(home))
+    trials = run_tuning(
+        loaded,
+        load_task(task),
+        editor,
+        values,
+        folder / f"{model}.tuning.json",
+        lambda number, trial: output.note(
+            f"trial {number}: {trial.config} → score {trial.score_argmax:.1f}, abilities kept "
+            f"{trial.abilities_kept:.3f}, objective {trial.objective:.4f}, {trial.seconds:.0f} s"
+            + (f" ({trial.failure})" if trial.failure else "")
+        ),
+    )
+    winner = best(trials)
+    settings = resolve_config(editor, model, winner.config)
+    atomic_write_text(folder / f"{model}.toml", preset_text(editor, model, task, settings, winner))
+    if as_json:
+        output.json_line({"editor": editor, "model": model, "best": winner, "trials": trials})
+        return
+    output.line(f"Best of {len(trials)}: {winner.config} (objective {winner.objective:.4f})")
+    output.line(f"Preset: {folder / f'{model}.toml'}")
+
+
+def _presets() -> Path:
+    import palimpsest.editors
+
+    return Path(str(palimpsest.editors.__file__)).parent / "presets"
+
+
+def _grid(path: Path, editor: str, *, own: bool) -> dict[str, list[Any]]:
+    """The editor's table in the shipped grids, or the whole of a file of one's own."""
+    from palimpsest.harness.errors import ConfigError
+
+    try:
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error}).") from None
+    table = table if own else table.get(editor)
+    if table is None:
+        raise ConfigError(f"{path}: no grid for {editor!r}. Give one with --grid FILE (a list of values per field).")
+    wrong = [f"{path}, {name}: expected a list of values, got {value!r}." for name, value in table.items()
+             if not isinstance(value, list) or not value]  # fmt: skip
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return dict(table)

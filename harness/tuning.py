@@ -1,0 +1,181 @@
+"""One tuning procedure for every editor, with the same budget: `palimpsest tune`.
+
+Each editor names a grid of at most `BUDGET` configurations. Every one edits the same requests of a tuning split, which
+shares no subject with the benchmark; the objective is the harmonic mean of the final argmax score over all edits and
+the share of general abilities kept (at most 1). The best becomes the preset, and every trial is written down.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palimpsest.harness.errors import ConfigError, EditorError
+
+if TYPE_CHECKING:
+    from palimpsest.harness.abilities import AbilityHarness
+    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.requests import EditTask
+
+BUDGET = 12
+"""Trials that every editor may have."""
+EDITS = 400
+BATCH_SIZE = 50
+ABILITY_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One configuration and what it reached on the tuning split."""
+
+    config: dict[str, Any]
+    """The values that the grid varied."""
+    score_argmax: float
+    """Harmonic score of all tuning edits after the last, percent."""
+    abilities_kept: float
+    """Mean kept share above chance, 1 = as the unedited model."""
+    objective: float
+    seconds: float
+    failure: str | None = None
+
+
+def configurations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """All combinations of the grid's values, in a fixed order.
+
+    Raises:
+        ConfigError: If there are more than `BUDGET`.
+    """
+    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if len(combinations) > BUDGET:
+        raise ConfigError(f"The grid has {len(combinations)} combinations; every editor may have {BUDGET}.")
+    return combinations
+
+
+def objective(score_argmax: float, abilities_kept: float) -> float:
+    """Harmonic mean of score / 100 and kept share (at most 1); 0 if either is 0."""
+    score, kept = score_argmax / 100, min(1.0, abilities_kept)
+    return 0.0 if score <= 0 or kept <= 0 else 2 * score * kept / (score + kept)
+
+
+def tune(
+    model: EditableModel,
+    task: EditTask,
+    editor_name: str,
+    grid: Mapping[str, Sequence[Any]],
+    record: Path,
+    report: Callable[[int, Trial], None],
+) -> list[Trial]:
+    """Run every configuration of ``grid`` and write each result to ``record`` at once; known ones are not run again.
+
+    Args:
+        model: Pristine; left pristine.
+        task: The tuning split.
+        editor_name: A registered editor.
+        grid: Field → values.
+        record: JSON file of trials, read first and extended.
+        report: Called with (number, trial) after each.
+
+    Returns:
+        The trials in grid order.
+    """
+    from palimpsest.harness.abilities import AbilityHarness, ability_refs
+
+    combinations = configurations(grid)
+    known = {_key(trial.config): trial for trial in _read(record, model.fingerprint, task.content_hash)}
+    harness: AbilityHarness | None = None
+    for number, config in enumerate(combinations, 1):
+        if _key(config) not in known:
+            harness = harness or AbilityHarness(model, ability_refs(["pocket"], ABILITY_LIMIT))
+            known[_key(config)] = run_trial(model, task, editor_name, config, harness)
+            _write(record, editor_name, model, task, [known[_key(c)] for c in combinations if _key(c) in known])
+        report(number, known[_key(config)])
+    return [known[_key(config)] for config in combinations]
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The trial with the highest objective; the earlier one in the grid if several share it."""
+    return max(trials, key=lambda trial: trial.objective)
+
+
+def run_trial(
+    model: EditableModel, task: EditTask, editor_name: str, config: dict[str, Any], harness: AbilityHarness
+) -> Trial:
+    """Edit the tuning split with one configuration, score it, and put the pristine weights back."""
+    from palimpsest.harness.metrics import aggregate_outcomes
+    from palimpsest.harness.registry import build_editor, resolve_config
+    from palimpsest.harness.run import seed_everything
+    from palimpsest.harness.scoring import score_cases
+
+    started = time.monotonic()
+    cases = task.cases[:EDITS]
+    pristine_abilities = {o.name: (o.score, o.chance) for o in harness.evaluate()}
+    editor = build_editor(editor_name, resolve_config(editor_name, model.name, config))
+    try:
+        editor.prepare(model)
+        for index, start in enumerate(range(0, len(cases), BATCH_SIZE)):
+            seed_everything(0, index)
+            editor.edit([case.request for case in cases[start : start + BATCH_SIZE]])
+        with editor.evaluated():
+            score = aggregate_outcomes(score_cases(model, cases), task.form)["score_argmax"]
+            kept = [
+                max(0.0, (o.score - o.chance) / (pristine_abilities[o.name][0] - o.chance)) for o in harness.evaluate()
+            ]
+        failure = None
+    except EditorError as error:
+        score, kept, failure = 0.0, [0.0], str(error)
+    finally:
+        model.write_weights({name: model.pristine(name) for name in model.edited_names()})
+    mean_kept = sum(kept) / len(kept)
+    return Trial(
+        config, round(score, 4), round(mean_kept, 6), round(objective(score, mean_kept), 6),
+        round(time.monotonic() - started, 1), failure,
+    )  # fmt: skip
+
+
+def preset_text(editor_name: str, model_name: str, task_name: str, settings: Mapping[str, Any], trial: Trial) -> str:
+    """The preset file of the best trial: every field, with what was tuned and what was fixed."""
+    lines = [
+        f"# {editor_name} on {model_name}: the best of `palimpsest tune {editor_name} --model {model_name}`",
+        f"# ({EDITS} edits of {task_name} in batches of {BATCH_SIZE}; every trial is in the file beside this one):",
+        f"# score {trial.score_argmax:.1f} (argmax), abilities kept {trial.abilities_kept:.3f}.",
+    ]
+    for name, value in settings.items():
+        note = "  # tuned" if name in trial.config else ""
+        lines.append(f"{name} = {json.dumps(value)}{note}")
+    return "\n".join(lines) + "\n"
+
+
+def _key(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True)
+
+
+def _read(record: Path, fingerprint: str, task_hash: str) -> list[Trial]:
+    if not record.is_file():
+        return []
+    stored = json.loads(record.read_text(encoding="utf-8"))
+    if stored.get("model_fingerprint") != fingerprint or stored.get("task_hash") != task_hash:
+        return []
+    return [Trial(**trial) for trial in stored["trials"]]
+
+
+def _write(record: Path, editor_name: str, model: EditableModel, task: EditTask, trials: Sequence[Trial]) -> None:
+    from palimpsest.harness.files import atomic_write_json
+
+    atomic_write_json(
+        record,
+        {
+            "editor": editor_name,
+            "model": model.name,
+            "model_fingerprint": model.fingerprint,
+            "task": task.name,
+            "task_hash": task.content_hash,
+            "edits": EDITS,
+            "batch_size": BATCH_SIZE,
+            "trials": [asdict(trial) for trial in trials],
+        },
+    )
