@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .synthetic import SyntheticRun, write_run, write_suite
+
+SMALL = (0, 10, 20, 40)
+
+
+@pytest.fixture(scope="session")
+def suite_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole synthetic suite; read only."""
+    runs = tmp_path_factory.mktemp("suite") / "runs"
+    write_suite(runs)
+    return runs
+
+
+@pytest.fixture(scope="session")
+def _small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("small") / "runs"
+    for run in small_runs():
+        write_run(runs, run)
+    return runs
+
+
+@pytest.fixture
+def runs(_small: Path, tmp_path: Path) -> Path:
+    """Three small runs of one track, in a folder of the test's own: finished, partial, collapsed."""
+    return Path(shutil.copytree(_small, tmp_path / "runs"))
+
+
+def small_runs() -> list[SyntheticRun]:
+    return [
+        SyntheticRun("memit", half=30, abilities_half=60, checkpoints=SMALL, batch_size=10, neighborhood=2),
+        SyntheticRun("alphaedit", half=900, checkpoints=SMALL, batch_size=10, status="partial", stops_at=20),
+        SyntheticRun("ft-l", half=15, checkpoints=SMALL, batch_size=10, status="collapsed", stops_at=30),
+    ]
