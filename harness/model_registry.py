@@ -32,6 +32,8 @@ class ModelEntry:
     statistics: str | None = None
     """Name of the text that key statistics are taken from; see `palimpsest.tasks.registry.statistics_text`."""
     description: str = ""
+    expected_fingerprint: str | None = None
+    """`fingerprint` of the files as they ship, checked by ``palimpsest doctor``."""
 
 
 @cache

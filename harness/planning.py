@@ -48,7 +48,7 @@ def installed_catalog() -> Catalog:
 
     def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
         config = registry.resolve_config(name, model_name, dict(overrides))
-        entry = next(entry for entry in registry.available_editors() if entry.name == name)
+        entry = registry.find_editor(name)
         return EditorRef(name=name, config=config, distribution=entry.distribution, version=entry.version)
 
     return Catalog(model, load_task, editor, abilities.ability_refs)

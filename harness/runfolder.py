@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
+from palimpsest.harness.journal import read_events
 
 _SCORED = ("probes.parquet", "abilities.parquet")
 
@@ -85,7 +86,7 @@ def summarise(folder: Path) -> RunSummary:
         planned = int(spec["schedule"]["edits"])
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         return RunSummary(folder.name, folder, None, "unreadable", 0, None, None, None, f"spec.json: {error}")
-    journal = read_events(folder)
+    journal = read_events(folder / "events.jsonl")
     saved = [int(e.get("edits") or 0) for e in journal if e.get("event") in ("save", "checkpoint")]
     status, done, reason = "partial", max(saved, default=0), None
     if (folder / "result.json").is_file():
@@ -97,23 +98,6 @@ def summarise(folder: Path) -> RunSummary:
     times = [str(event["time"]) for event in journal if "time" in event]
     first, last = (times[0], times[-1]) if times else (None, None)
     return RunSummary(folder.name, folder, spec, status, done, planned, first, last, reason)
-
-
-def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The journal of a run; a torn or foreign line is left out."""
-    try:
-        text = (folder / "events.jsonl").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    events = []
-    for line in text.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
 
 
 def scored_checkpoints(folder: Path) -> list[int]:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from palimpsest.harness.cli import output
-from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.errors import PalimpsestError, unknown_name
 
 VERBS = ("doctor", "list", "plan", "run", "show", "export", "store", "site", "tune", "pocket")
 """In the order of the work. Each is a module of this package with an ``app``."""
@@ -37,9 +37,9 @@ class Verbs(TyperGroup):
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The verb's command, or None when there is no such verb."""
+        """The verb's command; a wrong name is answered with the near ones."""
         if cmd_name not in VERBS:
-            return None
+            raise unknown_name("Command", cmd_name, VERBS, "palimpsest --help")
         module = import_module(f"palimpsest.harness.cli.{cmd_name}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name

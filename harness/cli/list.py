@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from palimpsest.harness.cli import output
+from palimpsest.harness.errors import unknown_name
 
 app = typer.Typer()
 
-What = Literal["editors", "models", "tasks", "suites", "runs", "metrics"]
+KINDS = ("editors", "models", "tasks", "suites", "runs", "metrics")
 
 
 @app.command(
@@ -20,11 +21,13 @@ What = Literal["editors", "models", "tasks", "suites", "runs", "metrics"]
     epilog="Examples:\n\npalimpsest list editors\n\npalimpsest list runs --json\n\nMore: docs/command-line.md",
 )
 def list_names(
-    what: Annotated[What, typer.Argument(help="What to list.", metavar="WHAT")],
+    what: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.", metavar="WHAT")],
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
     """List editors, models, tasks, suites, runs or metrics."""
+    if what not in KINDS:
+        raise unknown_name("Kind of list", what, KINDS, "palimpsest list --help")
     headers, rows = _runs(home) if what == "runs" else _LISTINGS[what]()
     if as_json:
         names = [header.replace(" ", "_") for header in headers]

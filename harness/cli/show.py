@@ -25,11 +25,12 @@ def show(
     as_json: output.JsonOption = False,
 ) -> None:
     """Show a run: its spec, its state, its latest scores."""
-    from palimpsest.harness.runfolder import find_run, latest_scores, read_events, summarise
+    from palimpsest.harness.journal import read_events
+    from palimpsest.harness.runfolder import find_run, latest_scores, summarise
 
     folder = find_run(output.home_folder(home), run)
     if events:
-        journal = read_events(folder)
+        journal = read_events(folder / "events.jsonl")
         if as_json:
             output.json_line(journal)
         for event in [] if as_json else journal:

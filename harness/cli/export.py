@@ -1,0 +1,40 @@
+"""`palimpsest export`: an edited model of a run as a folder that transformers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.harness.cli import output
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest export 3f9c --edits 500 edited-model\n\n"
+    "palimpsest export 3f9c --edits 500 edited-model --model ./my-model\n\nMore: docs/command-line.md"
+)
+def export(
+    run: Annotated[str, typer.Argument(help="A run's id, or the beginning of it.", metavar="RUN")],
+    folder: Annotated[Path, typer.Argument(help="New folder for the model.", metavar="DIR")],
+    edits: Annotated[int, typer.Option("--edits", min=0, help="After how many edits; 0: the pristine model.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Folder or hub id of the unedited model, when its name does not tell."),
+    ] = None,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Write the edited model of a run, with its tokenizer, as a folder that transformers loads."""
+    from palimpsest.harness.export import export_model
+    from palimpsest.harness.runfolder import find_run
+
+    place = find_run(output.home_folder(home), run)
+    changed = export_model(place, edits, folder, model_source=model)
+    if as_json:
+        output.json_line({"run": place.name, "edits": edits, "folder": folder.absolute(), "changed": changed})
+        return
+    output.note(f"{place.name} after {edits} edits: {len(changed)} parameters differ from the unedited model.")
+    output.line(str(folder.absolute()))

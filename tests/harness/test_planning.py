@@ -1,0 +1,167 @@
+"""From suites and flags to runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from palimpsest.harness.cli.flags import Flags, checkpoints, selected, setting
+from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError, UsageError, unknown_name
+from palimpsest.harness.planning import Catalog, plan
+from palimpsest.harness.requests import Case, EditRequest, EditTask
+from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef
+from palimpsest.harness.suite import on_command_line
+
+EDITORS = ("memit", "ft-l")
+
+
+def fake_catalog(cases: int = 1000, missing: Sequence[str] = ()) -> Catalog:
+    requests = (EditRequest(i, "{} is in", f"P{i}", "Rome", "Oslo") for i in range(cases))
+    task = EditTask("facts", "counterfact", tuple(Case(request, ()) for request in requests))
+
+    def model(name: str) -> ModelRef:
+        if name in missing:
+            raise MissingResource(f"Model {name!r}: its files are gone.")
+        return ModelRef(name=name, fingerprint=name[0] * 64 if name[0] in "abcdef" else "0" * 64)
+
+    def load(name: str) -> EditTask:
+        if name != "facts":
+            raise unknown_name("Task", name, ["facts"], "palimpsest list tasks")
+        return task
+
+    def editor(name: str, model_name: str, values: Mapping[str, Any]) -> EditorRef:
+        if name not in EDITORS:
+            raise unknown_name("Editor", name, EDITORS, "palimpsest list editors")
+        return EditorRef(name=name, config={"preset": model_name, **values}, distribution="d", version="1")
+
+    def abilities(names: Sequence[str], limit: int | None) -> tuple[AbilityRef, ...]:
+        return tuple(AbilityRef(name=name, content_hash="1" * 64, limit=limit) for name in names)
+
+    return Catalog(model, load, editor, abilities)
+
+
+def flags(**changes: Any) -> Flags:
+    return Flags(**{"models": ["a"], "editors": ["memit"], "tasks": ["facts"], "edits": 20} | changes)
+
+
+def test_runs_are_the_product_with_editors_innermost() -> None:
+    suite, place = selected(flags(models=["a", "b"], editors=["memit", "ft-l"], seeds=[0, 1], abilities=["x"]))
+    runs = plan(suite, fake_catalog(), place=place)
+    told = [(run.spec.model.name, run.spec.seed, run.spec.editor.name) for run in runs]
+    assert told == [(m, s, e) for m in ("a", "b") for s in (0, 1) for e in ("memit", "ft-l")]
+    assert len({run.spec.id for run in runs}) == 8
+    assert len({run.spec.track_id for run in runs}) == 2
+    assert runs[0].spec.abilities == (AbilityRef(name="x", content_hash="1" * 64),)
+    assert runs[0].spec.schedule.checkpoints == (0, 20)
+
+
+def test_all_wrong_names_are_told_together() -> None:
+    suite, place = selected(flags(models=["a"], editors=["memitt", "ft-l"], tasks=["fact"]))
+    with pytest.raises(PalimpsestError) as caught:
+        plan(suite, fake_catalog(), place=place)
+    assert caught.value.exit_code == 2
+    assert str(caught.value).splitlines() == [
+        "--task: Task 'fact' is not known. Did you mean 'facts'? All: palimpsest list tasks",
+        "--editor: Editor 'memitt' is not known. Did you mean 'memit'? All: palimpsest list editors",
+    ]
+
+
+def test_a_wrong_name_in_a_suite_is_told_with_its_place() -> None:
+    suite, place = selected(Flags(suite="smoke", models=["a"]))
+    with pytest.raises(UsageError, match=r"^suite smoke, tasks\[0\]: Task 'pocket-counterfact' is not known"):
+        plan(suite, fake_catalog(), place=place)
+
+
+def test_a_missing_model_is_a_lack_not_a_wrong_use() -> None:
+    suite, place = selected(flags(models=["a", "b"]))
+    with pytest.raises(MissingResource, match="(?s)--model: Model 'a'.*--model: Model 'b'"):
+        plan(suite, fake_catalog(missing=["a", "b"]), place=place)
+
+
+def test_more_edits_than_cases() -> None:
+    suite, place = selected(flags(edits=2000))
+    with pytest.raises(ConfigError, match="'facts' has 1000 cases, but the schedule asks for 2000 edits"):
+        plan(suite, fake_catalog(), place=place)
+
+
+def test_flags_change_a_suite() -> None:
+    suite, _ = selected(Flags(suite="pocket", editors=["ft-l"], edits=200, sample=7, seeds=[3], ability_limit=5))
+    assert [editor.name for editor in suite.editors] == ["ft-l"]
+    assert suite.schedule.checkpoints == (0, 50, 100, 200)
+    assert (suite.scoring.sample, suite.seeds, suite.abilities.limit) == (7, (3,), 5)
+    assert suite.abilities.tasks == ("pocket",)
+    assert selected(Flags(suite="pocket", abilities=["none"]))[0].abilities.tasks == ()
+
+
+def test_settings_go_to_all_editors_or_to_the_named_one() -> None:
+    suite, _ = selected(flags(editors=["memit", "ft-l"], settings=["a=1", "ft-l.steps=[2, 3]", "ft-l.name=x"]))
+    assert [editor.set for editor in suite.editors] == [{"a": 1}, {"a": 1, "steps": [2, 3], "name": "x"}]
+    with pytest.raises(ConfigError, match="--set rome.a: 'rome' is not among the editors memit"):
+        selected(flags(settings=["rome.a=1"]))
+    with pytest.raises(UsageError, match="--set a is given twice"):
+        selected(flags(settings=["a=1", "a=2"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("5e-1", 0.5),
+        ("[1,2]", [1, 2]),
+        ("true", True),
+        ("null", None),
+        ("word-1", "word-1"),
+        ('"x y"', "x y"),
+    ],
+)
+def test_setting_values(text: str, value: Any) -> None:
+    assert setting(f"key={text}") == ("key", value)
+
+
+@pytest.mark.parametrize("text", ["1OO", "True", "None", "NaN", "-Infinity", "1e999", ".5", "", "[1,", "a b", "0x10"])
+def test_setting_values_that_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--set key="):
+        setting(f"key={text}")
+
+
+@pytest.mark.parametrize("text", ["key", "=1", "a b=1", ""])
+def test_settings_without_a_key(text: str) -> None:
+    with pytest.raises(UsageError, match="expected key=value"):
+        setting(text)
+
+
+def test_checkpoints() -> None:
+    assert checkpoints("0, 50,100") == [0, 50, 100]
+    for wrong in ("0;50", "a", "", "1.5", "-1", "0,,5", "²"):
+        with pytest.raises(UsageError, match="--checkpoints: expected whole numbers"):
+            checkpoints(wrong)
+
+
+def test_without_a_suite_the_missing_flags_are_named() -> None:
+    with pytest.raises(UsageError, match="Missing --editor, --edits"):
+        selected(Flags(models=["a"], tasks=["facts"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"edits": 0}, "--edits: expected a whole number of at least 1, got 0."),
+        ({"batch_size": -5}, "--batch-size: expected a whole number of at least 1, got -5."),
+        ({"sample": 0}, "--sample: expected a whole number of at least 1, got 0."),
+        ({"ability_limit": 0}, "--ability-limit: expected a whole number of at least 1, got 0."),
+        ({"seeds": [-1]}, "--seed: expected whole numbers of at least 0, got [-1]."),
+        ({"order_seed": -1}, "--order-seed: expected a whole number of at least 0, got -1."),
+        ({"editors": ["memit", "memit"]}, '--editor: "memit" stands twice.'),
+        ({"checkpoints": "0,10"}, "--edits, --batch-size, --checkpoints: the last checkpoint"),
+    ],
+)
+def test_values_out_of_range_are_told_by_their_flag(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        selected(flags(**changes))
+    assert str(caught.value).startswith(complaint)
+    assert "\n" not in str(caught.value)
+
+
+def test_places_on_the_command_line() -> None:
+    assert on_command_line(("schedule", "checkpoints", 1)) == "--checkpoints"
+    assert on_command_line(("editors", 0, "name")) == "--editor"
