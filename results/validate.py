@@ -155,7 +155,10 @@ def read_score_folder(folder: Path, edits: int) -> dict[str, pa.Table]:
     Raises:
         Invalid: the manifest is missing or does not fit the files, or a table cannot be used.
     """
-    manifest = parse_object(read_bytes(folder / "manifest.json", BYTES_JSON))
+    try:
+        manifest = parse_object(read_bytes(folder / "manifest.json", BYTES_JSON))
+    except Invalid as error:
+        raise Invalid(f"manifest.json {error}") from error
     if manifest.get("format") != 1 or manifest.get("edits") != edits:
         raise Invalid(f"manifest.json must have format 1 and edits {edits}")
     files = manifest.get("files")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,9 @@ def runs(_small: Path, tmp_path: Path) -> Path:
 
 
 def small_runs() -> list[SyntheticRun]:
+    common = SyntheticRun(checkpoints=SMALL, batch_size=10, neighborhood=2)
     return [
-        SyntheticRun("memit", half=30, abilities_half=60, checkpoints=SMALL, batch_size=10, neighborhood=2),
-        SyntheticRun("alphaedit", half=900, checkpoints=SMALL, batch_size=10, status="partial", stops_at=20),
-        SyntheticRun("ft-l", half=15, checkpoints=SMALL, batch_size=10, status="collapsed", stops_at=30),
+        replace(common, editor="memit", half=30, abilities_half=60),
+        replace(common, editor="alphaedit", half=900, status="partial", stops_at=20),
+        replace(common, editor="ft-l", half=15, status="collapsed", stops_at=30),
     ]

@@ -105,7 +105,10 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_migrations_run_once_and_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Store.open(path).close()
     calls: list[str] = []
-    later = [*MIGRATIONS, Migration("add a column", lambda c: calls.append(str(c.execute("ALTER TABLE runs ADD x INT"))))]
+    later = [
+        *MIGRATIONS,
+        Migration("add a column", lambda c: calls.append(str(c.execute("ALTER TABLE runs ADD x INT")))),
+    ]
     monkeypatch.setattr(migrations, "MIGRATIONS", later)
     monkeypatch.setattr("palimpsest.results.store.MIGRATIONS", later)
     with pytest.raises(StoreError, match="Bring it up to date: palimpsest store ingest"):
