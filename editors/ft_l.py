@@ -24,7 +24,7 @@ from torch import Tensor
 from palimpsest.editors.toolkit import prompts
 from palimpsest.editors.toolkit.pipeline import all_or_nothing, timed
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
-from palimpsest.harness.errors import ConfigError, EditorError
+from palimpsest.harness.errors import ConfigError, ModelCollapsed
 from palimpsest.harness.hooks import captured_output, head_at, replaced_blocks, unchanged
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class FineTuneBoxed(Editor):
             if epochs[-1] < _FINISHED_LOSS:
                 break
         if not bool(torch.isfinite(weight).all()):
-            raise EditorError(f"{self.name} is not finite after training: the model has collapsed.")
+            raise ModelCollapsed(f"{self.name} is not finite after training: the model has collapsed.")
         report.counters["epochs"] = len(epochs)
         report.values |= {
             "loss_first": epochs[0],
@@ -153,7 +153,7 @@ class FineTuneBoxed(Editor):
             (gradient,) = torch.autograd.grad(loss, [parameter])
         value = float(loss.detach())
         if value != value or value in (float("inf"), float("-inf")):
-            raise EditorError("The training loss is not finite: the model has collapsed.")
+            raise ModelCollapsed("The training loss is not finite: the model has collapsed.")
         return value, gradient.float()
 
     @torch.no_grad()

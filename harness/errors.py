@@ -37,6 +37,16 @@ class EditorError(PalimpsestError):
     """An editor broke its contract or could not do an edit."""
 
 
+class ModelCollapsed(EditorError):
+    """Weights, updates or losses are no longer finite numbers; the run ends as collapsed, which is a result."""
+
+
+class RunBusy(PalimpsestError):
+    """Another process works on the same run."""
+
+    exit_code = 3
+
+
 class RunFailed(PalimpsestError):
     """A run ended before its last edit; the reason is recorded with it."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from palimpsest.harness.errors import EditorError
+from palimpsest.harness.errors import EditorError, ModelCollapsed
 
 if TYPE_CHECKING:
     from palimpsest.harness.resources import Spectrum
@@ -50,13 +50,13 @@ class System:
         """
         k = keys.double()
         if not torch.isfinite(k).all():
-            raise EditorError("The keys of this batch are not finite: the model has collapsed.")
+            raise ModelCollapsed("The keys of this batch are not finite: the model has collapsed.")
         a = self._woodbury(k)
         if self._pending and not self._residual(a, k) <= _TOLERANCE:
             self._fold()
             a = self._woodbury(k)
         if not torch.isfinite(a).all():
-            raise EditorError("The solve for this batch gave values that are not finite.")
+            raise ModelCollapsed("The solve for this batch gave values that are not finite.")
         return a
 
     def remember(self, keys: Tensor) -> None:

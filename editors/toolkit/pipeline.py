@@ -28,7 +28,7 @@ from palimpsest.editors.toolkit.linalg import System
 from palimpsest.editors.toolkit.suffixes import suffixes_hold
 from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
-from palimpsest.harness.errors import ConfigError, EditorError
+from palimpsest.harness.errors import ConfigError, ModelCollapsed
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
@@ -172,7 +172,7 @@ class LocateThenEdit(Editor):
             a = self.solve(keys, layer)  # d_in × n
             delta = residual @ a.T  # d_out × d_in
         if not bool(torch.isfinite(delta).all()):
-            raise EditorError(f"The update of layer {layer} is not finite: the model has collapsed.")
+            raise ModelCollapsed(f"The update of layer {layer} is not finite: the model has collapsed.")
         with timed(report, "apply"):
             self.model.add_update(layer, delta)
         report.values[f"residual_norm.{layer}"] = float(residual.norm(dim=0).mean()) * layers_left
@@ -183,7 +183,7 @@ class LocateThenEdit(Editor):
             return {}
         final = {layer: keys_at(self.model, batch, self.templates, layer) for layer in self.config.layers}
         if not all(bool(torch.isfinite(keys).all()) for keys in final.values()):
-            raise EditorError("Keys on the edited model are not finite: the model has collapsed.")
+            raise ModelCollapsed("Keys on the edited model are not finite: the model has collapsed.")
         return final
 
     def _refactorisations(self) -> int:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit import prompts
 from palimpsest.editors.toolkit.suffixes import KL, Suffixes, Task, split
-from palimpsest.harness.errors import EditorError
+from palimpsest.harness.errors import EditorError, ModelCollapsed
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
@@ -151,7 +151,7 @@ class _Search:
         kl = s.kl_factor * terms[:, 1]
         losses = torch.stack([terms[:, 0] + kl + decay.detach(), terms[:, 0], kl, decay.detach()], dim=1).double()
         if not bool(torch.isfinite(losses[self.active]).all()):
-            raise EditorError(f"The loss of a target vector is not finite at step {step}: the model has collapsed.")
+            raise ModelCollapsed(f"The loss of a target vector is not finite at step {step}: the model has collapsed.")
         if step == 0:
             self.loss_first = losses
         self.loss_last = torch.where(self.active[:, None], losses, self.loss_last)
@@ -171,7 +171,7 @@ class _Search:
         over = norm > limit
         moved = torch.where(over[:, None], moved * (limit / norm.clamp_min(1e-30))[:, None], moved)
         if not bool(torch.isfinite(moved[rows]).all()):
-            raise EditorError(f"A target vector is not finite after step {number}: the model has collapsed.")
+            raise ModelCollapsed(f"A target vector is not finite after step {number}: the model has collapsed.")
         self.first, self.second, self.delta = (
             torch.where(rows[:, None], new, old)
             for new, old in ((first, self.first), (second, self.second), (moved, self.delta))

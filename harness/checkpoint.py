@@ -1,0 +1,144 @@
+"""Saves of a run: edited weights and editor state, with the position that they belong to, in one checked folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palimpsest.harness.errors import RunFailed
+from palimpsest.harness.files import (
+    announce,
+    disk_errors,
+    read_manifest,
+    remove_folder,
+    require_space,
+    set_aside,
+    verify_folder,
+    write_folder,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
+_NAMES = (WEIGHTS, STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A verified save of a run."""
+
+    edits: int
+    folder: Path
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """File → SHA-256, as the manifest says."""
+        manifest = read_manifest(self.folder) or {"files": {}}
+        return {name: str(entry.get("sha256")) for name, entry in manifest["files"].items()}
+
+
+class Saves:
+    """The folder ``checkpoints`` of one run."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        """Args: the folder, and the run whose saves may be in it."""
+        self.folder = folder
+        self._run_id = run_id
+
+    def positions(self) -> list[int]:
+        """Numbers of edits of all saves that are there, checked or not, ascending."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal() and path.is_dir())
+
+    def problems(self, edits: int) -> list[str]:
+        """What is wrong with the save at ``edits``: empty if it is whole."""
+        return verify_folder(self._place(edits), edits=edits, names=_NAMES, run=self._run_id)
+
+    def newest(self, at_most: int, above: int = 0) -> tuple[Save | None, list[str]]:
+        """The newest whole save with ``above`` < edits ≤ ``at_most``; damaged newer ones are set aside.
+
+        Returns:
+            The save, or None; and a warning for each damaged one.
+        """
+        warnings: list[str] = []
+        for edits in reversed(self.positions()):
+            if not above < edits <= at_most:
+                continue
+            problems = self.problems(edits)
+            if not problems:
+                return Save(edits, self._place(edits)), warnings
+            aside = set_aside(self._place(edits))
+            warnings.append(f"The save at {edits} edits is damaged ({'; '.join(problems)}); it was moved to {aside}.")
+        return None, warnings
+
+    def write(self, edits: int, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Save, bool]:
+        """Write and verify the save at ``edits``.
+
+        Returns:
+            The save, and whether it equals the one that was there already (True if there was none).
+
+        Raises:
+            MissingResource: The disk is full; earlier saves are untouched.
+            RunFailed: What was written does not read back.
+        """
+        place = self._place(edits)
+        known = Save(edits, place).checksums if place.is_dir() and not self.problems(edits) else None
+        needed = sum(t.numel() * t.element_size() for t in (*weights.values(), *state.values()))
+        with write_folder(place, edits=edits, bytes_needed=needed, run=self._run_id) as partial:
+            self._write_tensors(partial / WEIGHTS, weights, edits, needed)
+            self._write_tensors(partial / STATE, state, edits, needed)
+        problems = self.problems(edits)
+        if problems:
+            raise RunFailed(f"The save at {edits} edits does not read back: {'; '.join(problems)}. Check the disk.")
+        save = Save(edits, place)
+        return save, known is None or known == save.checksums
+
+    def read(self, save: Save) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Weights and editor state of a save.
+
+        Raises:
+            RunFailed: The files belong to another run or position than their manifest says.
+        """
+        return self._read_tensors(save, WEIGHTS), self._read_tensors(save, STATE)
+
+    def prune(self, current: int) -> None:
+        """Remove all but the newest two saves and the ``current`` one."""
+        positions = self.positions()
+        for edits in positions[:-2]:
+            if edits != current:
+                remove_folder(self._place(edits))
+
+    def _place(self, edits: int) -> Path:
+        return self.folder / f"{edits:06d}"
+
+    def _mark(self, edits: int) -> str:
+        return json.dumps({"run": self._run_id, "edits": edits})
+
+    def _write_tensors(self, path: Path, tensors: Mapping[str, Tensor], edits: int, needed: int) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        # Each tensor gets memory of its own: safetensors refuses views that share it.
+        own = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+        announce("write", path)
+        try:
+            with disk_errors(path.parent, needed):
+                save_file(own, path, metadata={"palimpsest": self._mark(edits)})
+        except SafetensorError as error:
+            require_space(path.parent, needed)
+            raise OSError(f"{path} cannot be written: {error}") from error
+
+    def _read_tensors(self, save: Save, name: str) -> dict[str, Tensor]:
+        from safetensors import safe_open
+
+        path = save.folder / name
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get("palimpsest") != self._mark(save.edits):
+                raise RunFailed(f"{path} is not of run {self._run_id} at {save.edits} edits. Remove {save.folder}.")
+            # Cloned into torch's own aligned memory, as tensors have it in an uninterrupted run.
+            return {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118

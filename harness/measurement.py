@@ -1,0 +1,144 @@
+"""What is measured at a checkpoint, as the four Parquet files of a score folder."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from palimpsest.harness.requests import Case
+from palimpsest.harness.spec import RunSpec, Scoring
+
+if TYPE_CHECKING:
+    from palimpsest.harness.abilities import AbilityOutcome
+    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.scoring import Answer, ProbeOutcome
+
+PROBES, ANSWERS, ABILITIES = "probes.parquet", "answers.parquet", "abilities.parquet"
+DIAGNOSTICS = "diagnostics.parquet"
+SCORE_FILES = (PROBES, ANSWERS, ABILITIES, DIAGNOSTICS)
+_WINDOWS = ("all", "first", "latest", "planned")
+
+
+class Instruments(Protocol):
+    """What asks the model; it must leave weights and random generators as they are."""
+
+    def windows(self, positions: int, sampling: Scoring, edits: int) -> Mapping[str, Sequence[int]]:
+        """Window → positions of the cases scored at ``edits``, ascending."""
+
+    def score(self, cases: Sequence[Case]) -> Sequence[ProbeOutcome]:
+        """Outcomes of all scored probes of these cases."""
+
+    def answers(self, cases: Sequence[Case], seed: int) -> Sequence[Answer]:
+        """Greedy answers to some prompts of a sample of these cases."""
+
+    def abilities(self) -> Sequence[AbilityOutcome]:
+        """Outcomes of the run's ability tasks."""
+
+
+def probe_file(spec: RunSpec, cases: Sequence[Case], edits: int, instruments: Instruments) -> bytes:
+    """Outcome of every scored probe of the cases in this checkpoint's windows; ``cases`` are in schedule order."""
+    windows = instruments.windows(len(cases), spec.scoring, edits)
+    scored = sorted({position for positions in windows.values() for position in positions})
+    outcomes = instruments.score([cases[position] for position in scored])
+    place = {cases[position].request.case_id: position for position in scored}
+    positions = np.array([place[o.case_id] for o in outcomes], np.int32)
+    columns: dict[str, Any] = {
+        "case_id": pa.array([o.case_id for o in outcomes], pa.int64()),
+        "position": pa.array(positions, pa.int32()),
+        "kind": pa.array([o.kind for o in outcomes], pa.string()),
+        "index": pa.array([o.index for o in outcomes], pa.int32()),
+    }
+    for side in ("new", "true"):
+        columns[f"nll_{side}"] = pa.array([getattr(o, f"nll_{side}") for o in outcomes], pa.float64())
+    for name in ("tokens_new", "tokens_true", "hits_new", "hits_true"):
+        columns[name] = pa.array([getattr(o, name) for o in outcomes], pa.int32())
+    for name in ("exact_new", "exact_true"):
+        columns[name] = pa.array([getattr(o, name) for o in outcomes], pa.bool_())
+    for window in _WINDOWS:
+        inside = np.isin(positions, np.array(list(windows.get(window, ())), np.int32))
+        columns[f"window_{window}"] = pa.array(inside, pa.bool_())
+    return parquet_bytes(columns)
+
+
+def answer_file(spec: RunSpec, cases: Sequence[Case], instruments: Instruments) -> bytes:
+    """Greedy answers of the same seeded sample of the whole schedule at every checkpoint."""
+    answers = instruments.answers(cases, spec.scoring.seed)
+    place = {case.request.case_id: position for position, case in enumerate(cases)}
+    return parquet_bytes(
+        {
+            "case_id": pa.array([a.case_id for a in answers], pa.int64()),
+            "position": pa.array([place[a.case_id] for a in answers], pa.int32()),
+            "kind": pa.array([a.kind for a in answers], pa.string()),
+            "index": pa.array([a.index for a in answers], pa.int32()),
+            "prompt": pa.array([a.prompt for a in answers], pa.string()),
+            "text": pa.array([a.text for a in answers], pa.string()),
+        }
+    )
+
+
+def ability_file(instruments: Instruments) -> bytes:
+    """Whether each item of each ability task was answered right."""
+    rows = [(o.name, o.metric, o.chance, i.item, i.correct) for o in instruments.abilities() for i in o.items]
+    kinds = {
+        "ability": pa.string(),
+        "metric": pa.string(),
+        "chance": pa.float64(),
+        "item": pa.int32(),
+        "correct": pa.bool_(),
+    }
+    return parquet_bytes(
+        {name: pa.array([row[place] for row in rows], kind) for place, (name, kind) in enumerate(kinds.items())}
+    )
+
+
+def diagnostics_file(model: EditableModel, written: Collection[str]) -> bytes:
+    """Norm of every written weight, and of its distance from the pristine one."""
+    layers = {model.anatomy.weight_name(layer): layer for layer in range(model.anatomy.n_layers)}
+    rows: list[tuple[str, int | None, float]] = []
+    weights = model.read_weights(sorted(written))
+    for name in sorted(written, key=lambda name: (layers.get(name, -1), name)):
+        label = "" if name in layers else f":{name}"
+        weight = weights[name].double()
+        rows.append((f"weight_norm{label}", layers.get(name), float(weight.norm())))
+        distance = float((weight - model.pristine(name).double()).norm())
+        rows.append((f"update_norm{label}", layers.get(name), distance))
+    return parquet_bytes(
+        {
+            "name": pa.array([row[0] for row in rows], pa.string()),
+            "layer": pa.array([row[1] for row in rows], pa.int32()),
+            "value": pa.array([row[2] for row in rows], pa.float64()),
+        }
+    )
+
+
+def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
+    """A table as Parquet; the same columns give the same bytes."""
+    stream = io.BytesIO()
+    pq.write_table(pa.table(dict(columns)), stream, compression="zstd")
+    return stream.getvalue()
+
+
+def headline(files: Mapping[str, bytes], form: str) -> dict[str, float]:
+    """The numbers worth showing while a run goes on: main score of the main window, percent of abilities right."""
+    from palimpsest.harness.metrics import Outcomes, aggregate, case_table, main_score
+
+    table = pq.read_table(io.BytesIO(files[PROBES]))
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    window = "window_all" if columns["window_all"].any() else "window_planned"
+    inside = columns[window].astype(bool)
+    result: dict[str, float] = {}
+    if inside.any():
+        metrics = aggregate(
+            case_table(Outcomes.from_columns({name: column[inside] for name, column in columns.items()}), form)
+        )
+        names = (main_score(form), *(name for name in metrics if name.startswith("efficacy")))
+        result = {name: metrics[name] for name in dict.fromkeys(names) if "magnitude" not in name}
+    correct = pq.read_table(io.BytesIO(files[ABILITIES]))["correct"].to_numpy()
+    if correct.size:
+        result["abilities_right"] = 100.0 * float(correct.mean())
+    return result
