@@ -126,9 +126,24 @@ class EditableModel:
 
 
 def load_model(
-    path_or_id: str, *, name: str, dtype: str = "float32", cache: Path | None = None, device: str = "cpu"
+    path_or_id: str,
+    *,
+    name: str,
+    dtype: str = "float32",
+    cache: Path | None = None,
+    device: str = "cpu",
+    known_fingerprint: str | None = None,
 ) -> EditableModel:
     """Load a model folder or hub model with its tokenizer; safetensors only, no remote code.
+
+    Args:
+        path_or_id: Folder or hub id.
+        name: What people call the model.
+        dtype: Of all weights; edited ones keep a float32 master copy.
+        cache: Folder of cached statistics, or None.
+        device: Where the weights go.
+        known_fingerprint: That of the files, where the caller has it (`model_registry.fingerprint`); otherwise the
+            tensors' own is computed.
 
     Raises:
         MissingResource: The folder, files or hub entry cannot be read; says which.
@@ -154,7 +169,8 @@ def load_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
     model.to(device)
-    return EditableModel(model, tokenizer, name=name, fingerprint=fingerprint(model, tokenizer), cache=cache)
+    identity = known_fingerprint or fingerprint(model, tokenizer)
+    return EditableModel(model, tokenizer, name=name, fingerprint=identity, cache=cache)
 
 
 def fingerprint(model: Any, tokenizer: Any) -> str:

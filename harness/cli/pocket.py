@@ -65,7 +65,7 @@ def report(
     from palimpsest.tasks.pocket.world import build_world
 
     entry = resolve(model)
-    loaded = load_model(str(locate(entry)), name=entry.name, fingerprint=fingerprint(entry))
+    loaded = load_model(str(locate(entry)), name=entry.name, known_fingerprint=fingerprint(entry))
     lines = full_report(loaded, build_world())
     if as_json:
         output.json_line(lines)

@@ -71,7 +71,7 @@ def publish(recipe: Recipe, model: Any, tokenizer: Any, folder: Path) -> list[Li
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     entry = ModelEntry(recipe.name, folder)
-    loaded = load_model(str(folder), name=recipe.name, fingerprint=fingerprint(entry))
+    loaded = load_model(str(folder), name=recipe.name, known_fingerprint=fingerprint(entry))
     world = build_world()
     lines = full_report(loaded, world)
     card = _CARD.format(
