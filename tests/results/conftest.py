@@ -33,6 +33,13 @@ def runs(_small: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_small, tmp_path / "runs"))
 
 
+@pytest.fixture
+def lone(_small: Path, tmp_path: Path) -> Path:
+    """The folder of the finished one of `small_runs`, alone in a folder of runs of the test's own."""
+    name = small_runs()[0].spec().id
+    return Path(shutil.copytree(_small / name, tmp_path / "runs" / name))
+
+
 def small_runs() -> list[SyntheticRun]:
     common = SyntheticRun(checkpoints=SMALL, batch_size=10, neighborhood=2)
     return [

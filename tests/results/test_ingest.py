@@ -153,12 +153,12 @@ def truncate(path: Path) -> None:
     "name", ["probes.parquet", "answers.parquet", "abilities.parquet", "diagnostics.parquet", "manifest.json"]
 )
 def test_damaged_checkpoint_is_left_out_and_named(
-    name: str, damage: Callable[[Path], None], path: Path, runs: Path
+    name: str, damage: Callable[[Path], None], path: Path, lone: Path
 ) -> None:
-    victim = runs / small_runs()[0].spec().id / CHECKPOINT
+    victim = lone / CHECKPOINT
     damage(victim / name)
-    report = bring(path, runs)
-    assert len(report.added) == 3
+    report = bring(path, lone.parent)
+    assert len(report.added) == 1
     (problem,) = report.problems
     assert problem.path == str(victim) and "left out" in problem.message
     assert name.split(".")[0] in problem.message or "manifest" in problem.message
@@ -181,11 +181,11 @@ def test_run_that_cannot_be_understood_is_left_out(
 
 
 @pytest.mark.parametrize("name", ["environment.json", "events.jsonl", "result.json"])
-def test_lesser_damage_keeps_the_scores(name: str, path: Path, runs: Path) -> None:
-    victim = runs / small_runs()[0].spec().id / name
+def test_lesser_damage_keeps_the_scores(name: str, path: Path, lone: Path) -> None:
+    victim = lone / name
     victim.write_text('{"broken\n' * 3)
-    report = bring(path, runs)
-    assert len(report.added) == 3
+    report = bring(path, lone.parent)
+    assert len(report.added) == 1
     (problem,) = report.problems
     assert problem.path == str(victim)
     with Store.open(path, read_only=True) as store:
@@ -217,20 +217,19 @@ def test_foreign_folders_and_files(path: Path, runs: Path, tmp_path: Path) -> No
     assert "not a folder of its own" in messages[victim.name]
 
 
-def test_links_out_of_the_run_folder_are_not_followed(path: Path, runs: Path, tmp_path: Path) -> None:
-    victim = runs / small_runs()[0].spec().id
-    shutil.move(victim / "events.jsonl", tmp_path / "events")
-    (victim / "events.jsonl").symlink_to(tmp_path / "events")
-    shutil.move(victim / CHECKPOINT, tmp_path / "scores")
-    (victim / CHECKPOINT).symlink_to(tmp_path / "scores")
-    messages = [problem.message for problem in bring(path, runs).problems]
+def test_links_out_of_the_run_folder_are_not_followed(path: Path, lone: Path, tmp_path: Path) -> None:
+    shutil.move(lone / "events.jsonl", tmp_path / "events")
+    (lone / "events.jsonl").symlink_to(tmp_path / "events")
+    shutil.move(lone / CHECKPOINT, tmp_path / "scores")
+    (lone / CHECKPOINT).symlink_to(tmp_path / "scores")
+    messages = [problem.message for problem in bring(path, lone.parent).problems]
     assert len(messages) == 2 and any("not a plain file" in m for m in messages)
 
 
-def test_changed_spec_is_noticed(path: Path, runs: Path) -> None:
-    spec = runs / small_runs()[0].spec().id / "spec.json"
+def test_changed_spec_is_noticed(path: Path, lone: Path) -> None:
+    spec = lone / "spec.json"
     spec.write_text(spec.read_text().replace('"seed": 0', '"seed": 3'))
-    (problem,) = bring(path, runs).problems
+    (problem,) = bring(path, lone.parent).problems
     assert "the spec was changed" in problem.message
 
 
@@ -271,10 +270,10 @@ def put(name: str, value: object) -> Callable[[pa.Table], pa.Table]:
     ],
 )
 def test_outcomes_that_do_not_fit_the_spec_are_refused(
-    name: str, change: Callable[[pa.Table], pa.Table], message: str, path: Path, runs: Path
+    name: str, change: Callable[[pa.Table], pa.Table], message: str, path: Path, lone: Path
 ) -> None:
-    rewrite(runs / small_runs()[0].spec().id / CHECKPOINT, name, change)
-    (problem,) = bring(path, runs).problems
+    rewrite(lone / CHECKPOINT, name, change)
+    (problem,) = bring(path, lone.parent).problems
     assert message in problem.message
 
 
@@ -290,9 +289,9 @@ def test_outcomes_that_do_not_fit_the_spec_are_refused(
         [],
     ],
 )
-def test_impossible_result_counts_as_not_finished(result: object, path: Path, runs: Path) -> None:
-    (runs / small_runs()[0].spec().id / "result.json").write_text(json.dumps(result))
-    (problem,) = bring(path, runs).problems
+def test_impossible_result_counts_as_not_finished(result: object, path: Path, lone: Path) -> None:
+    (lone / "result.json").write_text(json.dumps(result))
+    (problem,) = bring(path, lone.parent).problems
     assert problem.path.endswith("result.json")
     with Store.open(path, read_only=True) as store:
         assert store.rows("SELECT status FROM runs WHERE editor = 'memit'") == [("partial",)]
@@ -335,19 +334,18 @@ def test_hostile_texts_are_cleaned_in_every_table(path: Path, tmp_path: Path) ->
         assert store.rows("SELECT max(length(target_new)) FROM cases") == [(4000,)]
 
 
-def test_broken_numbers_in_the_journal_do_not_reach_the_store(path: Path, runs: Path) -> None:
-    folder = runs / small_runs()[0].spec().id
+def test_broken_numbers_in_the_journal_do_not_reach_the_store(path: Path, lone: Path) -> None:
     batch = {"event": "batch", "index": 0, "edits": 10, "seconds_edit": "<b>", "peak_memory_mb": 10**400}
     lines = [json.dumps(batch), '{"event": "batch", "index": 1, "edits": 20, "seconds_edit": NaN}', "[1]", '"x"', "{}"]
-    (folder / "events.jsonl").write_text("\n".join(lines) + "\n" + "[" * 100_000 + "\n")
-    report = bring(path, runs)
+    (lone / "events.jsonl").write_text("\n".join(lines) + "\n" + "[" * 100_000 + "\n")
+    report = bring(path, lone.parent)
     assert "4 unreadable lines" in report.problems[0].message
     with Store.open(path, read_only=True) as store:
-        assert store.rows("SELECT seconds_edit, peak_memory_mb FROM timings WHERE run_id = ?", [folder.name]) == [
+        assert store.rows("SELECT seconds_edit, peak_memory_mb FROM timings WHERE run_id = ?", [lone.name]) == [
             (None, None),
             (None, None),
         ]
-        assert store.rows("SELECT seconds_per_edit FROM runs WHERE run_id = ?", [folder.name]) == [(None,)]
+        assert store.rows("SELECT seconds_per_edit FROM runs WHERE run_id = ?", [lone.name]) == [(None,)]
 
 
 def test_redone_batches_count_once(path: Path, tmp_path: Path) -> None:
