@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 
 from palimpsest.harness.errors import StoreError
 from palimpsest.results.export import export_tables
+from palimpsest.results.folders import read_run_folder
 from palimpsest.results.ingest import IngestReport, ingest, rebuild
 from palimpsest.results.store import Store
 from palimpsest.results.tables import RUN_TABLES
@@ -97,10 +99,10 @@ def test_update_that_fails_midway_keeps_the_old_run(path: Path, runs: Path, monk
     done = finish(runs, small_runs()[1])
     insert = Store.insert
 
-    def breaks(self: Store, table: str, rows: object) -> None:
+    def breaks(self: Store, table: str, rows: Any) -> None:
         if table == "metrics":
             raise OSError("no space left on device")
-        insert(self, table, rows)  # type: ignore[arg-type]
+        insert(self, table, rows)
 
     monkeypatch.setattr(Store, "insert", breaks)
     with pytest.raises(OSError, match="no space"):
@@ -304,9 +306,7 @@ def test_oversized_files_are_not_read(path: Path, runs: Path, monkeypatch: pytes
 
 
 def test_bug_in_reading_one_folder_stops_no_other(path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from palimpsest.results import ingest as module
-
-    read = module.read_run_folder
+    read = read_run_folder
     bad = small_runs()[0].spec().id
 
     def breaks(folder: Path, digest: str) -> object:
@@ -314,7 +314,7 @@ def test_bug_in_reading_one_folder_stops_no_other(path: Path, runs: Path, monkey
             raise MemoryError("a table of 2^60 rows")
         return read(folder, digest)
 
-    monkeypatch.setattr(module, "read_run_folder", breaks)
+    monkeypatch.setattr("palimpsest.results.ingest.read_run_folder", breaks)
     report = bring(path, runs)
     assert len(report.added) == 2 and "MemoryError" in report.problems[0].message
 
