@@ -110,3 +110,9 @@ def _model_inside(annotation: Any) -> Any:
 
 def _is_model(candidate: Any) -> bool:
     return isinstance(candidate, type) and issubclass(candidate, BaseModel)
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """``("schedule", "checkpoints", 2)`` as ``schedule.checkpoints[2]``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
 from palimpsest.harness.journal import read_events
+from palimpsest.harness.problems import describe, dotted
+from palimpsest.harness.spec import RunSpec
 
 _SCORED = ("probes.parquet", "abilities.parquet")
 
@@ -98,6 +103,22 @@ def summarise(folder: Path) -> RunSummary:
     times = [str(event["time"]) for event in journal if "time" in event]
     first, last = (times[0], times[-1]) if times else (None, None)
     return RunSummary(folder.name, folder, spec, status, done, planned, first, last, reason)
+
+
+def read_spec(folder: Path) -> RunSpec:
+    """The spec of a run, validated.
+
+    Raises:
+        ConfigError: It cannot be read, or is not a spec of this version.
+    """
+    try:
+        return RunSpec.model_validate(_object(folder / "spec.json"))
+    except ValidationError as error:
+        raise ConfigError("\n".join(describe(error, RunSpec, partial(_place, folder / "spec.json")))) from error
+
+
+def _place(path: Path, field: Sequence[str | int]) -> str:
+    return f"{path}, {dotted(field)}"
 
 
 def scored_checkpoints(folder: Path) -> list[int]:

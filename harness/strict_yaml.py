@@ -13,6 +13,8 @@ import yaml
 
 from palimpsest.harness.errors import ConfigError
 
+MAX_DEPTH = 50
+
 _PLAIN = {
     "tag:yaml.org,2002:null": (re.compile(r"(?:~|null|)\Z"), ["~", "n", ""]),
     "tag:yaml.org,2002:bool": (re.compile(r"(?:true|false)\Z"), list("tf")),
@@ -55,7 +57,11 @@ def parse(text: str, *, source: str) -> Any:
         ConfigError: The text is not YAML, holds a key twice, an alias, or more than one document.
     """
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise ConfigError(f"{source}: not readable as YAML: nested more than {MAX_DEPTH} deep.")
             if isinstance(event, yaml.AliasEvent):
                 line = f", line {event.start_mark.line + 1}" if event.start_mark else ""
                 raise ConfigError(f"{source}{line}: aliases (*name) are not allowed here.")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from palimpsest.harness.errors import ConfigError, unknown_name
-from palimpsest.harness.problems import describe, shown
+from palimpsest.harness.problems import describe, dotted, shown
 from palimpsest.harness.spec import Schedule, Scoring
 from palimpsest.harness.strict_yaml import parse
 
@@ -160,9 +160,3 @@ def on_command_line(path: Sequence[str | int]) -> str:
     """The flag that a field of a suite was given by, for messages about flags."""
     field = dotted([part for part in path if isinstance(part, str)][:2])
     return FLAG_OF_FIELD.get(field) or FLAG_OF_FIELD.get(field.partition(".")[0]) or field or "command line"
-
-
-def dotted(path: Sequence[str | int]) -> str:
-    """``("schedule", "checkpoints", 2)`` as ``schedule.checkpoints[2]``."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")

@@ -9,11 +9,12 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from palimpsest import __version__
 from palimpsest.harness.cli import output
 from palimpsest.harness.errors import PalimpsestError, unknown_name
 
@@ -56,17 +57,20 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _palimpsest(
-    version: bool = typer.Option(False, "--version", help="Print the version and end.", is_eager=True),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
-) -> None:
-    """Measure what thousands of knowledge edits in sequence do to a language model."""
-    if version:
-        from palimpsest import __version__
-
+def _print_version(wanted: bool) -> None:
+    if wanted:
         output.line(f"palimpsest {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _palimpsest(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+) -> None:
+    """Measure what thousands of knowledge edits in sequence do to a language model."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,12 @@ app = typer.Typer()
 def export(
     run: Annotated[str, typer.Argument(help="A run's id, or the beginning of it.", metavar="RUN")],
     folder: Annotated[Path, typer.Argument(help="New folder for the model.", metavar="DIR")],
-    edits: Annotated[int, typer.Option("--edits", min=0, help="After how many edits; 0: the pristine model.")],
+    edits: Annotated[
+        int,
+        typer.Option(
+            "--edits", parser=output.whole_number, metavar="N", help="After how many edits; 0: the pristine model."
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option("--model", help="Folder or hub id of the unedited model, when its name does not tell."),

@@ -38,6 +38,15 @@ VerboseOption = Annotated[
 ]
 
 
+def whole_number(text: str | int) -> int:
+    """Reads a number in a flag, where typer's own message would not repeat what was given."""
+    if isinstance(text, int):
+        return text  # a default
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
+        raise typer.BadParameter(f'expected a whole number, got "{clean(text)}".')
+    return int(text)
+
+
 def home_folder(option: Path | None) -> Path:
     """The folder of runs, caches and store: ``--home``, else ``PALIMPSEST_HOME``, else ``./.palimpsest``."""
     return option if option is not None else Path(os.environ.get("PALIMPSEST_HOME") or ".palimpsest")

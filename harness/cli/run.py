@@ -59,15 +59,35 @@ def run(
     ] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option("--seed", help="Seed of the editor's randomness; repeatable.", rich_help_panel=WHAT),
+        typer.Option(
+            "--seed",
+            parser=output.whole_number,
+            metavar="N",
+            help="Seed of the editor's randomness; repeatable.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     edits: Annotated[
         int | None,
-        typer.Option("--edits", envvar="PALIMPSEST_EDITS", help="How many edits.", rich_help_panel=SCHEDULE),
+        typer.Option(
+            "--edits",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_EDITS",
+            help="How many edits.",
+            rich_help_panel=SCHEDULE,
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", envvar="PALIMPSEST_BATCH_SIZE", help="Edits per batch.", rich_help_panel=SCHEDULE),
+        typer.Option(
+            "--batch-size",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_BATCH_SIZE",
+            help="Edits per batch.",
+            rich_help_panel=SCHEDULE,
+        ),
     ] = None,
     checkpoints: Annotated[
         str | None,
@@ -83,6 +103,8 @@ def run(
         int | None,
         typer.Option(
             "--order-seed",
+            parser=output.whole_number,
+            metavar="N",
             envvar="PALIMPSEST_ORDER_SEED",
             help="Shuffle the cases by this seed; without it, the task's order.",
             rich_help_panel=SCHEDULE,
@@ -92,6 +114,8 @@ def run(
         int | None,
         typer.Option(
             "--sample",
+            parser=output.whole_number,
+            metavar="N",
             envvar="PALIMPSEST_SAMPLE",
             help="Score at most this many cases per window; without it, all.",
             rich_help_panel=SCORING,
@@ -105,6 +129,8 @@ def run(
         int | None,
         typer.Option(
             "--ability-limit",
+            parser=output.whole_number,
+            metavar="N",
             envvar="PALIMPSEST_ABILITY_LIMIT",
             help="At most this many items per ability task.",
             rich_help_panel=SCORING,
@@ -114,7 +140,8 @@ def run(
         int | None,
         typer.Option(
             "--limit",
-            min=1,
+            parser=output.whole_number,
+            metavar="N",
             help="Stop after this many edits of each run; the run stays partial and unranked.",
             rich_help_panel=COURSE,
         ),

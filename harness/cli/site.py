@@ -39,7 +39,8 @@ def build(
 @app.command(epilog="Example:\n\npalimpsest site serve --port 8080\n\nMore: docs/command-line.md")
 def serve(
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port on this machine; 0: any free one.")
+        int,
+        typer.Option("--port", parser=output.whole_number, metavar="N", help="Port on this machine; 0: any free one."),
     ] = 8000,
     out: OutOption = None,
     home: output.HomeOption = None,
