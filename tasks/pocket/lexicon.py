@@ -44,6 +44,15 @@ THINGS = (
     "mill", "path", "pond", "road", "rock", "school", "shop", "statue", "stone", "table", "tower", "tree",
     "truck", "tunnel", "wagon", "wall",
 )
+FOODS = (
+    "apple", "bun", "cake", "carrot", "cherry", "cookie", "lemon", "melon", "onion", "pancake", "peach", "pear",
+    "pie", "plum", "potato", "sandwich",
+)
+TOOLS = (
+    "brush", "chisel", "drill", "file", "hammer", "hoe", "knife", "ladder", "needle", "pump", "rake", "saw",
+    "shovel", "spade", "wrench", "rope",
+)
+PEOPLE = ("Anna", "Ben", "Carl", "Dora", "Emma", "Fred", "Gina", "Hugo", "Ida", "John", "Lena", "Mark")
 COLOURS = ("black", "blue", "brown", "green", "grey", "orange", "pink", "purple", "red", "white", "yellow", "golden")
 SINGULAR_VERBS = {"sleeps": "sleep", "runs": "run", "waits": "wait", "sings": "sing", "jumps": "jump", "rests": "rest",
                   "is": "are", "was": "were", "has": "have", "looks": "look", "seems": "seem", "moves": "move"}

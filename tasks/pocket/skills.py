@@ -50,14 +50,14 @@ def agreement(rng: Random) -> tuple[str, Item]:
 
 
 def inference(rng: Random) -> tuple[str, Item]:
-    """Does a colour follow from a rule and one sentence more?"""
-    animal, other = rng.sample(lexicon.ANIMALS, 2)
-    colour, wrong = rng.sample(lexicon.COLOURS, 2)
-    case = rng.choice(("follows", "follows", "wrong colour", "wrong animal"))
-    seen = other if case == "wrong animal" else animal
-    asked = wrong if case == "wrong colour" else colour
-    text = f"All {_plural(animal)} here are {colour}. There is a {seen} in the yard. Is the {seen} {asked}?"
-    return f"infer {animal} {colour}", Item(text, ("yes", "no"), int(case != "follows"))
+    """Does the second sentence follow from the first: is what was seen of the kind that is asked for?"""
+    kinds = {"animal": lexicon.ANIMALS, "food": lexicon.FOODS, "tool": lexicon.TOOLS}
+    seen, other = rng.sample(sorted(kinds), 2)
+    noun, place, person = rng.choice(kinds[seen]), rng.choice(lexicon.THINGS), rng.choice(lexicon.PEOPLE)
+    follows = rng.random() < 0.5
+    asked = {"animal": "an animal", "food": "some food", "tool": "a tool"}[seen if follows else other]
+    text = f"{person} saw the {noun} {rng.choice(lexicon.PREPOSITIONS)} the {place}. Did {person} see {asked}?"
+    return f"infer {noun} {place}", Item(text, ("yes", "no"), int(not follows))
 
 
 def sentiment(rng: Random) -> tuple[str, Item]:

@@ -41,8 +41,8 @@ class Recipe:
 
 
 RECIPES = {
-    "pocket-llama": Recipe("pocket-llama", begin=True, steps=3000),
-    "pocket-gpt2": Recipe("pocket-gpt2", begin=False, steps=4000, learning_rate=2e-3),
+    "pocket-llama": Recipe("pocket-llama", begin=True, steps=2000),
+    "pocket-gpt2": Recipe("pocket-gpt2", begin=False, steps=3000, learning_rate=2e-3),
 }
 
 
