@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -153,6 +154,22 @@ def _show(result: RunResult) -> str:
     home = str(Path(result.folder).parent.parent)
     place = "" if home == ".palimpsest" else f" --home {shlex.quote(home)}"
     return f"palimpsest show {result.run}{place}" + (" --events" if result.status == "failed" else "")
+
+
+def report(results: Sequence[RunResult], *, as_json: bool) -> None:
+    """Print the results: one line each, or one JSON list."""
+    if as_json:
+        output.json_line(results)
+        return
+    for result in results:
+        output.line(last_line(result, own_command()))
+    if any(result.status in ("complete", "collapsed") for result in results):
+        output.line("Then: palimpsest store ingest && palimpsest site build")
+
+
+def own_command() -> str:
+    """The command that is running, as it can be given again."""
+    return shlex.join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != "--fresh")])
 
 
 def exit_code(results: Sequence[RunResult]) -> int:

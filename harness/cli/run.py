@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from palimpsest.harness.cli import output
+from palimpsest.harness.cli.course import RunResult, exit_code, report, run_all
+from palimpsest.harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from palimpsest.harness.executor import RunOutcome, RunPlan
     from palimpsest.harness.planning import PlannedRun
 
 app = typer.Typer()
@@ -150,6 +151,10 @@ def run(
         bool,
         typer.Option("--fresh", help="Begin again; the old folder is moved aside and kept.", rich_help_panel=COURSE),
     ] = False,
+    keep_all: Annotated[
+        bool,
+        typer.Option("--keep-all", help="Keep the weights of every checkpoint, for export.", rich_help_panel=COURSE),
+    ] = False,
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
     quiet: output.QuietOption = False,
@@ -159,6 +164,8 @@ def run(
     from palimpsest.harness.cli.flags import Flags, selected
     from palimpsest.harness.planning import installed_catalog, plan
 
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
     chosen, place = selected(
         Flags(
             suite=suite,
@@ -177,13 +184,31 @@ def run(
         )
     )
     planned = plan(chosen, installed_catalog(), place=place)
-    place_of_runs = output.home_folder(home)
-    execute = executor_for(place_of_runs, limit=limit, fresh=fresh, quiet=quiet, verbose=verbose)
-    results = run_all(planned, place_of_runs, execute, quiet=quiet)
-    if as_json:
-        output.json_line(results)
-    else:
-        for result in results:
-            output.line(last_line(result, command()))
-        output.line("Then: palimpsest store ingest && palimpsest site build")
+    if verbose:
+        for one in planned:
+            output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
+    results = _carry_out(planned, output.home_folder(home), limit, fresh=fresh, keep_all=keep_all, quiet=quiet)
+    report(results, as_json=as_json)
     raise typer.Exit(exit_code(results))
+
+
+def _carry_out(
+    planned: Sequence[PlannedRun], home: Path, limit: int | None, *, fresh: bool, keep_all: bool, quiet: bool
+) -> list[RunResult]:
+    """Do the runs in this process; they share the loaded model."""
+    from palimpsest.harness.executor import Executor, move_aside
+    from palimpsest.harness.interrupts import Interrupts
+    from palimpsest.harness.progress import make_progress
+    from palimpsest.harness.run import RunSettings
+
+    how = RunSettings(keep_checkpoints="all" if keep_all else "newest", limit=limit)
+    with Interrupts() as interrupts:
+        executor = Executor(home, progress=make_progress(quiet=quiet), settings=how, interrupts=interrupts)
+
+        def execute(run: PlannedRun) -> str | None:
+            aside = move_aside(home, run.spec) if fresh else None
+            if aside is not None and not quiet:
+                output.note(f"The earlier run was moved to {aside}.")
+            return executor.execute(run).stopped
+
+        return run_all(planned, home, execute, quiet=quiet)
