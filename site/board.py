@@ -132,7 +132,7 @@ def facts(track: Track) -> tuple[tuple[str, str], ...]:
     scored = "every edit so far" if track.sample is None else f"a seeded sample of {count(track.sample)} per window"
     return (
         ("Model", f"{track.model} · {track.model_fingerprint[:12]}"),
-        ("Task", f"{track.task} · {track.task_form} form" + (f" · {track.task_hash[:12]}" if track.task_hash else "")),
+        ("Task", " · ".join(filter(None, (track.task, f"{track.task_form} form", track.task_hash[:12])))),
         ("Schedule", f"{count(track.edits)} edits in batches of {count(track.batch_size)}, {order}"),
         ("Checkpoints", points),
         ("Scored", scored),

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from palimpsest.results.rows import BoardRow, Curve, CurvePoint, Track
+from palimpsest.results.rows import BoardRow, Curve, CurvePoint, Interval, Track
 from palimpsest.site import labels, series
 from palimpsest.site.figures import Figure, interval_figure
 from palimpsest.site.text import MISSING, significant
-from palimpsest.results.rows import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,11 @@ def _view_payload(view: View, xs: Sequence[int], percent: bool) -> dict[str, Any
         "title": view.title,
         "lines": lines,
         "marks": {key: [round(x, 1), _short(y, percent)] for key, (x, y) in view.marks.items()},
-        "failed": {k: [p.edits for p in points if p.imputed] for k, points in view.points.items() if any(p.imputed for p in points)},
+        "failed": {
+            k: [p.edits for p in points if p.imputed]
+            for k, points in view.points.items()
+            if any(p.imputed for p in points)
+        },
         "rules": [{"y": _short(y, percent), "label": label} for y, label in view.rules],
     }
 
@@ -127,8 +130,12 @@ def track_charts(
 ) -> tuple[Chart, Chart]:
     """Editing score and general abilities against edits, all runs of a track in each."""
     looks = series.editor_looks(rows)
-    named = tuple(series.Line(row.run_id, name, looks[row.run_id]) for row, name in zip(rows, run_names(rows), strict=True))
-    editing = [_score_view(track, rows, curves, component, form, "all") for component in labels.COMPONENTS for form in forms]
+    named = tuple(
+        series.Line(row.run_id, name, looks[row.run_id]) for row, name in zip(rows, run_names(rows), strict=True)
+    )
+    editing = [
+        _score_view(track, rows, curves, component, form, "all") for component in labels.COMPONENTS for form in forms
+    ]
     editing += [_score_view(track, rows, curves, "score", form, w) for w in ("first", "latest") for form in forms]
     score = Chart(
         name="track-editing",
@@ -178,7 +185,7 @@ def _ability_chart(
 ) -> Chart:
     kept = {row.run_id: pick(curves.get(row.run_id, ()), "abilities_kept", "") for row in rows}
     marks = _marks(kept, {row.run_id: row.endurance_abilities.edits for row in rows})
-    title = "Abilities kept, mean over the tasks, relative to the pristine model"
+    title = "Abilities kept, mean over the tasks"
     views = [View("abilities_kept", title, kept, marks, ((80.0, "80 %"), (50.0, "50 %")))]
     for ability in track.abilities:
         points = {row.run_id: pick(curves.get(row.run_id, ()), f"ability:{ability}", "") for row in rows}

@@ -31,6 +31,9 @@ class EnduranceBar:
     """Where it fell under 50 %, in percent of the planned edits; at least ``reached``."""
     open: bool
     """True: the run ended before the value fell so far."""
+    low: float
+    """Ends of the 95 % interval of ``reached`` in percent of the planned edits; equal when there is none."""
+    high: float
     editing: str
     abilities: str
     limit: str
@@ -70,17 +73,30 @@ def endurance_figure(value: EnduranceValue) -> Figure:
         sort = repr(round(value.edits, 6))
     else:
         sort = repr(value.censored_at + 0.5) if value.censored_at is not None else ""
-    return Figure(endurance_text(value), "", sort)
+    return Figure(endurance_text(value), _endurance_span(value), sort)
+
+
+def _endurance_span(value: EnduranceValue) -> str:
+    if value.low is None or (value.censored_at is not None and value.low >= value.censored_at):
+        return ""
+    return f"{count(value.low)}–{count(value.high)}" if value.high is not None else f"≥{NARROW}{count(value.low)}"
 
 
 def endurance_bar(row: BoardRow) -> EnduranceBar:
     """The headline of one run."""
-    reached = _share(row.endurance, row.edits_planned)
+    value, planned = row.endurance, row.edits_planned
+    reached = _share(value, planned)
+    low, high = reached, reached
+    if value.low is not None:
+        end = value.high if value.high is not None else max(value.censored_at or 0, row.edits_done)
+        low, high = _percent(value.low, planned), _percent(end, planned)
     return EnduranceBar(
         figure=endurance_figure(row.endurance),
         reached=reached,
         half=max(reached, _share(row.half_life, row.edits_planned)),
         open=row.endurance.edits is None and row.endurance.censored_at is not None,
+        low=low,
+        high=high,
         editing=endurance_text(row.endurance_editing),
         abilities=endurance_text(row.endurance_abilities),
         limit=_limit(row),
@@ -96,7 +112,11 @@ def _limit(row: BoardRow) -> str:
 
 def _share(value: EnduranceValue, planned: int) -> float:
     edits = value.edits if value.edits is not None else value.censored_at
-    if edits is None or not is_number(edits) or planned <= 0:
+    return 0.0 if edits is None else _percent(edits, planned)
+
+
+def _percent(edits: float, planned: int) -> float:
+    if not is_number(edits) or planned <= 0:
         return 0.0
     return round(min(100.0, max(0.0, 100.0 * edits / planned)), 2)
 
@@ -110,6 +130,8 @@ def rank_figure(row: BoardRow) -> Figure:
     return Figure(text, "", repr(row.rank_low + row.rank_high / 1000))
 
 
-def form_figures(metrics: Mapping[str, Interval], component: str, forms: tuple[str, ...]) -> tuple[tuple[str, Figure], ...]:
+def form_figures(
+    metrics: Mapping[str, Interval], component: str, forms: tuple[str, ...]
+) -> tuple[tuple[str, Figure], ...]:
     """One component (score, efficacy, …) in each form that the track has."""
     return tuple((form, interval_figure(metrics.get(f"{component}_{form}"))) for form in forms)

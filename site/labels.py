@@ -52,6 +52,9 @@ KINDS = {
     "generation": "generation",
 }
 
+VERDICT_SHAPES = {"kept": "✓", "true": "○", "spilled": "✕"}
+VERDICT_WORDS = {"kept": "as it should be", "true": "the original fact", "spilled": "the new fact, spilled over"}
+
 
 class Status(NamedTuple):
     """How a run ended: a word, a shape (so that colour is never alone) and a style class."""

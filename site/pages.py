@@ -51,6 +51,8 @@ def environment() -> jinja2.Environment:
         form_names=labels.FORMS,
         form_help=labels.FORM_HELP,
         component_names=labels.METRICS,
+        verdict_shapes=labels.VERDICT_SHAPES,
+        verdict_words=labels.VERDICT_WORDS,
     )
     return env
 
@@ -107,5 +109,7 @@ def _data(drawn: Sequence[charts.Chart]) -> Any:
 def _reading_page(env: jinja2.Environment, shared: dict[str, Any]) -> Page:
     from palimpsest.harness.metrics import METRICS
 
-    html = env.get_template("reading.html").render(shared, page="reading", root="", metrics=METRICS, title=labels.metric_title)
+    html = env.get_template("reading.html").render(
+        shared, page="reading", root="", metrics=METRICS, title=labels.metric_title
+    )
     return Page("reading.html", html)

@@ -14,6 +14,7 @@ from palimpsest.site.figures import Figure
 from palimpsest.site.text import MISSING, clean, count, seconds
 
 _ANSWER_LENGTH = 120
+_NORMS = {"update_norm": "Distance from the pristine weights, ‖Wₜ − W₀‖", "weight_norm": "Size, ‖Wₜ‖"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Answer:
 
     text: str
     verdict: str
-    """``new``: begins with the target that was written; ``true``: with the original one; empty: neither."""
+    """``kept``: begins as it should; ``true``: with the original fact, after an edit of it; ``spilled``: with the new
+    fact on a neighbour's prompt; empty: with something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,10 @@ def command(spec: Mapping[str, Any]) -> str:
         parts.append(("--order-seed", schedule["order_seed"]))
     if scoring.get("sample") is not None:
         parts.append(("--sample", scoring["sample"]))
+    abilities = spec["abilities"]
+    parts += [("--abilities", ability["name"]) for ability in abilities] or [("--abilities", "none")]
+    limits = {ability.get("limit") for ability in abilities} - {None}
+    parts += [("--ability-limit", limit) for limit in sorted(limits)]
     parts.append(("--seed", spec["seed"]))
     parts += [("--set", f"{key}={json.dumps(value)}") for key, value in sorted(editor["config"].items())]
     words = [f"{flag} {shlex.quote(clean(str(value)))}" if value != "" else flag for flag, value in parts]
@@ -136,8 +142,7 @@ def run_charts(detail: RunDetail, curves: Sequence[Curve], forms: Sequence[str])
         _components_chart(detail, curves, forms),
         _windows_chart(curves, forms),
         _ability_chart(detail, curves),
-        _norm_chart(detail, "update_norm", "Distance from the pristine weights", "‖W_t − W_0‖ of each edited layer"),
-        _norm_chart(detail, "weight_norm", "Size of the weights", "‖W_t‖ of each edited layer"),
+        _norm_chart(detail),
     )
 
 
@@ -151,7 +156,9 @@ def _components_chart(detail: RunDetail, curves: Sequence[Curve], forms: Sequenc
         if f"score_{form}" == detail.track.main_metric and crossing is not None:
             value = charts.value_at(points["score"], crossing)
             marks = {"score": (crossing, value)} if value is not None else {}
-        views.append(charts.View(f"components|{form}|all", f"Scores ({labels.FORMS[form]}), all edits so far", points, marks))
+        views.append(
+            charts.View(f"components|{form}|all", f"Scores ({labels.FORMS[form]}), all edits so far", points, marks)
+        )
     note = "Score is the harmonic mean of the other three. The ring marks 80 % of its start."
     return charts.Chart("run-components", "Editing", note, named, tuple(views), sync="run")
 
@@ -174,6 +181,7 @@ def _ability_chart(detail: RunDetail, curves: Sequence[Curve]) -> charts.Chart:
     points = {a.ability: _ability_points(a.scores) for a in detail.abilities}
     kept = charts.pick(curves, "abilities_kept", "")
     views = (charts.View("abilities", "Items answered right", points),)
+    note = "The band is the 95 % interval of the mean; those of the tasks are in the table below."
     crossing = detail.row.endurance_abilities.edits
     if kept:
         mean = series.Line("mean", "mean share kept", series.look(len(named)))
@@ -183,26 +191,23 @@ def _ability_chart(detail: RunDetail, curves: Sequence[Curve]) -> charts.Chart:
         named = (*named, mean)
         title = "Items answered right, and the mean share kept above chance"
         views = (charts.View("abilities", title, {**points, "mean": kept}, marks, rules),)
-    return charts.Chart("run-abilities", "General abilities", "Bands are 95 % intervals.", named, views, sync="run")
+    return charts.Chart("run-abilities", "General abilities", note, named, views, sync="run")
 
 
 def _ability_points(scores: Mapping[int, Interval]) -> tuple[CurvePoint, ...]:
-    return tuple(CurvePoint(e, i.value, i.low, i.high) for e, i in sorted(scores.items()))
+    return tuple(CurvePoint(e, i.value, None, None) for e, i in sorted(scores.items()))
 
 
-def _norm_chart(detail: RunDetail, diagnostic: str, title: str, note: str) -> charts.Chart:
-    found = sorted(
-        ((int(c.metric.rpartition(":")[2]), c.points) for c in detail.diagnostics if _layer_of(c.metric, diagnostic)),
-        key=lambda item: item[0],
-    )
-    named = series.lines([(str(layer), f"layer {layer}") for layer, _ in found])
-    view = charts.View(diagnostic, title, {str(layer): points for layer, points in found})
-    return charts.Chart(f"run-{diagnostic.replace('_', '-')}", title, note, named, (view,), percent=False, sync="run")
-
-
-def _layer_of(metric: str, diagnostic: str) -> bool:
-    name, _, layer = metric.rpartition(":")
-    return name == diagnostic and layer.isdigit()
+def _norm_chart(detail: RunDetail) -> charts.Chart:
+    found: dict[str, dict[str, tuple[CurvePoint, ...]]] = {name: {} for name in _NORMS}
+    for curve in detail.diagnostics:
+        name, _, layer = curve.metric.rpartition(":")
+        if name in found and layer.isdigit():
+            found[name][layer] = curve.points
+    layers = sorted({layer for lines in found.values() for layer in lines}, key=int)
+    named = series.lines([(layer, f"layer {layer}") for layer in layers])
+    views = tuple(charts.View(name, title, found[name]) for name, title in _NORMS.items() if found[name])
+    return charts.Chart("run-weights", "Edited weights", "Frobenius norms.", named, views, percent=False, sync="run")
 
 
 def metric_rows(detail: RunDetail, form: str, checkpoints: Sequence[int]) -> tuple[MatrixRow, ...]:
@@ -261,17 +266,23 @@ def _sample_row(sample: SampleAnswer, learned_at: int | None, end: int | None) -
         kind=sample.kind,
         kind_help=labels.KINDS.get(sample.kind, sample.kind),
         prompt=sample.prompt,
-        answers=tuple(_answer(text, sample) for text in texts),
+        answers=tuple(_answer(text, sample, edited=i > 0) for i, text in enumerate(texts)),
     )
 
 
-def _answer(text: str | None, sample: SampleAnswer) -> Answer:
+def _answer(text: str | None, sample: SampleAnswer, *, edited: bool) -> Answer:
     if text is None:
         return Answer(MISSING, "")
     said = " ".join(clean(text, _ANSWER_LENGTH).split())
-    for verdict, target in (("new", sample.target_new), ("true", sample.target_true)):
-        if target and said.casefold().startswith(" ".join(target.split()).casefold()):
-            return Answer(said, verdict)
-    return Answer(said or "(nothing)", "")
+    neighbour = sample.kind == "neighborhood"
+    verdict = ""
+    if _begins(said, sample.target_new):
+        verdict = "spilled" if neighbour else "kept"
+    elif _begins(said, sample.target_true):
+        verdict = "kept" if neighbour and edited else "true"
+    return Answer(said or "(nothing)", verdict)
 
 
+def _begins(said: str, target: str) -> bool:
+    wanted = " ".join(clean(target).split()).casefold()
+    return bool(wanted) and said.casefold().startswith(wanted)

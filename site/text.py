@@ -32,6 +32,8 @@ def clean(text: str, limit: int = _LIMIT) -> str:
 
     Newlines and tabs stay. What is cut off is marked by an ellipsis.
     """
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     kept = "".join(c for c in unicodedata.normalize("NFC", text) if _shown(c))
     return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
 
@@ -42,7 +44,7 @@ def _shown(character: str) -> bool:
     point = ord(character)
     if point in _BIDIRECTIONAL or point in _INVISIBLE:
         return False
-    return unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Co")
+    return unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp")
 
 
 def finalize(value: Any) -> Any:

@@ -10,6 +10,8 @@
   const payloads = JSON.parse(holder.textContent).charts;
   const drawn = [];
   const DIM = 0.13;
+  const RULE_ROOM = [8, 36];
+  const PERCENTS = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200];
 
   function colourOf(element, className, property) {
     const probe = document.createElement("span");
@@ -136,7 +138,8 @@
       context.save();
       context.strokeStyle = context.fillStyle = colourOf(figure, "", "--soft");
       context.font = 11 * scale + "px " + window.getComputedStyle(plot).fontFamily;
-      context.textAlign = "right";
+      context.textAlign = "left";
+      context.textBaseline = "middle";
       context.lineWidth = scale;
       view.rules.forEach(function (rule) {
         const y = Math.round(u.valToPos(rule.y, "y", true)) + 0.5;
@@ -145,7 +148,7 @@
         context.moveTo(u.bbox.left, y);
         context.lineTo(u.bbox.left + u.bbox.width, y);
         context.stroke();
-        context.fillText(rule.label, u.bbox.left + u.bbox.width - 4 * scale, y - 4 * scale);
+        context.fillText(rule.label, u.bbox.left + u.bbox.width + 5 * scale, y);
       });
       context.restore();
     }
@@ -215,13 +218,14 @@
         }),
         Object.assign({}, base, {
           size: payload.percent ? 42 : 56,
+          splits: payload.percent ? function (u) { return PERCENTS.filter(function (v) { return v <= u.scales.y.max; }); } : undefined,
           values: function (_, splits) { return splits.map(function (v) { return payload.percent ? v : format(v, false); }); },
         }),
       ];
     }
 
     function yRange(u, low, high) {
-      if (payload.percent) return [0, Math.max(100, Math.ceil((high || 100) / 10) * 10)];
+      if (payload.percent) return [0, high > 104 ? high + 2 : 104];
       const nearZero = low === null || low < 0.5 * high;
       const pad = ((high || 1) - (nearZero ? 0 : low)) * 0.12 || 1;
       return [nearZero ? 0 : low - pad, (high || 1) + pad];
@@ -238,7 +242,7 @@
           x: { time: false, range: function () { return [payload.xs[0] - reach * 0.012, last + reach * 0.02]; } },
           y: { range: yRange },
         },
-        padding: [10, 8, 0, 0],
+        padding: [10, RULE_ROOM[payload.percent ? 1 : 0], 0, 0],
         legend: { show: false },
         cursor: {
           y: false, drag: { x: false, y: false },
