@@ -76,18 +76,14 @@ class Saves:
             warnings.append(f"The save at {edits} edits is damaged ({'; '.join(problems)}); it was moved to {aside}.")
         return None, warnings
 
-    def write(self, edits: int, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[Save, bool]:
-        """Write and verify the save at ``edits``.
-
-        Returns:
-            The save, and whether it equals the one that was there already (True if there was none).
+    def write(self, edits: int, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Save:
+        """Write and verify the save at ``edits``; one that is there already gives way.
 
         Raises:
             MissingResource: The disk is full; earlier saves are untouched.
             RunFailed: What was written does not read back.
         """
         place = self._place(edits)
-        known = Save(edits, place).checksums if place.is_dir() and not self.problems(edits) else None
         needed = sum(t.numel() * t.element_size() for t in (*weights.values(), *state.values()))
         with write_folder(place, edits=edits, bytes_needed=needed, run=self._run_id) as partial:
             self._write_tensors(partial / WEIGHTS, weights, edits, needed)
@@ -95,8 +91,7 @@ class Saves:
         problems = self.problems(edits)
         if problems:
             raise RunFailed(f"The save at {edits} edits does not read back: {'; '.join(problems)}. Check the disk.")
-        save = Save(edits, place)
-        return save, known is None or known == save.checksums
+        return Save(edits, place)
 
     def read(self, save: Save) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Weights and editor state of a save.

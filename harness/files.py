@@ -184,17 +184,19 @@ def set_aside(path: Path) -> Path:
     aside = path.with_name(path.name + _DAMAGED)
     if aside.is_dir() and not aside.is_symlink():
         shutil.rmtree(aside, ignore_errors=True)
-    announce("set_aside", path)
-    path.replace(aside)
-    sync_folder(path.parent)
+    with disk_errors(path.parent):
+        announce("set_aside", path)
+        path.replace(aside)
+        sync_folder(path.parent)
     return aside
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder; it is gone under its name at once."""
     doomed = _partial_name(path)
-    announce("remove", path)
-    path.rename(doomed)
+    with disk_errors(path.parent):
+        announce("remove", path)
+        path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 

@@ -32,7 +32,7 @@ class Journal:
         Raises:
             MissingResource: The disk is full.
         """
-        line = json.dumps({"time": utc_now(), "event": event, **_plain(fields)}, allow_nan=False) + "\n"
+        line = json.dumps({"time": utc_now(), "event": event, **plain(fields)}, allow_nan=False) + "\n"
         data = line.encode()
         with disk_errors(self.path.parent, len(data)):
             announce("append", self.path)
@@ -78,16 +78,16 @@ def _mend(path: Path) -> None:
         announce("truncate", path)
         os.truncate(path, kept)
         return
-    with path.open("ab") as file:
+    with disk_errors(path.parent, 1), path.open("ab") as file:
         file.write(b"\n")
 
 
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: not finite numbers become text."""
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: numbers that are not finite become text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

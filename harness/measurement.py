@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from palimpsest.harness.spec import RunSpec, Scoring
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityOutcome
+
     from palimpsest.harness.model import EditableModel
     from palimpsest.harness.scoring import Answer, ProbeOutcome
 
@@ -38,6 +40,20 @@ class Instruments(Protocol):
 
     def abilities(self) -> Sequence[AbilityOutcome]:
         """Outcomes of the run's ability tasks."""
+
+
+def model_files(
+    spec: RunSpec, cases: Sequence[Case], edits: int, instruments: Instruments
+) -> tuple[dict[str, bytes], dict[str, float]]:
+    """All files that come from asking the model, and the seconds that took."""
+    begin = time.perf_counter()
+    files = {
+        PROBES: probe_file(spec, cases, edits, instruments),
+        ANSWERS: answer_file(spec, cases, instruments),
+    }
+    asked = time.perf_counter()
+    files[ABILITIES] = ability_file(instruments)
+    return files, {"seconds_scoring": asked - begin, "seconds_abilities": time.perf_counter() - asked}
 
 
 def probe_file(spec: RunSpec, cases: Sequence[Case], edits: int, instruments: Instruments) -> bytes:

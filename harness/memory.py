@@ -1,0 +1,46 @@
+"""Peak memory of one run, also when several runs share a process."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+_CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+class PeakMemory:
+    """The highest resident memory since this object was made, and that of the GPU if torch uses one."""
+
+    def __init__(self) -> None:
+        self._resets = False
+        try:
+            _CLEAR.write_text("5")  # Linux: set the high-water mark of this process to its present size
+            self._resets = True
+        except OSError:
+            pass
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+    def megabytes(self) -> float:
+        """Peak so far in 10⁶ bytes; where the system cannot reset it, the peak of the whole process."""
+        peak = (_high_water() if self._resets else None) or _whole_process()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            peak = max(peak, torch.cuda.max_memory_allocated() / 1e6)
+        return round(peak, 1)
+
+
+def _high_water() -> float | None:
+    try:
+        lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    found = next((line for line in lines if line.startswith("VmHWM:")), None)
+    return int(found.split()[1]) * 1024 / 1e6 if found else None
+
+
+def _whole_process() -> float:
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes / 1e6 if sys.platform == "darwin" else kilobytes * 1024 / 1e6
