@@ -42,7 +42,7 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
             f"Model {entry.name!r} here is {found[:12]}, but the run edited {spec.model.fingerprint[:12]}. "
             "Give the folder or hub id of the right one with --model."
         )
-    model = load_model(str(locate(entry)), name=entry.name, dtype=entry.dtype)
+    model = load_model(str(locate(entry)), name=entry.name, dtype=entry.dtype, known_fingerprint=found)
     weights = {} if save is None else Saves(run / "checkpoints", spec.id).read(save)[0]
     model.write_weights(weights)
     folder.parent.mkdir(parents=True, exist_ok=True)

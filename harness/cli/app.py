@@ -83,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given or os.environ.get("PALIMPSEST_DEBUG", "") not in ("", "0")
     given = [argument for argument in given if argument != "--debug"]
     try:
-        typer.main.get_command(app).main(args=given, prog_name="palimpsest")
+        ended = typer.main.get_command(app).main(args=given, prog_name="palimpsest", standalone_mode=False)
+        return _finish(ended if isinstance(ended, int) else 0)
     except SystemExit as ending:
         return _finish(ending.code if isinstance(ending.code, int) else int(bool(ending.code)))
     except KeyboardInterrupt:
@@ -95,16 +96,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.note(str(error) or type(error).__name__)
         return _finish(error.exit_code)
     except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own errors, whose classes moved between its versions
+            if str(error.format_message()).strip():
+                output.note(_usage_message(error))
+            return _finish(2)
         if debug:
             traceback.print_exc()
         output.note(_bug_message(error, given, shown=debug))
         return _finish(1)
-    return _finish(0)
 
 
 def _finish(code: int) -> int:
     output.flush()
     return code
+
+
+def _usage_message(error: Any) -> str:
+    """What was wrong with the words of the command, and where its help is."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "palimpsest"
+    return f"{command}: {str(error.format_message()).strip()} Help: {command} --help"
 
 
 def _bug_message(error: Exception, arguments: Sequence[str], *, shown: bool) -> str:

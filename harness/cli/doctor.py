@@ -18,7 +18,7 @@ import typer
 from palimpsest.harness.cli import output
 from palimpsest.harness.errors import PalimpsestError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 MEMORY_GB = 3.0
 """What the suite of the pocket model needs at most."""

@@ -11,7 +11,7 @@ import typer
 from palimpsest.harness.cli import output
 from palimpsest.harness.errors import unknown_name
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 KINDS = ("editors", "models", "tasks", "suites", "runs", "metrics")
 

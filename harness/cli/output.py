@@ -34,7 +34,10 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress and no notes.", rich_help_panel=OUTPUT_PANEL)
 ]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print each editor's complete configuration first.", rich_help_panel=OUTPUT_PANEL)
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Print each editor's complete configuration first.", rich_help_panel=OUTPUT_PANEL
+    ),
 ]
 
 

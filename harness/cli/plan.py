@@ -12,7 +12,7 @@ from palimpsest.harness.cli import output
 if TYPE_CHECKING:
     from palimpsest.harness.planning import PlannedRun
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(

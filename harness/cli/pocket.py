@@ -9,7 +9,7 @@ import typer
 
 from palimpsest.harness.cli import output
 
-app = typer.Typer(no_args_is_help=True, help="Make and measure the pocket models.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make and measure the pocket models.")
 
 ModelArgument = Annotated[str, typer.Argument(help="pocket-llama or pocket-gpt2.", metavar="MODEL")]
 

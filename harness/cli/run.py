@@ -16,7 +16,7 @@ from palimpsest.harness.errors import UsageError
 if TYPE_CHECKING:
     from palimpsest.harness.planning import PlannedRun
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 WHAT, SCHEDULE, SCORING, COURSE = "What is run", "Schedule", "Scoring", "Course"
 

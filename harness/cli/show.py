@@ -11,7 +11,7 @@ from palimpsest.harness.cli import output
 if TYPE_CHECKING:
     from palimpsest.harness.runfolder import LatestScores, RunSummary
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(

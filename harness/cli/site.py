@@ -9,7 +9,7 @@ import typer
 
 from palimpsest.harness.cli import output
 
-app = typer.Typer(no_args_is_help=True, help="Build the leaderboard page and look at it.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Build the leaderboard page and look at it.")
 
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the site.", show_default="HOME/site")]
 

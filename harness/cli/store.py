@@ -12,7 +12,7 @@ from palimpsest.harness.cli import output
 if TYPE_CHECKING:
     from palimpsest.results.ingest import IngestReport
 
-app = typer.Typer(no_args_is_help=True, help="Keep the DuckDB store of all runs.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Keep the DuckDB store of all runs.")
 
 
 @app.command(

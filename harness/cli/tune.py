@@ -10,7 +10,7 @@ import typer
 
 from palimpsest.harness.cli import output
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(
