@@ -55,21 +55,23 @@ class _Pack:
 
 
 def score_targets(
-    model: Scorable, continuations: Sequence[tuple[Sequence[int], Sequence[int]]], *, token_budget: int
+    model: Scorable, continuations: Sequence[tuple[Sequence[int], Sequence[int]]], *, token_budget: int | None = None
 ) -> TargetScores:
     """Teacher-forced log-probability and first-choice hits of the target of each (context, target).
 
     Args:
         model: the model; it should be in evaluation mode.
         continuations: pairs of token ids, neither of them empty. The last token of a target is never put in.
-        token_budget: about how many tokens one forward pass takes.
+        token_budget: about how many tokens one forward pass takes; None: what suits the device.
     """
     count = len(continuations)
+    # On a CPU small passes stay in its caches; a GPU wants large ones.
+    budget = token_budget or (2048 if model.device.type == "cpu" else 16384)
     total, hits = np.zeros(count), np.zeros(count, dtype=np.int64)
     with torch.no_grad():
         shared = _takes_trees(model, continuations)
         packs = make_packs(continuations, PACK_TOKENS if shared else 0)
-        for batch in _batches(packs, token_budget):
+        for batch in _batches(packs, budget):
             log_prob, hit, owner = _read_batch(model, batch, shared)
             np.add.at(total, owner, log_prob)
             np.add.at(hits, owner, hit)

@@ -95,7 +95,7 @@ def score_cases(model: Scorable, cases: Sequence[Case], *, token_budget: int | N
     asked = [(ask(p.prompt, p.target_new), ask(p.prompt, p.target_true)) for _, p in probes]
     _check_lengths(model, continuations, list(places))
     with untouched(model):
-        scores = score_targets(model, continuations, token_budget=token_budget or _token_budget(model.device))
+        scores = score_targets(model, continuations, token_budget=token_budget)
     # One more entry stands for a missing target: place -1.
     nll = [*(-scores.log_prob).tolist(), float("nan")]
     hits = [*scores.hits.tolist(), 0]
@@ -146,11 +146,6 @@ def _closing_token(tokenizer: Any) -> int | None:
     """The token that the tokenizer puts after every text, if any: a target could not follow it."""
     closing = tokenizer("a")["input_ids"][-1]
     return closing if closing in tokenizer.all_special_ids else None
-
-
-def _token_budget(device: torch.device) -> int:
-    # On a CPU small passes stay in its caches; a GPU wants large ones.
-    return 2048 if device.type == "cpu" else 16384
 
 
 def _check_lengths(
