@@ -17,8 +17,8 @@ task: {task}
 custom_dataset: !function utils.load_{task}
 test_split: test
 output_type: multiple_choice
-doc_to_text: "{{{{text}}}}"
-doc_to_choice: "{{{{choices}}}}"
+doc_to_text: text
+doc_to_choice: choices
 doc_to_target: answer
 num_fewshot: 0
 metric_list:
