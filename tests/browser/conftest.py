@@ -1,0 +1,96 @@
+"""A real Chromium for the tests of the page. It is required: without one these tests fail and say how to get one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from palimpsest.site.build import build_from
+from tests.site.sample_source import SampleSource, hostile_source
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+def find_browser() -> str:
+    named = os.environ.get("PALIMPSEST_CHROMIUM")
+    found = named or next((path for name in NAMES if (path := shutil.which(name))), None)
+    if not found:
+        pytest.fail(
+            "The browser tests need Chromium and found none. Install it (apt-get install -y chromium) or name an "
+            "executable in PALIMPSEST_CHROMIUM.",
+            pytrace=False,
+        )
+    return found
+
+
+@dataclass
+class Visit:
+    """An open page and all that went wrong on it."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    executable = find_browser()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("browser") / "deep path" / "site"
+    build_from(SampleSource(), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def hostile_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("hostile") / "site"
+    build_from(hostile_source(), out)
+    return out
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
+    """Open a file of a site; at the end nothing may have complained and nothing may have left the disk."""
+    visits: list[Visit] = []
+    contexts = []
+
+    def open_page(path: Path, width: int = 1440, height: int = 900, **options: Any) -> Visit:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        made = Visit(context.new_page())
+        made.page.set_default_timeout(15_000)
+        made.page.on("console", lambda message: made.complaints.append(f"{message.type}: {message.text}"))
+        made.page.on("pageerror", lambda error: made.complaints.append(f"error: {error}"))
+        made.page.on("request", lambda request: made.requests.append(request.url))
+        made.page.goto(path.as_uri())
+        visits.append(made)
+        return made
+
+    yield open_page
+    for made in visits:
+        assert made.complaints == []
+        assert [url for url in made.requests if not url.startswith("file://")] == []
+    for context in contexts:
+        context.close()
