@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from palimpsest.results.rows import Interval
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
 LEVEL = 0.95
+_KEEP = 2_000_000  # draws worth remembering: at most 8 MB each
 _CHUNK = 4_000_000  # draws made at once: bounds the memory of large tables to some tens of MB
 
 
@@ -46,7 +48,21 @@ class EnduranceInterval:
 
 
 def draw_counts(units: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """How often each unit is drawn in each resample of ``units`` units with replacement; (resamples, units)."""
+    """How often each unit is drawn in each resample of ``units`` units with replacement; (resamples, units).
+
+    Not to be written to: small ones are kept, since windows, checkpoints and shares ask for the same draws again.
+    """
+    return _kept_draws(units, resamples, seed) if units * resamples <= _KEEP else _draw(units, resamples, seed)
+
+
+@lru_cache(maxsize=16)
+def _kept_draws(units: int, resamples: int, seed: int) -> NDArray[np.float32]:
+    counts = _draw(units, resamples, seed)
+    counts.flags.writeable = False
+    return counts
+
+
+def _draw(units: int, resamples: int, seed: int) -> NDArray[np.float32]:
     generator = np.random.default_rng(seed)
     counts = np.empty((resamples, units), dtype=np.float32)
     step = max(1, _CHUNK // max(units, 1))
@@ -74,7 +90,10 @@ def _resampled_means(counts: NDArray[np.float32], values: Floats) -> Floats:
     present = ~np.isnan(values)
     weights = counts.astype(np.float64)
     total = weights @ np.where(present, values, 0.0)
-    size = weights @ present.astype(np.float64)
+    size = np.tile(weights.sum(axis=1, keepdims=True), values.shape[1])
+    gaps = ~present.all(axis=0)
+    if gaps.any():
+        size[:, gaps] = weights @ present[:, gaps].astype(np.float64)
     return np.where(size > 0, total / np.maximum(size, 1.0), np.nan)
 
 
