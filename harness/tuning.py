@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from palimpsest.harness.errors import ConfigError, EditorError
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities import AbilityHarness
-    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.executor import LoadedModel
     from palimpsest.harness.requests import EditTask
 
 BUDGET = 12
@@ -63,7 +62,7 @@ def objective(score_argmax: float, abilities_kept: float) -> float:
 
 
 def tune(
-    model: EditableModel,
+    loaded: LoadedModel,
     task: EditTask,
     editor_name: str,
     grid: Mapping[str, Sequence[Any]],
@@ -73,7 +72,7 @@ def tune(
     """Run every configuration of ``grid`` and write each result to ``record`` at once; known ones are not run again.
 
     Args:
-        model: Pristine; left pristine.
+        loaded: The pristine model; left pristine.
         task: The tuning split.
         editor_name: A registered editor.
         grid: Field → values.
@@ -83,16 +82,12 @@ def tune(
     Returns:
         The trials in grid order.
     """
-    from palimpsest.harness.abilities import AbilityHarness, ability_refs
-
     combinations = configurations(grid)
-    known = {_key(trial.config): trial for trial in _read(record, model.fingerprint, task.content_hash)}
-    harness: AbilityHarness | None = None
+    known = {_key(trial.config): trial for trial in _read(record, loaded.fingerprint, task.content_hash)}
     for number, config in enumerate(combinations, 1):
         if _key(config) not in known:
-            harness = harness or AbilityHarness(model, ability_refs(["pocket"], ABILITY_LIMIT))
-            known[_key(config)] = run_trial(model, task, editor_name, config, harness)
-            _write(record, editor_name, model, task, [known[_key(c)] for c in combinations if _key(c) in known])
+            known[_key(config)] = run_trial(loaded, task, editor_name, config)
+            _write(record, editor_name, loaded, task, [known[_key(c)] for c in combinations if _key(c) in known])
         report(number, known[_key(config)])
     return [known[_key(config)] for config in combinations]
 
@@ -102,39 +97,39 @@ def best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.objective)
 
 
-def run_trial(
-    model: EditableModel, task: EditTask, editor_name: str, config: dict[str, Any], harness: AbilityHarness
-) -> Trial:
+def run_trial(loaded: LoadedModel, task: EditTask, editor_name: str, config: dict[str, Any]) -> Trial:
     """Edit the tuning split with one configuration, score it, and put the pristine weights back."""
-    from palimpsest.harness.metrics import aggregate_outcomes
+    from palimpsest.harness.abilities import ability_refs
+    from palimpsest.harness.guard import seed_everything
+    from palimpsest.harness.metrics import Outcomes, abilities_kept, aggregate, case_table
     from palimpsest.harness.registry import build_editor, resolve_config
-    from palimpsest.harness.run import seed_everything
     from palimpsest.harness.scoring import score_cases
 
     started = time.monotonic()
     cases = task.cases[:EDITS]
-    pristine_abilities = {o.name: (o.score, o.chance) for o in harness.evaluate()}
-    editor = build_editor(editor_name, resolve_config(editor_name, model.name, config))
+    harness = loaded.abilities(ability_refs(["pocket"], ABILITY_LIMIT))
+    if harness is None:
+        raise ConfigError("The group of pocket abilities is empty.")
+    pristine = harness.evaluate()
+    score, kept, failure = 0.0, 0.0, None
     try:
-        editor.prepare(model)
+        editor = build_editor(editor_name, resolve_config(editor_name, loaded.model.name, config))
+        editor.prepare(loaded.model)
         for index, start in enumerate(range(0, len(cases), BATCH_SIZE)):
             seed_everything(0, index)
             editor.edit([case.request for case in cases[start : start + BATCH_SIZE]])
         with editor.evaluated():
-            score = aggregate_outcomes(score_cases(model, cases), task.form)["score_argmax"]
-            kept = [
-                max(0.0, (o.score - o.chance) / (pristine_abilities[o.name][0] - o.chance)) for o in harness.evaluate()
-            ]
-        failure = None
+            outcomes = Outcomes.from_records(score_cases(loaded.model, cases))
+            score = aggregate(case_table(outcomes, task.form))["score_argmax"]
+            after = harness.evaluate()
+        kept = abilities_kept([o.score for o in after], [o.score for o in pristine], [o.chance for o in pristine])
     except EditorError as error:
-        score, kept, failure = 0.0, [0.0], str(error)
+        failure = str(error)
     finally:
-        model.write_weights({name: model.pristine(name) for name in model.edited_names()})
-    mean_kept = sum(kept) / len(kept)
-    return Trial(
-        config, round(score, 4), round(mean_kept, 6), round(objective(score, mean_kept), 6),
-        round(time.monotonic() - started, 1), failure,
-    )  # fmt: skip
+        loaded.restored()
+    reached = objective(score, kept)
+    seconds = round(time.monotonic() - started, 1)
+    return Trial(config, round(score, 4), round(kept, 6), round(reached, 6), seconds, failure)
 
 
 def preset_text(editor_name: str, model_name: str, task_name: str, settings: Mapping[str, Any], trial: Trial) -> str:
@@ -163,15 +158,15 @@ def _read(record: Path, fingerprint: str, task_hash: str) -> list[Trial]:
     return [Trial(**trial) for trial in stored["trials"]]
 
 
-def _write(record: Path, editor_name: str, model: EditableModel, task: EditTask, trials: Sequence[Trial]) -> None:
+def _write(record: Path, editor_name: str, loaded: LoadedModel, task: EditTask, trials: Sequence[Trial]) -> None:
     from palimpsest.harness.files import atomic_write_json
 
     atomic_write_json(
         record,
         {
             "editor": editor_name,
-            "model": model.name,
-            "model_fingerprint": model.fingerprint,
+            "model": loaded.model.name,
+            "model_fingerprint": loaded.fingerprint,
             "task": task.name,
             "task_hash": task.content_hash,
             "edits": EDITS,

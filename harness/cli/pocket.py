@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +46,12 @@ def train(
 
     folder = out or model_folder(model)
     work = output.home_folder(home) / "pocket" / model
-    lines = train_and_publish(recipe, work, folder, quiet=quiet, threads=threads)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    with _progress(f"Training {model}", recipe.steps, quiet=quiet) as show:
+        lines = train_and_publish(recipe, work, folder, show)
     if as_json:
         output.json_line({"model": model, "folder": folder, "report": lines})
         return
@@ -86,3 +95,29 @@ def files(
 
     for path in write_world_files(folder):
         output.line(str(path))
+
+
+@contextmanager
+def _progress(title: str, steps: int, *, quiet: bool) -> Iterator[Callable[[int, float], None]]:
+    """Called with (steps done, loss): a bar with rate and remaining time on a terminal, else a line every minute."""
+    if quiet:
+        yield lambda step, loss: None
+        return
+    if not sys.stderr.isatty():
+        last = [0.0]
+
+        def plain(step: int, loss: float) -> None:
+            if time.monotonic() - last[0] >= 60 or step == steps:
+                last[0] = time.monotonic()
+                output.note(f"{title}: step {step} of {steps}, loss {loss:.3f}")
+
+        yield plain
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+               TextColumn("{task.fields[loss]}"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=steps, loss="")
+        yield lambda step, loss: bar.update(task, completed=step, loss=f"loss {loss:.3f}")

@@ -34,8 +34,9 @@ def tune(
     as_json: output.JsonOption = False,
 ) -> None:
     """Try every configuration of a small grid on the tuning split, write the best as the preset, record all trials."""
-    from palimpsest.harness.executor import prepare_model
+    from palimpsest.harness.executor import load
     from palimpsest.harness.files import atomic_write_text
+    from palimpsest.harness.model_registry import fingerprint, resolve
     from palimpsest.harness.registry import resolve_config
     from palimpsest.harness.tuning import best, preset_text
     from palimpsest.harness.tuning import tune as run_tuning
@@ -44,7 +45,7 @@ def tune(
     values = _grid(grid or _presets() / "grids.toml", editor, own=grid is not None)
     folder = out or _presets() / editor
     folder.mkdir(parents=True, exist_ok=True)
-    loaded = prepare_model(model, output.home_folder(home))
+    loaded = load(model, fingerprint(resolve(model)), output.home_folder(home))
     trials = run_tuning(
         loaded,
         load_task(task),

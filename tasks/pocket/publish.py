@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -47,18 +48,9 @@ def model_folder(name: str) -> Path:
     return Path(__file__).resolve().parent / "models" / name
 
 
-def train_and_publish(
-    recipe: Recipe, work: Path, folder: Path, *, quiet: bool = False, threads: int | None = None
-) -> list[Line]:
+def train_and_publish(recipe: Recipe, work: Path, folder: Path, report: Callable[[int, float], None]) -> list[Line]:
     """Train by ``recipe`` (going on from ``work`` where cut off), write the model to ``folder``, measure it."""
-    import torch
-
-    from palimpsest.harness.progress import training_progress
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    with training_progress(f"Training {recipe.name}", recipe.steps, quiet=quiet) as report:
-        model, tokenizer = train(build_world(), recipe, work, report)
+    model, tokenizer = train(build_world(), recipe, work, report)
     return publish(recipe, model, tokenizer, folder)
 
 
