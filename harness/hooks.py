@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -86,6 +87,28 @@ def head_at(model: EditableModel, rows: Tensor, columns: Tensor) -> Iterator[Non
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def mlp_at(model: EditableModel, layer: int, rows: Tensor, columns: Tensor) -> Iterator[None]:
+    """Compute the MLP of block ``layer`` at these positions only; it puts out zero elsewhere.
+
+    Right where nothing reads the block's output at other positions.
+    """
+    mlp = model.module(f"{model.anatomy.block(layer)}.{model.anatomy.down_projection.rpartition('.')[0]}")
+    before = mlp.__dict__.get("forward")
+    inner = mlp.forward
+
+    def forward(hidden: Tensor) -> Tensor:
+        return torch.zeros_like(hidden).index_put((rows, columns), inner(hidden[rows, columns]))
+
+    mlp.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        mlp.__dict__.pop("forward")
+        if before is not None:
+            mlp.__dict__["forward"] = before
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from palimpsest.harness.hooks import added_to_output, captured_output, head_at, replaced_blocks, unchanged
+from palimpsest.harness.hooks import added_to_output, captured_output, head_at, mlp_at, replaced_blocks, unchanged
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
@@ -148,6 +148,9 @@ class Suffixes:
                 lower: dict[int, Any] = dict.fromkeys(range(self.layer), unchanged)
                 lower[self.layer] = lambda _: changed(self.hidden)
                 stack.enter_context(replaced_blocks(self.model, lower))
+                last = self.model.anatomy.n_layers - 1
+                if self.layer < last:  # of the last block only the reads go on to the head
+                    stack.enter_context(mlp_at(self.model, last, self.read_row, self.read_column))
                 arguments |= {
                     "position_ids": self.positions,
                     "past_key_values": _Prefix(self.prefix),

@@ -1,0 +1,78 @@
+"""Speed of the batched target optimisation against the plain one-request loop, in one run, with the same z.
+
+    python -m benchmarks.targets [--models pocket-llama pocket-gpt2] [--batch 50] [--plain 8] [--threads 2]
+
+Both see the same requests, templates and settings (those of MEMIT's preset). The plain loop is timed on the first
+``--plain`` requests. Exit code 1 if z differs or the speed-up is below ``--at-least``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import torch
+
+from benchmarks.plain_targets import plain_target
+from palimpsest.editors.memit import Memit
+from palimpsest.editors.presets import load_preset
+from palimpsest.editors.toolkit.suffixes import suffixes_hold
+from palimpsest.editors.toolkit.values import compute_targets
+from palimpsest.harness.model import load_model
+from palimpsest.harness.model_registry import resolve
+from palimpsest.tasks.registry import load_task
+
+_TOLERANCE = 1e-3
+
+
+def compare(name: str, batch: int, plain: int) -> tuple[float, float]:
+    """Print both times of one model; returns the speed-up and the largest relative difference of z − h."""
+    entry = resolve(name)
+    model = load_model(str(entry.folder), name=name)
+    config = Memit.Config(**(load_preset("memit", name) or {}))
+    requests = [case.request for case in load_task("pocket-counterfact").cases[:batch]]
+    templates = model.resources.context_templates(config.templates_seed)
+    layer, settings = config.layers[-1], config.targets()
+    whole = not suffixes_hold(model, layer)
+    compute_targets(model, requests[:4], templates, layer, settings, whole=whole)  # warm up
+
+    begin = time.perf_counter()
+    found = compute_targets(model, requests, templates, layer, settings, whole=whole)
+    batched = (time.perf_counter() - begin) / len(requests)
+
+    begin = time.perf_counter()
+    singles = [plain_target(model, request, templates, layer, settings) for request in requests[:plain]]
+    single = (time.perf_counter() - begin) / len(singles)
+
+    worst = 0.0
+    for number, (z, _, passes) in enumerate(singles):
+        step = (z - found.start[:, number]).norm()
+        worst = max(worst, float((found.z[:, number] - z).norm() / step))
+        if passes != int(found.passes[number]):
+            print(f"{name}: request {number} took {int(found.passes[number])} passes, plain {passes}")
+    mean = float(found.passes.double().mean())
+    print(
+        f"{name}: batched {batched:.4f} s/edit, plain {single:.4f} s/edit, {single / batched:.1f} times as fast; "
+        f"{mean:.1f} of {settings.steps} passes; largest relative difference of z {worst:.1e}"
+    )
+    return single / batched, worst
+
+
+def main() -> int:
+    """Compare on each model; 0 if all are fast enough and agree."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["pocket-llama", "pocket-gpt2"])
+    parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--plain", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--at-least", type=float, default=5.0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    results = [compare(name, arguments.batch, arguments.plain) for name in arguments.models]
+    good = all(speed >= arguments.at_least and worst <= _TOLERANCE for speed, worst in results)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
