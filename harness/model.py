@@ -150,7 +150,9 @@ def load_model(
         UsageError: The architecture or the dtype is not supported.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()  # stderr belongs to our own progress
     torch_dtype = getattr(torch, dtype, None)
     if torch_dtype not in (torch.float32, torch.bfloat16, torch.float16):
         raise UsageError(f"dtype {dtype!r} is not known; use float32, bfloat16 or float16.")
