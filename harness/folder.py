@@ -155,11 +155,12 @@ class RunFolder:
         path = self.path / name
         if path.exists():
             found = path.read_bytes()
-            if found == data or same(found, data):
+            if found == data:
                 return
-            self.warnings.append(
-                f"{path} is damaged or was changed; it was moved to {set_aside(path)} and written anew."
-            )
+            if not same(found, data):
+                self.warnings.append(
+                    f"{path} is damaged or was changed; it was moved to {set_aside(path)} and written anew."
+                )
         elif self.saves.positions() or self.events():
             self.warnings.append(f"{path} was missing and is written anew.")
         atomic_write_bytes(path, data)

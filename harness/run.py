@@ -192,6 +192,7 @@ class Run:
         self._saved_at = time.monotonic()
         self.folder.journal.append("run_resumed", edits=save.edits)
         self._progress.resumed(save.edits)
+        self._prune()
 
     def _edit(self, batch: Batch) -> None:
         assert self._editing is not None
@@ -217,8 +218,11 @@ class Run:
         self.folder.journal.append("save", edits=save.edits, sha256=save.checksums)
         self._warn(self._past.unlike_save(save.edits, save.checksums))
         self._saved, self._saved_at = save.edits, time.monotonic()
+        self._prune()
+
+    def _prune(self) -> None:
         if self._settings.keep_checkpoints == "newest":
-            self.folder.saves.prune(save.edits)
+            self.folder.saves.prune(self._saved)
 
     def _score_pristine(self) -> None:
         """Score the unedited model before any editor has seen it, or take over what another run measured."""
