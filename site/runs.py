@@ -133,7 +133,18 @@ def command(spec: Mapping[str, Any]) -> str:
     parts.append(("--seed", spec["seed"]))
     parts += [("--set", f"{key}={json.dumps(value)}") for key, value in sorted(editor["config"].items())]
     words = [f"{flag} {shlex.quote(clean(str(value)))}" if value != "" else flag for flag, value in parts]
-    return " \\\n  ".join(words)
+    return " \\\n  ".join(_lines(words))
+
+
+def _lines(words: Sequence[str], width: int = 92) -> list[str]:
+    """Words gathered into lines; a flag is never parted from its value."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + len(word) < width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def run_charts(detail: RunDetail, curves: Sequence[Curve], forms: Sequence[str]) -> tuple[charts.Chart, ...]:

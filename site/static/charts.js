@@ -10,7 +10,6 @@
   const payloads = JSON.parse(holder.textContent).charts;
   const drawn = [];
   const DIM = 0.13;
-  const RULE_ROOM = [8, 36];
   const PERCENTS = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200];
 
   function colourOf(element, className, property) {
@@ -84,6 +83,8 @@
     tip.className = "tip";
     tip.hidden = true;
     const hidden = new Set();
+    /* Room on the right for the labels of reference lines, in whichever view has them. */
+    const room = payload.views.some(function (item) { return item.rules.length > 0; }) ? 36 : 8;
     let view = payload.views[0];
     let chart = null;
     let cursor = -1;
@@ -242,7 +243,7 @@
           x: { time: false, range: function () { return [payload.xs[0] - reach * 0.012, last + reach * 0.02]; } },
           y: { range: yRange },
         },
-        padding: [10, RULE_ROOM[payload.percent ? 1 : 0], 0, 0],
+        padding: [10, room, 0, 0],
         legend: { show: false },
         cursor: {
           y: false, drag: { x: false, y: false },

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from palimpsest.site.build import build_from
 from tests.site.sample_source import SampleSource, hostile_source
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 60_000
+"""Milliseconds that a busy machine may take for one step."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -50,6 +52,7 @@ class Visit:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     executable = find_browser()
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
@@ -80,7 +83,7 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         made = Visit(context.new_page())
-        made.page.set_default_timeout(15_000)
+        made.page.set_default_timeout(PATIENCE)
         made.page.on("console", lambda message: made.complaints.append(f"{message.type}: {message.text}"))
         made.page.on("pageerror", lambda error: made.complaints.append(f"error: {error}"))
         made.page.on("request", lambda request: made.requests.append(request.url))
