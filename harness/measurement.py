@@ -16,7 +16,6 @@ from palimpsest.harness.spec import RunSpec, Scoring
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityOutcome
-
     from palimpsest.harness.model import EditableModel
     from palimpsest.harness.scoring import Answer, ProbeOutcome
 
@@ -114,20 +113,14 @@ def ability_file(instruments: Instruments) -> bytes:
 
 def diagnostics_file(model: EditableModel, written: Collection[str]) -> bytes:
     """Norm of every written weight, and of its distance from the pristine one."""
-    layers = {model.anatomy.weight_name(layer): layer for layer in range(model.anatomy.n_layers)}
-    rows: list[tuple[str, int | None, float]] = []
-    weights = model.read_weights(sorted(written))
-    for name in sorted(written, key=lambda name: (layers.get(name, -1), name)):
-        label = "" if name in layers else f":{name}"
-        weight = weights[name].double()
-        rows.append((f"weight_norm{label}", layers.get(name), float(weight.norm())))
-        distance = float((weight - model.pristine(name).double()).norm())
-        rows.append((f"update_norm{label}", layers.get(name), distance))
+    from palimpsest.harness.health import weight_norms
+
+    rows = weight_norms(model, written)
     return parquet_bytes(
         {
-            "name": pa.array([row[0] for row in rows], pa.string()),
-            "layer": pa.array([row[1] for row in rows], pa.int32()),
-            "value": pa.array([row[2] for row in rows], pa.float64()),
+            "name": pa.array([row.name for row in rows], pa.string()),
+            "layer": pa.array([row.layer for row in rows], pa.int32()),
+            "value": pa.array([row.value for row in rows], pa.float64()),
         }
     )
 
