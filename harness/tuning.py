@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from palimpsest.harness.executor import LoadedModel
     from palimpsest.harness.requests import EditTask
 
-BUDGET = 12
+BUDGET = 8
 """Trials that every editor may have."""
-EDITS = 400
+EDITS = 200
 BATCH_SIZE = 50
 ABILITY_LIMIT = 100
 

@@ -42,7 +42,7 @@ class Recipe:
 
 RECIPES = {
     "pocket-llama": Recipe("pocket-llama", begin=True, steps=2000),
-    "pocket-gpt2": Recipe("pocket-gpt2", begin=False, steps=3000, learning_rate=2e-3),
+    "pocket-gpt2": Recipe("pocket-gpt2", begin=False, steps=2000, learning_rate=2e-3),
 }
 
 
