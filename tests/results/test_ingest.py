@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,11 +102,11 @@ def test_update_that_fails_midway_keeps_the_old_run(path: Path, runs: Path, monk
 
     def breaks(self: Store, table: str, rows: Any) -> None:
         if table == "metrics":
-            raise OSError("no space left on device")
+            raise duckdb.IOException("Could not write file: No space left on device")
         insert(self, table, rows)
 
     monkeypatch.setattr(Store, "insert", breaks)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(StoreError, match="No space left on device.*Nothing of it was kept"):
         bring(path, runs)
     monkeypatch.undo()
     with Store.open(path, read_only=True) as store:
