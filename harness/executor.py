@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness import measurement, packing, scoring
+from palimpsest.harness import abilities, health, measurement, packing, scoring
 from palimpsest.harness.editing import restore_pristine
-from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.harness.errors import ConfigError, RunBusy
 from palimpsest.harness.guard import parameter_digests
 from palimpsest.harness.interrupts import Interrupts
 from palimpsest.harness.pristine import PristineScores
@@ -23,7 +23,6 @@ from palimpsest.harness.schedule import order
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityHarness, AbilityOutcome
-
     from palimpsest.harness.model import EditableModel
     from palimpsest.harness.model_registry import ModelEntry
     from palimpsest.harness.planning import PlannedRun
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from palimpsest.harness.scoring import Answer, ProbeOutcome
     from palimpsest.harness.spec import AbilityRef, RunSpec, Scoring
 
-_SCORING_SOURCES = (measurement, scoring, packing)
+_SCORING_SOURCES = (measurement, scoring, packing, abilities, health)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,7 @@ class LoadedModel:
     def abilities(self, refs: tuple[AbilityRef, ...]) -> AbilityHarness | None:
         """The harness of these tasks, made before the first edit and used again."""
         if refs and refs not in self.harnesses:
-            from palimpsest.harness.abilities import AbilityHarness
-
-            self.harnesses[refs] = AbilityHarness(self.model, refs)
+            self.harnesses[refs] = abilities.AbilityHarness(self.model, refs)
         return self.harnesses.get(refs)
 
 
@@ -156,7 +153,9 @@ class Executor:
             make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),
             instruments=ModelInstruments(model, loaded.abilities(spec.abilities)),
             pristine_scores=PristineScores(
-                self.home / "models" / model.fingerprint, spec, _scoring_environment(self._device)
+                self.home / "models" / model.fingerprint,
+                spec,
+                _scoring_environment(self._device, str(model.model.dtype)),
             ),
         )
 
@@ -192,7 +191,14 @@ def load(source: str, fingerprint: str, home: Path, device: str = "cpu") -> Load
             f"Model {entry.name!r} is {found[:12]} now, but the run is of {fingerprint[:12]}: its files have changed. "
             "Plan the run again, or give the folder of the right model."
         )
-    model = load_model(str(locate(entry)), name=entry.name, dtype=entry.dtype, cache=home / "models", device=device)
+    model = load_model(
+        str(locate(entry)),
+        name=entry.name,
+        dtype=entry.dtype,
+        cache=home / "models",
+        device=device,
+        known_fingerprint=found,
+    )
     _set_statistics(model, entry)
     return LoadedModel(model, fingerprint, parameter_digests(model.model))
 
@@ -207,21 +213,21 @@ def _set_statistics(model: EditableModel, entry: ModelEntry) -> None:
     model.resources.set_statistics(name, texts)
 
 
-def _scoring_environment(device: str) -> dict[str, Any]:
+def _scoring_environment(device: str, dtype: str) -> dict[str, Any]:
     """What may move pristine scores in the last bits: versions, threads, device, and our scoring code."""
     segment = environment_segment(())
     sources = hashlib.sha256()
     for module in _SCORING_SOURCES:
         sources.update(Path(str(module.__file__)).read_bytes())
     kept = {name: segment[name] for name in ("python", "cpu", "threads", "gpu", "packages")}
-    return kept | {"device": device, "sources": sources.hexdigest()}
+    return kept | {"device": device, "dtype": dtype, "sources": sources.hexdigest()}
 
 
 def move_aside(home: Path, spec: RunSpec) -> Path | None:
     """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
 
     Raises:
-        UsageError: Another process works on it.
+        RunBusy: Another process works on it.
     """
     import fcntl
 
@@ -232,7 +238,7 @@ def move_aside(home: Path, spec: RunSpec) -> Path | None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UsageError(f"Run {spec.id} is being worked on by another process; it cannot begin again.") from error
+            raise RunBusy(f"Run {spec.id} is being worked on by another process; it cannot begin again.") from error
         place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
         place.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(place)

@@ -6,8 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from palimpsest.harness.checkpoint import Save, Saves
-from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
+from palimpsest.harness.checkpoint import Saves
+from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.harness.runfolder import read_spec
 
 
@@ -16,35 +16,36 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
 
     Args:
         run: The run's folder.
-        edits: A checkpoint of which the run still keeps the weights; 0: the pristine model.
+        edits: A batch boundary; 0: the pristine model. Where the run keeps no good save, the edits after the newest
+            one before it are done again.
         folder: Where the model goes; must not exist, or be empty.
         model_source: Folder or hub id of the unedited model; None: the name in the run's spec.
 
     Returns:
-        Names of the parameters that come from the checkpoint.
+        Names of the parameters that the editor may have changed.
 
     Raises:
-        UsageError: ``folder`` is taken, or the run keeps no weights at ``edits``.
+        UsageError: ``folder`` is taken, or ``edits`` lies within a batch.
         ConfigError: The model found is not the one that was edited.
-        MissingResource: The checkpoint is damaged, or the model is not here.
+        MissingResource: The model is not here.
+        RunFailed: Edits done again came out otherwise than in the run.
     """
-    from palimpsest.harness.model import load_model
-    from palimpsest.harness.model_registry import fingerprint, locate, resolve
+    from palimpsest.harness.executor import load
+    from palimpsest.harness.replay import check_position, newest_good_save, replay_run
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already. Choose a new or empty folder.")
     spec = read_spec(run)
-    save = _save(run, spec.id, edits) if edits else None
-    entry = resolve(model_source or spec.model.name)
-    found = fingerprint(entry)
-    if found != spec.model.fingerprint:
-        raise ConfigError(
-            f"Model {entry.name!r} here is {found[:12]}, but the run edited {spec.model.fingerprint[:12]}. "
-            "Give the folder or hub id of the right one with --model."
-        )
-    model = load_model(str(locate(entry)), name=entry.name, dtype=entry.dtype, known_fingerprint=found)
-    weights = {} if save is None else Saves(run / "checkpoints", spec.id).read(save)[0]
-    model.write_weights(weights)
+    check_position(spec, edits)
+    save = newest_good_save(run, spec, edits)
+    if edits and (save is None or save.edits != edits):
+        editing = replay_run(run.parent.parent, spec, edits, model_source=model_source)
+        model, written = editing.model, list(editing.written)
+    else:
+        model = load(model_source or spec.model.name, spec.model.fingerprint, run.parent.parent).model
+        weights = {} if save is None else Saves(run / "checkpoints", spec.id).read(save)[0]
+        model.write_weights(weights)
+        written = sorted(weights)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -58,22 +59,4 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
         raise MissingResource(f"{folder} cannot be written: {error}. Make room or choose another place.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return sorted(weights)
-
-
-def _save(run: Path, run_id: str, edits: int) -> Save:
-    saves = Saves(run / "checkpoints", run_id)
-    kept = saves.positions()
-    if edits not in kept:
-        there = f"at {', '.join(map(str, kept))} edits" if kept else "of no checkpoint"
-        raise UsageError(
-            f"Run {run.name} keeps no weights at {edits} edits; it keeps those {there} (a run keeps the newest two). "
-            "For others, run with --limit and export before going on."
-        )
-    problems = saves.problems(edits)
-    if problems:
-        raise MissingResource(
-            f"The checkpoint of run {run.name} at {edits} edits is damaged: {'; '.join(problems)}. "
-            "The command that made the run makes it again."
-        )
-    return Save(edits, run / "checkpoints" / f"{edits:06d}")
+    return written

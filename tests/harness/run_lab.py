@@ -196,6 +196,6 @@ def run(
 
 def results(folder: Path) -> dict[str, str]:
     """Digest of everything that must not depend on how often a run was interrupted."""
-    files = [*folder.glob("scores/0*/*.parquet"), *folder.glob("*.parquet"), folder / "spec.json"]
-    files += [*folder.glob("result.json"), *folder.glob("checkpoints/0*/*.safetensors")]
+    files = [*folder.glob("scores/??????/*.parquet"), *folder.glob("*.parquet"), folder / "spec.json"]
+    files += [*folder.glob("result.json"), *folder.glob("checkpoints/??????/*.safetensors")]
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
