@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from palimpsest.harness.scoring import ProbeOutcome
 
 Floats = NDArray[np.float64]
 Kind = Literal["preference", "argmax", "generation", "ability", "diagnostic", "cost", "endurance"]
@@ -167,31 +170,6 @@ def metric(name: str) -> Metric:
 _BY_NAME = {record.name: record for record in METRICS}
 
 
-class Outcome(Protocol):
-    """What this module needs of the result of one probe; `palimpsest.harness.scoring.ProbeOutcome` is one."""
-
-    @property
-    def case_id(self) -> int: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def nll_new(self) -> float: ...  # noqa: D102
-    @property
-    def nll_true(self) -> float: ...  # noqa: D102
-    @property
-    def tokens_new(self) -> int: ...  # noqa: D102
-    @property
-    def tokens_true(self) -> int: ...  # noqa: D102
-    @property
-    def hits_new(self) -> int: ...  # noqa: D102
-    @property
-    def hits_true(self) -> int: ...  # noqa: D102
-    @property
-    def exact_new(self) -> bool: ...  # noqa: D102
-    @property
-    def exact_true(self) -> bool: ...  # noqa: D102
-
-
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """Outcomes of probes as columns of one length; the names are those of the stored Parquet files."""
@@ -217,7 +195,7 @@ class Outcomes:
         return cls(**{name: np.asarray(columns[name]).astype(kind) for name, kind in types.items()})
 
     @classmethod
-    def from_records(cls, records: Sequence[Outcome]) -> Outcomes:
+    def from_records(cls, records: Sequence[ProbeOutcome]) -> Outcomes:
         """From the results of `palimpsest.harness.scoring.score_cases`."""
         return cls.from_columns({name: [getattr(r, name) for r in records] for name in cls.__slots__})
 
