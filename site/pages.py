@@ -41,6 +41,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    env.filters["short"] = text.clean
     env.globals.update(
         csp=POLICY,
         count=text.count,
