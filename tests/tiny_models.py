@@ -67,7 +67,16 @@ def _gemma2() -> Any:
 
 def _gptj() -> Any:
     return hf.GPTJForCausalLM(
-        hf.GPTJConfig(vocab_size=340, n_embd=32, n_layer=4, n_head=4, n_positions=128, rotary_dim=4)
+        hf.GPTJConfig(
+            vocab_size=340,
+            bos_token_id=0,
+            eos_token_id=1,
+            n_embd=32,
+            n_layer=4,
+            n_head=4,
+            n_positions=128,
+            rotary_dim=4,
+        )
     )
 
 
@@ -79,7 +88,9 @@ ARCHITECTURES: dict[str, Any] = {
     "gemma": lambda: hf.GemmaForCausalLM(hf.GemmaConfig(vocab_size=340, head_dim=8, **LLAMA_LIKE)),
     "gemma2": _gemma2,
     "gemma3": _gemma3,
-    "gpt2": lambda: hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=340, n_embd=32, n_layer=4, n_head=4, n_positions=128)),
+    "gpt2": lambda: hf.GPT2LMHeadModel(
+        hf.GPT2Config(vocab_size=340, bos_token_id=0, eos_token_id=1, n_embd=32, n_layer=4, n_head=4, n_positions=128)
+    ),
     "gptj": _gptj,
     "gpt_neox": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(vocab_size=340, **MINIMUM, intermediate_size=64)),
 }
@@ -89,13 +100,13 @@ ARCHITECTURES: dict[str, Any] = {
 def tiny_model(
     architecture: str = "llama", *, bos: bool = True, seed: int = 0, dtype: torch.dtype = torch.float32
 ) -> EditableModel:
-    """A random model of one architecture, with larger weights than usual so that edits have something to change."""
+    """A random model of one architecture, with larger weights than at the start of a training."""
     torch.manual_seed(seed)
     model = ARCHITECTURES[architecture]()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(4.0 if "embed" not in name and "wte" not in name else 2.0)
+        for parameter in model.parameters():
+            if parameter.ndim == 2:  # unit gain, so that every part of the model matters
+                parameter.mul_(1.2 / (parameter.std() * min(parameter.shape) ** 0.5))
     words = tokenizer(bos=bos)
     model.config.pad_token_id = words.pad_token_id
     model = model.to(dtype)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers as hf
+
+from palimpsest.harness.anatomy import detect
+from palimpsest.harness.errors import UsageError
+from tests.tiny_models import ARCHITECTURES, LLAMA_LIKE, tiny_model
+
+PATHS = {
+    "gpt2": ("transformer.h.2.mlp.c_proj.weight", "transformer.ln_f", True),
+    "gptj": ("transformer.h.2.mlp.fc_out.weight", "transformer.ln_f", False),
+    "gpt_neox": ("gpt_neox.layers.2.mlp.dense_4h_to_h.weight", "gpt_neox.final_layer_norm", False),
+}
+LLAMA_PATHS = ("model.layers.2.mlp.down_proj.weight", "model.norm", False)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_supported_architecture_is_understood(architecture: str) -> None:
+    model = ARCHITECTURES[architecture]()
+    anatomy = detect(model)
+    weight, norm, transposed = PATHS.get(architecture, LLAMA_PATHS)
+    assert (anatomy.weight_name(2), anatomy.final_norm, anatomy.transposed) == (weight, norm, transposed)
+    assert (anatomy.n_layers, anatomy.d_hidden) == (4, 32)
+    shape = tuple(model.get_parameter(weight).shape)
+    assert shape == ((anatomy.d_inner, 32) if transposed else (32, anatomy.d_inner))
+    assert model.get_submodule(anatomy.head) is model.get_output_embeddings()
+    assert anatomy.tied_head is bool(getattr(model.config, "tie_word_embeddings", False))
+    assert anatomy.blocks_return_tuples is (architecture == "gptj")
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_weights_are_shown_as_d_out_by_d_in(architecture: str) -> None:
+    model = tiny_model(architecture)
+    down = model.module(model.anatomy.down(1))
+    key = torch.randn(model.anatomy.d_inner)
+    bias = down.bias if getattr(down, "bias", None) is not None else 0.0
+    torch.testing.assert_close(model.weight(1) @ key + bias, down(key[None])[0], rtol=1e-4, atol=1e-4)
+
+
+def test_unsupported_architectures_say_what_was_looked_for() -> None:
+    moe = hf.MixtralForCausalLM(hf.MixtralConfig(vocab_size=50, **LLAMA_LIKE, num_local_experts=2))
+    with pytest.raises(UsageError, match=r"MixtralForCausalLM is not supported: an MLP down-projection"):
+        detect(moe)
+    opt = hf.OPTForCausalLM(
+        hf.OPTConfig(vocab_size=50, hidden_size=16, ffn_dim=32, num_hidden_layers=1, num_attention_heads=2)
+    )
+    with pytest.raises(UsageError, match="OPTForCausalLM is not supported"):
+        detect(opt)
