@@ -106,7 +106,7 @@ class Run:
         self._settings = settings or RunSettings()
         self._interrupts = interrupts or Interrupts()
         self._editing: Editing | None = None
-        self._edits = self._saved = 0
+        self._edits = self._saved = self._scored = 0
 
     def execute(self) -> RunOutcome:
         """Do what is left of the run. After its end, check the scores; a failed run is tried again from its last save.
@@ -151,10 +151,14 @@ class Run:
                     self._advance(checkpoint)
                     self._checkpoint(checkpoint)
         except ModelCollapsed as error:
-            ending = Ending("collapsed", self._edits, str(error))
+            ending = Ending("collapsed", self._last_good(), str(error))
         except EditorError as error:
-            ending, trace = Ending("failed", self._edits, str(error)), traceback.format_exc()
+            ending, trace = Ending("failed", self._last_good(), str(error)), traceback.format_exc()
         return self._end(ending, trace)
+
+    def _last_good(self) -> int:
+        """Edits before the failure; a run that fails after its last edit is good up to its last scores."""
+        return self._edits if self._edits < self.spec.schedule.edits else self._scored
 
     def _advance(self, checkpoint: int) -> None:
         """Go to ``checkpoint``: from a save if one is on the way, else by editing."""
@@ -213,7 +217,11 @@ class Run:
 
     def _save(self) -> None:
         assert self._editing is not None
-        weights, state = self._editing.snapshot()
+        try:
+            weights, state = self._editing.snapshot()
+        except EditorError:
+            self._edits = self._saved  # nothing after the last save can be trusted
+            raise
         save = self.folder.saves.write(self._edits, weights, state)
         self.folder.journal.append("save", edits=save.edits, sha256=save.checksums)
         self._warn(self._past.unlike_save(save.edits, save.checksums))
@@ -251,6 +259,7 @@ class Run:
 
     def _keep_scores(self, edits: int, files: dict[str, bytes], seconds: dict[str, float]) -> None:
         self.folder.write_scores(edits, files)
+        self._scored = edits
         self.folder.journal.append("checkpoint", edits=edits, **{name: round(s, 3) for name, s in seconds.items()})
         self._progress.scored(edits, headline(files, self.spec.task.form))
 
