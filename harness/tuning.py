@@ -2,7 +2,7 @@
 
 Each editor names a grid of at most `BUDGET` configurations. Every one edits the same requests of a tuning split, which
 shares no subject with the benchmark; the objective is the harmonic mean of the final argmax score over all edits and
-the share of general abilities kept (at most 1). The best becomes the preset, and every trial is written down.
+the share of general abilities kept (at most all). The best becomes the preset, and every trial is written down.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from palimpsest.harness.errors import ConfigError, EditorError
 
 if TYPE_CHECKING:
+    from palimpsest.harness.abilities import AbilityHarness, AbilityOutcome
     from palimpsest.harness.executor import LoadedModel
     from palimpsest.harness.requests import EditTask
 
-BUDGET = 8
+BUDGET = 6
 """Trials that every editor may have."""
 EDITS = 200
 BATCH_SIZE = 50
@@ -37,7 +38,7 @@ class Trial:
     score_argmax: float
     """Harmonic score of all tuning edits after the last, percent."""
     abilities_kept: float
-    """Mean kept share above chance, 1 = as the unedited model."""
+    """Mean kept share of the abilities above chance, percent of the unedited model's."""
     objective: float
     seconds: float
     failure: str | None = None
@@ -56,8 +57,8 @@ def configurations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def objective(score_argmax: float, abilities_kept: float) -> float:
-    """Harmonic mean of score / 100 and kept share (at most 1); 0 if either is 0."""
-    score, kept = score_argmax / 100, min(1.0, abilities_kept)
+    """Harmonic mean of score and kept share, both percent and the latter at most 100, as a share; 0 if either is 0."""
+    score, kept = score_argmax / 100, min(1.0, abilities_kept / 100)
     return 0.0 if score <= 0 or kept <= 0 else 2 * score * kept / (score + kept)
 
 
@@ -83,10 +84,12 @@ def tune(
         The trials in grid order.
     """
     combinations = configurations(grid)
+    pristine: Sequence[AbilityOutcome] | None = None
     known = {_key(trial.config): trial for trial in _read(record, loaded.fingerprint, task.content_hash)}
     for number, config in enumerate(combinations, 1):
         if _key(config) not in known:
-            known[_key(config)] = run_trial(loaded, task, editor_name, config)
+            pristine = pristine or _abilities(loaded).evaluate()
+            known[_key(config)] = run_trial(loaded, task, editor_name, config, pristine)
             _write(record, editor_name, loaded, task, [known[_key(c)] for c in combinations if _key(c) in known])
         report(number, known[_key(config)])
     return [known[_key(config)] for config in combinations]
@@ -97,9 +100,10 @@ def best(trials: Sequence[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.objective)
 
 
-def run_trial(loaded: LoadedModel, task: EditTask, editor_name: str, config: dict[str, Any]) -> Trial:
+def run_trial(
+    loaded: LoadedModel, task: EditTask, editor_name: str, config: dict[str, Any], pristine: Sequence[AbilityOutcome]
+) -> Trial:
     """Edit the tuning split with one configuration, score it, and put the pristine weights back."""
-    from palimpsest.harness.abilities import ability_refs
     from palimpsest.harness.guard import seed_everything
     from palimpsest.harness.metrics import Outcomes, abilities_kept, aggregate, case_table
     from palimpsest.harness.registry import build_editor, resolve_config
@@ -107,10 +111,6 @@ def run_trial(loaded: LoadedModel, task: EditTask, editor_name: str, config: dic
 
     started = time.monotonic()
     cases = task.cases[:EDITS]
-    harness = loaded.abilities(ability_refs(["pocket"], ABILITY_LIMIT))
-    if harness is None:
-        raise ConfigError("The group of pocket abilities is empty.")
-    pristine = harness.evaluate()
     score, kept, failure = 0.0, 0.0, None
     try:
         editor = build_editor(editor_name, resolve_config(editor_name, loaded.model.name, config))
@@ -121,7 +121,7 @@ def run_trial(loaded: LoadedModel, task: EditTask, editor_name: str, config: dic
         with editor.evaluated():
             outcomes = Outcomes.from_records(score_cases(loaded.model, cases))
             score = aggregate(case_table(outcomes, task.form))["score_argmax"]
-            after = harness.evaluate()
+            after = _abilities(loaded).evaluate()
         kept = abilities_kept([o.score for o in after], [o.score for o in pristine], [o.chance for o in pristine])
     except EditorError as error:
         failure = str(error)
@@ -132,12 +132,21 @@ def run_trial(loaded: LoadedModel, task: EditTask, editor_name: str, config: dic
     return Trial(config, round(score, 4), round(kept, 6), round(reached, 6), seconds, failure)
 
 
+def _abilities(loaded: LoadedModel) -> AbilityHarness:
+    from palimpsest.harness.abilities import ability_refs
+
+    harness = loaded.abilities(ability_refs(["pocket"], ABILITY_LIMIT))
+    if harness is None:
+        raise ConfigError("The group of pocket abilities is empty.")
+    return harness
+
+
 def preset_text(editor_name: str, model_name: str, task_name: str, settings: Mapping[str, Any], trial: Trial) -> str:
     """The preset file of the best trial: every field, with what was tuned and what was fixed."""
     lines = [
         f"# {editor_name} on {model_name}: the best of `palimpsest tune {editor_name} --model {model_name}`",
         f"# ({EDITS} edits of {task_name} in batches of {BATCH_SIZE}; every trial is in the file beside this one):",
-        f"# score {trial.score_argmax:.1f} (argmax), abilities kept {trial.abilities_kept:.3f}.",
+        f"# score {trial.score_argmax:.1f} (argmax), abilities kept {trial.abilities_kept:.1f} %.",
     ]
     for name, value in settings.items():
         note = "  # tuned" if name in trial.config else ""

@@ -54,7 +54,7 @@ def tune(
         folder / f"{model}.tuning.json",
         lambda number, trial: output.note(
             f"trial {number}: {trial.config} → score {trial.score_argmax:.1f}, abilities kept "
-            f"{trial.abilities_kept:.3f}, objective {trial.objective:.4f}, {trial.seconds:.0f} s"
+            f"{trial.abilities_kept:.1f} %, objective {trial.objective:.4f}, {trial.seconds:.0f} s"
             + (f" ({trial.failure})" if trial.failure else "")
         ),
     )
