@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, Sc
 
 WORDS = [f"w{i}" for i in range(60)]
 LAYERS = (0, 1)
+SHORT: dict[str, Any] = {"edits": 4, "checkpoints": (0, 2, 4)}
+"""Schedule of the runs that most tests do."""
 
 
 def tiny_model(seed: int = 0) -> EditableModel:
@@ -199,3 +202,15 @@ def results(folder: Path) -> dict[str, str]:
     files = [*folder.glob("scores/??????/*.parquet"), *folder.glob("*.parquet"), folder / "spec.json"]
     files += [*folder.glob("result.json"), *folder.glob("checkpoints/??????/*.safetensors")]
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
+
+
+def copied(whole: Path, home: Path) -> Path:
+    """A copy of a finished run in another home."""
+    return Path(shutil.copytree(whole, home / "runs" / whole.name))
+
+
+def flip(path: Path, place: int) -> None:
+    """Change one byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 0x15
+    path.write_bytes(data)
