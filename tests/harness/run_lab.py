@@ -181,7 +181,7 @@ def run(
     model = model or tiny_model()
     bench = Workbench(
         model=model,
-        make_editor=lambda: Nudge(NudgeConfig(**run_spec.editor.config)),
+        make_editor=other.pop("make_editor", None) or (lambda: Nudge(NudgeConfig(**run_spec.editor.config))),
         instruments=other.pop("instruments", None) or TinyInstruments(model),
         pristine_scores=other.pop("pristine_scores", None),
     )

@@ -108,7 +108,7 @@ def test_failing_editor_fails_its_run_only(tmp_path: Path, lab_model: EditableMo
 def test_trespassing_editor_is_named_with_the_parameter(tmp_path: Path) -> None:
     outcome = run(tmp_path, spec({"trespass_at": 102}, **SHORT), tiny_model())
     assert (outcome.status, outcome.edits) == ("failed", 2)
-    assert "changed lab_model.norm.weight, which its writes() does not name" in str(outcome.reason)
+    assert "changed model.norm.weight, which its writes() does not name" in str(outcome.reason)
 
 
 def test_collapse_is_a_result(tmp_path: Path, lab_model: EditableModel) -> None:
