@@ -15,7 +15,14 @@ from palimpsest.harness.errors import MissingResource, unknown_name
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
-_FINGERPRINTED = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model")
+_FINGERPRINTED = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+)
 
 
 @dataclass(frozen=True, slots=True)

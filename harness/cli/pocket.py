@@ -19,7 +19,8 @@ ModelArgument = Annotated[str, typer.Argument(help="pocket-llama or pocket-gpt2.
 
 
 @app.command(
-    epilog="Examples:\n\npalimpsest pocket train pocket-llama\n\npalimpsest pocket train pocket-gpt2 --out /tmp/model\n\n"
+    epilog="Examples:\n\npalimpsest pocket train pocket-llama\n\n"
+    "palimpsest pocket train pocket-gpt2 --out /tmp/model\n\n"
     "More: docs/pocket-world.md"
 )
 def train(

@@ -4,11 +4,44 @@ from __future__ import annotations
 
 from random import Random
 
-_ONSETS = (
-    "b br ch d dr f fl g gl gr h j k kl kr l m n p pr qu r s sk sl st t th tr v vl w y z".split()
-)
-_VOWELS = "a e i o u ai ea ou".split()
-_CODAS = "l m n r s t v x nd rk lm th sk ng".split()
+_ONSETS = [
+    "b",
+    "br",
+    "ch",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gl",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "kr",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "qu",
+    "r",
+    "s",
+    "sk",
+    "sl",
+    "st",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "vl",
+    "w",
+    "y",
+    "z",
+]
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ou"]
+_CODAS = ["l", "m", "n", "r", "s", "t", "v", "x", "nd", "rk", "lm", "th", "sk", "ng"]
 
 
 class NameMaker:

@@ -52,16 +52,33 @@ def untrained(recipe: Recipe) -> Any:
     if recipe.name == "pocket-llama":
         return LlamaForCausalLM(
             LlamaConfig(
-                vocab_size=VOCABULARY, hidden_size=256, intermediate_size=1536, num_hidden_layers=6,
-                num_attention_heads=8, num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=True,
-                bos_token_id=0, eos_token_id=1, pad_token_id=1,
+                vocab_size=VOCABULARY,
+                hidden_size=256,
+                intermediate_size=1536,
+                num_hidden_layers=6,
+                num_attention_heads=8,
+                num_key_value_heads=4,
+                max_position_embeddings=256,
+                tie_word_embeddings=True,
+                bos_token_id=0,
+                eos_token_id=1,
+                pad_token_id=1,
             )
         )
     return GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=VOCABULARY, n_embd=128, n_inner=512, n_layer=5, n_head=4, n_positions=256,
-            bos_token_id=1, eos_token_id=1, pad_token_id=1,
-            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+            vocab_size=VOCABULARY,
+            n_embd=128,
+            n_inner=512,
+            n_layer=5,
+            n_head=4,
+            n_positions=256,
+            bos_token_id=1,
+            eos_token_id=1,
+            pad_token_id=1,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
         )
     )
 
@@ -167,7 +184,5 @@ def _resume(folder: Path, model: Any, optimizer: torch.optim.AdamW) -> int:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model/{name}"])
-            optimizer.state[parameter] = {
-                key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+            optimizer.state[parameter] = {key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
     return int(next(iter(tensors[key] for key in tensors if key.startswith("step/"))))

@@ -143,8 +143,14 @@ def test_a_cut_off_gzip_file_is_a_message(tmp_path: Path) -> None:
 
 
 def test_zsre_records_in_mend_form_get_the_published_locality_question(tmp_path: Path) -> None:
-    record = {"subject": "Ada Vex", "src": "Where does Ada Vex live?", "rephrase": "Home of Ada Vex?", "answers": ["Rome"],
-              "loc": "nq question: who wrote hamlet", "loc_ans": "Shakespeare"}  # fmt: skip
+    record = {
+        "subject": "Ada Vex",
+        "src": "Where does Ada Vex live?",
+        "rephrase": "Home of Ada Vex?",
+        "answers": ["Rome"],
+        "loc": "nq question: who wrote hamlet",
+        "loc_ans": "Shakespeare",
+    }
     (case,) = load_task(f"zsre:{_file(tmp_path, record)}").cases
     assert case.request.prompt == "Where does {} live?"
     assert case.probes[2].prompt == "nq question: who wrote hamlet?"

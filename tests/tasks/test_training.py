@@ -59,7 +59,9 @@ def test_vocabulary_cuts_names_into_pieces_and_digits_apart() -> None:
     assert min(lengths) >= 2 and sum(length >= 3 for length in lengths) > 0.9 * len(lengths)
     assert len(tokenizer.encode("12 + 7", add_special_tokens=False)) == 4
     assert tokenizer.encode("x")[0] == tokenizer.bos_token_id
-    assert tokenizer.encode("Ada Vex", add_special_tokens=False) == tokenizer.encode(" Ada Vex", add_special_tokens=False)
+    assert tokenizer.encode("Ada Vex", add_special_tokens=False) == tokenizer.encode(
+        " Ada Vex", add_special_tokens=False
+    )
 
 
 def test_batches_hold_whole_sentences_and_no_loss_on_padding() -> None:
