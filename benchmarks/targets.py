@@ -1,6 +1,6 @@
 """Speed of the batched target optimisation against the plain one-request loop, in one run, with the same z.
 
-    python -m benchmarks.targets [--models pocket-llama pocket-gpt2] [--batch 50] [--plain 8] [--threads 2]
+    python benchmarks/targets.py [--models pocket-llama pocket-gpt2] [--batch 50] [--plain 8] [--threads 2]
 
 Both see the same requests, templates and settings (those of MEMIT's preset). The plain loop is timed on the first
 ``--plain`` requests. Exit code 1 if z differs or the speed-up is below ``--at-least``.
@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 import torch
 
-from benchmarks.plain_targets import plain_target
 from palimpsest.editors.memit import Memit
 from palimpsest.editors.presets import load_preset
 from palimpsest.editors.toolkit.suffixes import suffixes_hold
@@ -22,6 +22,9 @@ from palimpsest.editors.toolkit.values import compute_targets
 from palimpsest.harness.model import load_model
 from palimpsest.harness.model_registry import resolve
 from palimpsest.tasks.registry import load_task
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the plain loop is shared with the tests
+from benchmarks.plain_targets import plain_target  # noqa: E402
 
 _TOLERANCE = 1e-3
 
