@@ -17,7 +17,7 @@ import torch
 
 from palimpsest.editors.memit import Memit
 from palimpsest.editors.presets import load_preset
-from palimpsest.editors.toolkit.suffixes import suffixes_hold
+from palimpsest.editors.toolkit.splitting import suffixes_hold
 from palimpsest.editors.toolkit.values import compute_targets
 from palimpsest.harness.model import load_model
 from palimpsest.harness.model_registry import resolve

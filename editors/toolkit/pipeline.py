@@ -25,7 +25,7 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
-from palimpsest.editors.toolkit.suffixes import suffixes_hold
+from palimpsest.editors.toolkit.splitting import suffixes_hold
 from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
 from palimpsest.harness.errors import ConfigError, ModelCollapsed

@@ -4,12 +4,12 @@ A vector δ added to the output of block L* at the subject's last token changes 
 nothing before that token. So blocks ≤ L* run once; above, the keys and values of earlier positions are kept and only
 the suffix from the subject's last token on is computed; the head is applied where a loss is read. The upper blocks
 are run by the model itself, with the lower ones replaced by the stored residual stream, so this holds for every
-architecture; where a first comparison shows that it does not, whole sentences are computed in place of suffixes.
+architecture; where a first comparison shows that it does not, whole sentences are computed in place of suffixes
+(`splitting` makes the comparison, and the suffixes).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,13 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from palimpsest.harness.hooks import added_to_output, captured_output, head_at, mlp_at, replaced_blocks, unchanged
+from palimpsest.harness.hooks import added_to_output, head_at, mlp_at, replaced_blocks, unchanged
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
 
 KL = -1
 """In place of a target token: compare the whole distribution with that of the first pass."""
-
-_TOKENS_TOGETHER = 512
-_ROWS_TOGETHER = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +45,6 @@ class Task:
     def first(self, *, whole: bool) -> int:
         """Where the suffix begins; at the start of the sentence if it is to be computed whole."""
         return 0 if whole else min(self.lookup, self.reads[0])
-
-
-class _Recorded(DynamicCache):  # type: ignore[misc]
-    """Keeps each layer's keys and values of one forward pass."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> Any:
-        self.kept[layer_idx] = (key_states, value_states)
-        return key_states, value_states
 
 
 class _Prefix(DynamicCache):  # type: ignore[misc]
@@ -180,130 +165,3 @@ class Suffixes:
             **{name: getattr(self, name)[read_stays] for name in ("read_column", "read_target", "read_weight")},
             reference=self.reference[read_stays[self.read_target == KL]],
         )
-
-
-def split(model: EditableModel, tasks: Sequence[Task], layer: int, *, whole: bool = False) -> list[Suffixes]:
-    """Group sentences by the length of suffix and prefix, and run each group once without δ.
-
-    Args:
-        model: As it is now.
-        tasks: The sentences.
-        layer: L*, at whose output δ is added.
-        whole: Compute whole sentences; see `suffixes_hold`.
-    """
-    first = [task.first(whole=whole) for task in tasks]
-    length = [len(task.ids) - start for task, start in zip(tasks, first, strict=True)]
-    groups: list[list[int]] = []
-    for index in sorted(range(len(tasks)), key=lambda i: (length[i], first[i])):
-        group = groups[-1] if groups else []
-        if (
-            not group
-            or length[group[0]] != length[index]
-            or len(group) >= _ROWS_TOGETHER
-            or (len(group) + 1) * length[index] > _TOKENS_TOGETHER
-        ):
-            groups.append([])
-        groups[-1].append(index)
-    return [_prepared(model, tasks, group, layer, whole=whole) for group in groups]
-
-
-@torch.no_grad()
-def suffixes_hold(model: EditableModel, layer: int) -> bool:
-    """Whether this model gives the same logits from suffixes as from whole sentences."""
-    vocabulary = int(model.model.get_input_embeddings().weight.shape[0])
-    lengths = ((9, 4), (7, 5), (4, 2))
-    tasks = []
-    for number, (size, lookup) in enumerate(lengths):
-        ids = tuple((37 * number + 11 * i + 5) % vocabulary for i in range(size))
-        tasks.append(Task(number, ids, lookup, (size - 1,), (0,), 1.0))
-    delta = torch.linspace(-1.0, 1.0, len(tasks) * model.anatomy.d_hidden, device=model.device).view(len(tasks), -1)
-    results = []
-    for whole in (True, False):
-        logits = torch.empty(0)
-        rows: dict[int, Tensor] = {}
-        try:
-            for part in split(model, tasks, layer, whole=whole):
-                logits = part.logits(delta).float()
-                rows |= dict(zip(part.request[part.read_row].tolist(), logits, strict=True))
-        except (TypeError, ValueError, RuntimeError, AttributeError, KeyError):
-            if whole:
-                raise
-            return False
-        results.append(torch.stack([rows[number] for number in range(len(tasks))]))
-    scale = float(results[0].std())
-    tolerance = 1e-3 if next(model.model.parameters()).dtype == torch.float32 else 0.1
-    return bool((results[0] - results[1]).abs().max() <= tolerance * scale)
-
-
-@torch.no_grad()
-def _prepared(
-    model: EditableModel, tasks: Sequence[Task], group: Sequence[int], layer: int, *, whole: bool
-) -> Suffixes:
-    chosen = [tasks[i] for i in group]
-    device = model.device
-    sentences, filled = model.padded([task.ids for task in chosen])
-    recorded = _Recorded()
-    with captured_output(model.module(model.anatomy.block(layer))) as seen:
-        model.module(model.anatomy.backbone)(
-            input_ids=sentences, attention_mask=filled, past_key_values=recorded, use_cache=True
-        )
-    start = [task.first(whole=whole) for task in chosen]
-    first = torch.tensor(start, device=device)
-    length = max(len(task.ids) - begin for task, begin in zip(chosen, start, strict=True))
-    positions = first[:, None] + torch.arange(length, device=device)
-    longest = max(start)
-    part = Suffixes(
-        model=model,
-        layer=layer,
-        whole=whole,
-        numbers=torch.tensor(list(group), device=device),
-        request=torch.tensor([task.request for task in chosen], device=device),
-        ids=sentences.gather(1, positions),
-        hidden=seen[0].gather(1, positions[:, :, None].expand(-1, -1, seen[0].shape[2])),
-        positions=positions,
-        offset=torch.tensor([task.lookup for task in chosen], device=device) - first,
-        masks={"filled": filled} if whole else _masks(model, first, positions, longest),
-        prefix={
-            above: (k[:, :, :longest].contiguous(), v[:, :, :longest].contiguous())
-            for above, (k, v) in recorded.kept.items()
-            if above > layer and not whole
-        },
-        **_reads(chosen, start, device),
-        reference=torch.empty(0, device=device),
-    )
-    kl = part.read_target == KL
-    if not bool(kl.any()):
-        return part
-    none = torch.zeros(int(part.request.max()) + 1, model.anatomy.d_hidden, device=device)
-    return replace(part, reference=torch.log_softmax(part.logits(none)[kl].float(), dim=1))
-
-
-def _reads(chosen: Sequence[Task], start: Sequence[int], device: torch.device) -> dict[str, Tensor]:
-    reads = [
-        (row, read - begin, wanted, task.weight / len(task.reads))
-        for row, (task, begin) in enumerate(zip(chosen, start, strict=True))
-        for read, wanted in zip(task.reads, task.targets, strict=True)
-    ]
-    names = ("read_row", "read_column", "read_target", "read_weight")
-    return {
-        name: torch.tensor(column, device=device) for name, column in zip(names, zip(*reads, strict=True), strict=True)
-    }
-
-
-def _masks(model: EditableModel, first: Tensor, positions: Tensor, longest: int) -> dict[str, Tensor]:
-    """Who may attend to whom: slots are the prefix padded to ``longest``, then the suffix."""
-    config = model.model.config.get_text_config()
-    prefix = torch.arange(longest, device=positions.device).expand(len(positions), longest)
-    slots = torch.cat([prefix, positions], dim=1)
-    filled = torch.cat([prefix < first[:, None], torch.ones_like(positions, dtype=torch.bool)], dim=1)
-    distance = positions[:, :, None] - slots[:, None, :]
-    allowed = filled[:, None, :] & (distance >= 0)
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"]
-    dtype = next(model.model.parameters()).dtype
-    masks = {}
-    for kind in sorted(set(kinds)):
-        seen = allowed & (distance < window) if kind == "sliding_attention" and window else allowed
-        hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-        masks[kind] = hidden.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
-    return masks

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from palimpsest.editors.toolkit import prompts
-from palimpsest.editors.toolkit.suffixes import KL, Suffixes, Task, split
+from palimpsest.editors.toolkit.splitting import split
+from palimpsest.editors.toolkit.suffixes import KL, Suffixes, Task
 from palimpsest.harness.errors import EditorError, ModelCollapsed
 
 if TYPE_CHECKING:

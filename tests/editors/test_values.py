@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.plain_targets import plain_target
-from palimpsest.editors.toolkit.suffixes import suffixes_hold
+from palimpsest.editors.toolkit.splitting import suffixes_hold
 from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.model import EditableModel
