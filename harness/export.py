@@ -8,7 +8,7 @@ from pathlib import Path
 
 from palimpsest.harness.checkpoint import Saves
 from palimpsest.harness.errors import MissingResource, UsageError
-from palimpsest.harness.runfolder import read_spec
+from palimpsest.harness.runfolder import read_spec, summarise
 
 
 def export_model(run: Path, edits: int, folder: Path, *, model_source: str | None = None) -> list[str]:
@@ -25,7 +25,7 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
         Names of the parameters that the editor may have changed.
 
     Raises:
-        UsageError: ``folder`` is taken, or ``edits`` lies within a batch.
+        UsageError: ``folder`` is taken, or ``edits`` lies within a batch or beyond what the run has made.
         ConfigError: The model found is not the one that was edited.
         MissingResource: The model is not here.
         RunFailed: Edits done again came out otherwise than in the run.
@@ -37,6 +37,9 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
         raise UsageError(f"{folder} is there already. Choose a new or empty folder.")
     spec = read_spec(run)
     check_position(spec, edits)
+    done = summarise(run).edits_done
+    if edits > done:
+        raise UsageError(f"Run {run.name} has made {done} edits so far; --edits can be at most that.")
     save = newest_good_save(run, spec, edits)
     if edits and (save is None or save.edits != edits):
         editing = replay_run(run.parent.parent, spec, edits, model_source=model_source)

@@ -41,5 +41,5 @@ def export(
     if as_json:
         output.json_line({"run": place.name, "edits": edits, "folder": folder.absolute(), "changed": changed})
         return
-    output.note(f"{place.name} after {edits} edits: {len(changed)} parameters differ from the unedited model.")
+    output.note(f"{place.name} after {edits} edits; the editor wrote {len(changed)} parameters.")
     output.line(str(folder.absolute()))

@@ -40,8 +40,10 @@ def plan(
         [[*list(row.values())[:6], output.duration(row["seconds"])] for row in rows],
     )
     left = [row for row in rows if row["seconds"] != 0]
-    more = "" if len(known) == len(rows) else f", and {len(rows) - len(known)} of which no time is known yet"
-    output.line(f"{len(left)} of {len(rows)} runs are left, about {output.duration(sum(known))}{more}.")
+    unknown = len(rows) - len(known)
+    takes = f", about {output.duration(sum(known))}" if known else ""
+    more = f", {unknown} of unknown length (no earlier run of the editor on the model)" if unknown else ""
+    output.line(f"{len(left)} of {len(rows)} runs are left{takes}{more}.")
 
 
 def outlook(planned: list[PlannedRun], home: Path) -> list[dict[str, Any]]:

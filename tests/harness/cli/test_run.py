@@ -88,6 +88,8 @@ def _export(run: str, model: Path, home: Path) -> None:
     code, _, err = cli("export", run, str(target), "--edits", "6", "--model", str(model), home=home)
     assert code == 2
     assert "is there already" in err
+    code, _, err = cli("export", run, str(home / "other"), "--edits", "8", "--model", str(model), home=home)
+    assert code == 2
     code, _, err = cli("export", run, str(home / "other"), "--edits", "5", "--model", str(model), home=home)
     assert code == 2
     assert "in batches of" in err
@@ -147,11 +149,10 @@ def test_plan(model: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_saves_and_the_same_command_continues(model: Path, tmp_path: Path) -> None:
-    words = arguments(model, "--home", str(tmp_path), "--set", "chunk=1")
-    words[words.index("6")], words[words.index("0,2,6")] = "600", "0,600"
-    words[words.index("steps=2")] = "steps=20"
+    words = arguments(model, "--sample", "3")
+    words[words.index("6")], words[words.index("0,2,6")] = "600", "600"
     process = subprocess.Popen(
-        [sys.executable, "-m", "palimpsest.harness.cli", *words],
+        [sys.executable, "-m", "palimpsest.harness.cli", *words, "--home", str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -166,7 +167,7 @@ def test_ctrl_c_saves_and_the_same_command_continues(model: Path, tmp_path: Path
     saved = [json.loads(line) for line in journal.read_text().splitlines()][-1]
     assert saved["event"] == "interrupted"
     assert saved["edits"] >= 2
-    (continued,) = as_json(*words[:-4], "--limit", str(saved["edits"] + 2), "--set", "chunk=1", home=tmp_path, code=3)
+    (continued,) = as_json(*words, "--limit", str(saved["edits"] + 2), home=tmp_path, code=3)
     assert continued["edits"] >= saved["edits"] + 2
 
 
