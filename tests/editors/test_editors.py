@@ -218,6 +218,7 @@ def test_ft_l_stays_in_the_box_of_its_batch() -> None:
 
 def test_ft_l_stops_when_the_facts_are_learned() -> None:
     model = tiny_model("llama")
+    model.model.model.norm.weight.mul_(5.0)  # with tied random embeddings the loss could not get near 0 otherwise
     report = prepared("ft-l", model, layer=3, steps=200, learning_rate=0.05, norm_constraint=9.0).edit(REQUESTS[:1])
     assert report.counters["epochs"] < 200
     assert report.values["loss_last"] < 0.01

@@ -36,13 +36,15 @@ def test_objective_is_the_harmonic_mean_with_kept_share_at_most_all(score: float
 
 
 def test_shipped_presets_are_the_best_of_their_recorded_trials() -> None:
-    for record in GRIDS.parent.glob("*/pocket-llama.tuning.json"):
+    records = sorted(GRIDS.parent.glob("*/*.tuning.json"))
+    assert len(records) >= 8
+    for record in records:
         stored = json.loads(record.read_text(encoding="utf-8"))
-        assert stored["model_fingerprint"] == fingerprint(resolve("pocket-llama")), record
+        assert stored["model_fingerprint"] == fingerprint(resolve(stored["model"])), record
         assert stored["task_hash"] == load_task("pocket-counterfact-tuning").content_hash
         trials = [Trial(**trial) for trial in stored["trials"]]
         assert len(trials) == tuning.BUDGET
-        preset = tomllib.loads(record.with_name("pocket-llama.toml").read_text(encoding="utf-8"))
+        preset = tomllib.loads(record.with_name(f"{stored['model']}.toml").read_text(encoding="utf-8"))
         assert {name: preset[name] for name in best(trials).config} == best(trials).config
 
 
