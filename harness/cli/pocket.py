@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Annotated
 import typer
 
 from palimpsest.harness.cli import output
+from palimpsest.harness.cli.course import STOPPED
+from palimpsest.harness.interrupts import Interrupts, Stopped
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make and measure the pocket models.")
 
@@ -47,12 +50,19 @@ def train(
 
     folder = out or model_folder(model)
     work = output.home_folder(home) / "pocket" / model
+    # The padding is to the right and has no loss, so the mask that transformers asks for changes nothing.
+    logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    with _progress(f"Training {model}", recipe.steps, quiet=quiet) as show:
-        lines = train_and_publish(recipe, work, folder, show)
+    try:
+        with Interrupts() as interrupts, _progress(f"Training {model}", recipe.steps, quiet=quiet) as show:
+            lines = train_and_publish(recipe, work, folder, show, interrupts)
+    except Stopped as stop:
+        word = str(stop.word)
+        output.note(f"Training {model} was {word}; what was trained is in {work}. Go on with the same command.")
+        raise typer.Exit(STOPPED[word]) from None
     if as_json:
         output.json_line({"model": model, "folder": folder, "report": lines})
         return
@@ -105,12 +115,17 @@ def _progress(title: str, steps: int, *, quiet: bool) -> Iterator[Callable[[int,
         yield lambda step, loss: None
         return
     if not sys.stderr.isatty():
-        last = [0.0]
+        last, begin = [0.0], [0.0, 0.0]
 
         def plain(step: int, loss: float) -> None:
-            if time.monotonic() - last[0] >= 60 or step == steps:
-                last[0] = time.monotonic()
-                output.note(f"{title}: step {step} of {steps}, loss {loss:.3f}")
+            now = time.monotonic()
+            if not begin[0]:
+                begin[:] = now, step
+            if now - last[0] >= 60 or step == steps:
+                last[0] = now
+                pace = (now - begin[0]) / (step - begin[1]) if step > begin[1] else 0.0
+                left = f", {pace:.2f} s a step, {(steps - step) * pace / 60:.1f} min left" if pace else ""
+                output.note(f"{title}: step {step} of {steps}, loss {loss:.3f}{left}")
 
         yield plain
         return

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from palimpsest.harness.interrupts import Interrupts
 from palimpsest.tasks.pocket.abilities import ability_files
 from palimpsest.tasks.pocket.edits import counterfact_records, zsre_records
 from palimpsest.tasks.pocket.report import Line, as_markdown, full_report
@@ -48,9 +49,15 @@ def model_folder(name: str) -> Path:
     return Path(__file__).resolve().parent / "models" / name
 
 
-def train_and_publish(recipe: Recipe, work: Path, folder: Path, report: Callable[[int, float], None]) -> list[Line]:
-    """Train by ``recipe`` (going on from ``work`` where cut off), write the model to ``folder``, measure it."""
-    model, tokenizer = train(build_world(), recipe, work, report)
+def train_and_publish(
+    recipe: Recipe, work: Path, folder: Path, report: Callable[[int, float], None], interrupts: Interrupts
+) -> list[Line]:
+    """Train by ``recipe`` (going on from ``work`` where cut off), write the model to ``folder``, measure it.
+
+    Raises:
+        Stopped: A signal came; what was trained is saved.
+    """
+    model, tokenizer = train(build_world(), recipe, work, report, interrupts=interrupts)
     return publish(recipe, model, tokenizer, folder)
 
 
@@ -61,6 +68,7 @@ def publish(recipe: Recipe, model: Any, tokenizer: Any, folder: Path) -> list[Li
 
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes files that only their owner can read
     tokenizer.save_pretrained(folder)
     entry = ModelEntry(recipe.name, folder)
     loaded = load_model(str(folder), name=recipe.name, known_fingerprint=fingerprint(entry))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from palimpsest.harness.files import read_manifest, set_aside, verify_folder, write_folder
+from palimpsest.harness.interrupts import Interrupts, Stopped
 from palimpsest.tasks.pocket.text import training_sentences
 from palimpsest.tasks.pocket.tokenizer import VOCABULARY, build_tokenizer
 from palimpsest.tasks.pocket.world import World
 
 _IGNORED = -100
+_STATE = "training.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Recipe:
     warmup: int = 100
     weight_decay: float = 0.05
     seed: int = 0
+
+    def digest(self, world: World) -> str:
+        """Identity of a training: saves of another recipe or world are never taken up."""
+        text = json.dumps({"recipe": asdict(self), "world": world.seed}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 RECIPES = {
@@ -120,6 +129,7 @@ def train(
     report: Callable[[int, float], None],
     *,
     save_every_seconds: float = 300.0,
+    interrupts: Interrupts | None = None,
 ) -> tuple[Any, PreTrainedTokenizerFast]:
     """Train to the end of ``recipe``, going on from ``folder`` where an earlier call was cut off.
 
@@ -129,9 +139,14 @@ def train(
         folder: Where the state of an unfinished training is kept.
         report: Called after every step with (steps done, loss in nats per token).
         save_every_seconds: How often that state is saved.
+        interrupts: Signals to heed: at the first, the state is saved after the step; None: none.
 
     Returns:
         The trained model in float32 and its tokenizer.
+
+    Raises:
+        Stopped: A signal came; the same call goes on from the step it came in.
+        MissingResource: The disk is full.
     """
     tokenizer = build_tokenizer(world, begin=recipe.begin)
     model = untrained(recipe).train()
@@ -139,7 +154,9 @@ def train(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
     )
     source = batches(world, tokenizer, recipe)
-    first = _resume(folder, model, optimizer)
+    heard = interrupts or Interrupts()
+    place = folder / recipe.digest(world)
+    first = _resume(place, model, optimizer)
     for _ in range(first):
         next(source)
     saved = time.monotonic()
@@ -157,32 +174,38 @@ def train(
         optimizer.step()
         optimizer.zero_grad()
         report(step + 1, float(loss.detach()))
-        if time.monotonic() - saved > save_every_seconds:
-            _save(folder, model, optimizer, step + 1)
+        if heard.requested or time.monotonic() - saved > save_every_seconds:
+            _save(place, model, optimizer, step + 1)
             saved = time.monotonic()
+        if heard.requested:
+            raise Stopped(heard.requested)
     return model.eval(), tokenizer
 
 
-def _save(folder: Path, model: Any, optimizer: torch.optim.AdamW, step: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _save(place: Path, model: Any, optimizer: torch.optim.AdamW, step: int) -> None:
     tensors = {}
     for name, parameter in model.named_parameters():
         tensors[f"model/{name}"] = parameter.detach().contiguous()
         for key, value in optimizer.state[parameter].items():
             tensors[f"{key}/{name}"] = value.contiguous()
-    temporary = folder / "training.partial"
-    save_file(tensors, temporary, metadata={"step": json.dumps(step)})
-    temporary.replace(folder / "training.safetensors")
-    (folder / "training.json").write_text(json.dumps({"step": step}))
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    with write_folder(place, edits=step, bytes_needed=size) as partial:
+        save_file(tensors, partial / _STATE)
 
 
-def _resume(folder: Path, model: Any, optimizer: torch.optim.AdamW) -> int:
-    path = folder / "training.safetensors"
-    if not path.exists():
+def _resume(place: Path, model: Any, optimizer: torch.optim.AdamW) -> int:
+    """Steps done in the save at ``place``, after loading it; 0 without one. A damaged one is set aside."""
+    if not place.exists():
         return 0
-    tensors = load_file(path)
+    steps = int((read_manifest(place) or {}).get("edits", 0))
+    if verify_folder(place, edits=steps, names=(_STATE,)):
+        set_aside(place)
+        return 0
+    tensors = load_file(place / _STATE)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model/{name}"])
-            optimizer.state[parameter] = {key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-    return int(next(iter(tensors[key] for key in tensors if key.startswith("step/"))))
+            # Copies: tensors of a mapped file may lie at addresses at which vector code rounds otherwise.
+            state = {key: tensors[f"{key}/{name}"].clone() for key in ("step", "exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = state
+    return steps

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from palimpsest.harness.interrupts import Interrupts, Stopped
 from palimpsest.tasks.pocket.tokenizer import build_tokenizer
 from palimpsest.tasks.pocket.train import RECIPES, Recipe, batches, learning_rate, train, untrained
 from palimpsest.tasks.pocket.world import build_world
@@ -36,6 +38,34 @@ def test_interrupted_training_ends_with_the_bits_of_the_uninterrupted(tmp_path: 
     assert steps == [3, 4]
     for (name, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_a_signal_saves_after_the_step_and_the_same_call_goes_on(tmp_path: Path) -> None:
+    world, interrupts = build_world(), Interrupts()
+
+    def press(step: int, loss: float) -> None:
+        interrupts.requested = "interrupted" if step == 2 else None
+
+    with pytest.raises(Stopped, match="interrupted"):
+        train(world, TINY, tmp_path, press, interrupts=interrupts)
+    steps: list[int] = []
+    train(world, TINY, tmp_path, lambda step, loss: steps.append(step))
+    assert steps == [3, 4]
+
+
+def test_saves_of_another_recipe_or_with_flipped_bytes_are_not_taken_up(tmp_path: Path) -> None:
+    world, steps = build_world(), list[int]()
+    train(world, TINY, tmp_path, lambda step, loss: None, save_every_seconds=0.0)
+    longer = replace(TINY, steps=5)
+    train(world, longer, tmp_path, lambda step, loss: steps.append(step), save_every_seconds=0.0)
+    assert steps == [1, 2, 3, 4, 5]
+    state = tmp_path / longer.digest(world) / "training.safetensors"
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    steps.clear()
+    train(world, longer, tmp_path, lambda step, loss: steps.append(step))
+    assert steps == [1, 2, 3, 4, 5]
 
 
 def test_recipes_make_the_promised_architectures_within_their_size() -> None:
