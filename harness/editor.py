@@ -24,8 +24,24 @@ class EditorConfig(BaseModel):
 
 
 @dataclass(slots=True)
+class LayerUpdate:
+    """What was added to one layer's down-projection in one batch, as factors where there are any: Δ = R Aᵀ."""
+
+    layer: int
+    """Block of the down-projection."""
+    influence: Tensor | None = None
+    """R: d_out × n, after all filters; None if the update has no such form."""
+    activation: Tensor | None = None
+    """A: d_in × n, after all filters; None if the update has no such form."""
+    keys: Tensor | None = None
+    """The keys that the update was solved for: d_in × n."""
+    delta: Tensor | None = None
+    """The update itself, d_out × d_in, given where the factors cannot be."""
+
+
+@dataclass(slots=True)
 class EditReport:
-    """What happened in one batch. Everything here is stored with the run."""
+    """What happened in one batch. All of it is stored with the run, except `updates`."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds per phase, e.g. ``targets``, ``keys``, ``solve``."""
@@ -33,6 +49,8 @@ class EditReport:
     """Whole numbers worth counting: skipped edits, early stops, clamped targets, refactorisations."""
     values: dict[str, float] = field(default_factory=dict)
     """Means over the batch: target loss first and last, norms of residual and update."""
+    updates: list[LayerUpdate] = field(default_factory=list)
+    """What was added, in the order of writing; for diagnostics, never stored, and only if `Editor.record_updates`."""
 
 
 class Editor(ABC):
@@ -45,6 +63,8 @@ class Editor(ABC):
     """
 
     Config: ClassVar[type[EditorConfig]]
+    record_updates: bool = False
+    """Whether the report of a batch shall hold its updates; set by the run, and without effect on what is written."""
 
     def __init__(self, config: EditorConfig) -> None:
         self.config = config

@@ -27,7 +27,7 @@ from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
 from palimpsest.editors.toolkit.splitting import suffixes_hold
 from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
-from palimpsest.harness.editor import Editor, EditorConfig, EditReport
+from palimpsest.harness.editor import Editor, EditorConfig, EditReport, LayerUpdate
 from palimpsest.harness.errors import ConfigError, ModelCollapsed
 
 if TYPE_CHECKING:
@@ -177,6 +177,8 @@ class LocateThenEdit(Editor):
             self.model.add_update(layer, delta)
         report.values[f"residual_norm.{layer}"] = float(residual.norm(dim=0).mean()) * layers_left
         report.values[f"update_norm.{layer}"] = float(delta.norm())
+        if self.record_updates:
+            report.updates.append(LayerUpdate(layer, influence=residual, activation=a, keys=keys))
 
     def _keys_to_remember(self, batch: Sequence[EditRequest]) -> dict[int, Tensor]:
         if not self.remembers:
