@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from palimpsest.harness.errors import MissingResource, unknown_name
 
@@ -26,6 +27,21 @@ _FINGERPRINTED = (
 
 
 @dataclass(frozen=True, slots=True)
+class ModelShape:
+    """Sizes of a model, for predictions before its files are here."""
+
+    parameters: int
+    blocks: int
+    hidden: int
+    """d_out of the down-projections."""
+    inner: int
+    """d_in of the down-projections."""
+    vocabulary: int
+    context: int
+    """Longest text, tokens."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """Where a model comes from and how it is loaded."""
 
@@ -39,6 +55,11 @@ class ModelEntry:
     statistics: str | None = None
     """Name of the text that key statistics are taken from; see `palimpsest.tasks.registry.statistics_text`."""
     description: str = ""
+    notes: str = ""
+    """What a user must know: a gate, where numbers come from, what could not be checked."""
+    layers: tuple[int, ...] = ()
+    """Blocks that the papers edit; a note only, the editors' presets say what is edited."""
+    shape: ModelShape | None = None
     expected_fingerprint: str | None = None
     """`fingerprint` of the files as they ship, checked by ``palimpsest doctor``."""
 
@@ -47,10 +68,18 @@ class ModelEntry:
 def registered_models() -> dict[str, ModelEntry]:
     """Every model of ``models.toml``."""
     table = tomllib.loads((Path(__file__).resolve().parent / "models.toml").read_text(encoding="utf-8"))
-    return {
-        name: ModelEntry(name, _PACKAGE / entry.pop("folder") if "folder" in entry else None, **entry)
-        for name, entry in table.items()
-    }
+    return {name: _entry(name, dict(values)) for name, values in table.items()}
+
+
+def _entry(name: str, values: dict[str, Any]) -> ModelEntry:
+    folder, shape = values.pop("folder", None), values.pop("shape", None)
+    return ModelEntry(
+        name,
+        None if folder is None else _PACKAGE / folder,
+        layers=tuple(values.pop("layers", ())),
+        shape=None if shape is None else ModelShape(**shape),
+        **values,
+    )
 
 
 def resolve(name: str) -> ModelEntry:
