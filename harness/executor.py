@@ -117,7 +117,7 @@ class Executor:
                 a model that collapses is an outcome, not an error.
         """
         spec = planned.spec
-        cases = [planned.task.cases[index] for index in order(len(planned.task.cases), spec.schedule)]
+        cases = [planned.task.cases[index] for index in order(len(planned.task.cases), spec.schedule, spec.seed)]
         run = Run(
             spec,
             cases,

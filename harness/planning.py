@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
 from palimpsest.harness.requests import EditTask
-from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, TaskRef
+from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, TaskRef
 from palimpsest.harness.suite import EditorChoice, Suite
 
 T = TypeVar("T")
@@ -93,24 +95,27 @@ def plan(suite: Suite, catalog: Catalog, *, place: Place) -> list[PlannedRun]:
     models = [(s, problems.of(("models", i), partial(catalog.model, s))) for i, s in enumerate(suite.models)]
     tasks = [problems.of(("tasks", i), partial(_task, catalog, s, suite)) for i, s in enumerate(suite.tasks)]
     abilities = problems.of(("abilities",), lambda: catalog.abilities(suite.abilities.tasks, suite.abilities.limit))
+    sizes = [(i, choice.batch_size) for i, choice in enumerate(suite.editors)]
     known = [(source, model) for source, model in models if model is not None]
     editors = {
         (source, i): problems.of(("editors", i), partial(catalog.editor, choice.name, model.name, choice.set))
         for source, model in known
         for i, choice in enumerate(suite.editors)
     }
+    schedules = [problems.of(("editors", i), partial(_schedule, suite, size)) for i, size in sizes]
     problems.tell()
     runs = []
     for source, model in known:
         for task, reference in filter(None, tasks):
             for seed in suite.seeds:
-                for editor in (editors[source, i] for i in range(len(suite.editors))):
-                    if editor is not None:
+                for i, schedule in enumerate(schedules):
+                    editor = editors[source, i]
+                    if editor is not None and schedule is not None:
                         spec = RunSpec(
                             model=model,
                             editor=editor,
                             task=reference,
-                            schedule=suite.schedule,
+                            schedule=schedule,
                             scoring=suite.scoring,
                             abilities=abilities or (),
                             seed=seed,
@@ -127,6 +132,16 @@ def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[EditTask, TaskRef]
             "Ask for fewer edits."
         )
     return task, TaskRef(name=task.name, form=task.form, content_hash=task.content_hash)
+
+
+def _schedule(suite: Suite, batch_size: int | None) -> Schedule:
+    """The suite's schedule, with an editor's own batch size."""
+    if batch_size is None:
+        return suite.schedule
+    try:
+        return Schedule(**{**suite.schedule.model_dump(), "batch_size": batch_size})
+    except ValidationError as error:
+        raise ConfigError(f"batch_size: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
 
 
 def with_settings(editors: Sequence[EditorChoice], settings: Mapping[str, Any]) -> tuple[EditorChoice, ...]:

@@ -26,6 +26,7 @@ class PristineScores:
             "protocol": spec.protocol,
             "task": spec.task.model_dump(mode="json"),
             "schedule": spec.schedule.model_dump(mode="json", include={"edits", "order_seed"}),
+            "order": spec.seed if spec.schedule.order_seed == "run" else None,
             "scoring": spec.scoring.model_dump(mode="json"),
             "abilities": [ability.model_dump(mode="json") for ability in spec.abilities],
             "environment": dict(environment),

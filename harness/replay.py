@@ -109,7 +109,7 @@ def replay_run(home: Path, spec: RunSpec, edits: int, *, model_source: str | Non
     return replay(
         home / "runs" / spec.id,
         spec,
-        [task.cases[index] for index in order(len(task.cases), spec.schedule)],
+        [task.cases[index] for index in order(len(task.cases), spec.schedule, spec.seed)],
         edits,
         model=loaded.model,
         make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),

@@ -17,11 +17,16 @@ class Batch(NamedTuple):
     stop: int
 
 
-def order(n_cases: int, schedule: Schedule) -> list[int]:
+def order(n_cases: int, schedule: Schedule, run_seed: int) -> list[int]:
     """Case index at each position of the schedule.
 
     With a seed, cases are sorted by a hash of (seed, index): the same order on every machine and version, and a longer
     schedule begins with the shorter one.
+
+    Args:
+        n_cases: How many the task has.
+        schedule: Says by which seed.
+        run_seed: The run's, which orders where the schedule says so.
 
     Raises:
         ConfigError: The task has fewer cases than the schedule asks for.
@@ -30,7 +35,7 @@ def order(n_cases: int, schedule: Schedule) -> list[int]:
         raise ConfigError(f"schedule.edits: the task has {n_cases} cases, the schedule asks for {schedule.edits}.")
     indices = list(range(n_cases))
     if schedule.order_seed is not None:
-        seed = schedule.order_seed
+        seed = run_seed if schedule.order_seed == "run" else schedule.order_seed
         indices.sort(key=lambda index: hashlib.sha256(f"{seed} {index}".encode()).digest())
     return indices[: schedule.edits]
 

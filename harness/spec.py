@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, model_validator
 
 PROTOCOL = 1
 """Version of what is measured and how; results of different protocols are never ranked together."""
@@ -40,14 +40,29 @@ class TaskRef(_Frozen):
     content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+def _order_seed(value: object) -> object:
+    # One message for the three forms, where a union of types would give one each.
+    if value is None or value == "run" or (type(value) is int and value >= 0):
+        return value
+    raise ValueError(f'expected a whole number of at least 0, or "run", got {json.dumps(value, default=str)}')
+
+
 class Schedule(_Frozen):
     """How many edits, in which order, in batches of what size, scored when."""
 
     edits: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     checkpoints: tuple[int, ...] = Field(min_length=1, strict=False)
-    order_seed: int | None = Field(default=None, ge=0)
-    """None: file order."""
+    order_seed: Annotated[int | Literal["run"] | None, PlainValidator(_order_seed)] = None
+    """None: file order. A number: shuffled by it. ``run``: shuffled by the run's seed, so that the seeds of a track
+    differ in which cases are edited and when, while all editors of one seed see the same."""
+
+    @property
+    def order(self) -> str:
+        """In words, e.g. ``file order``."""
+        if self.order_seed is None:
+            return "file order"
+        return "order by the run's seed" if self.order_seed == "run" else f"order seed {self.order_seed}"
 
     @model_validator(mode="after")
     def _consistent(self) -> Schedule:

@@ -42,6 +42,8 @@ class EditorChoice(_Part):
     name: str = Field(min_length=1, max_length=200)
     set: dict[str, JsonValue] = Field(default_factory=dict)
     """Field of the editor's configuration → value."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Edits at once for this editor; null: the schedule's. Another batch size is another track."""
 
 
 class AbilityChoice(_Part):
@@ -82,7 +84,7 @@ class Suite(_Part):
     @field_validator("editors")
     @classmethod
     def _no_editor_twice(cls, value: tuple[EditorChoice, ...]) -> tuple[EditorChoice, ...]:
-        _distinct([entry.name if not entry.set else entry.model_dump() for entry in value])
+        _distinct([entry.name if not (entry.set or entry.batch_size) else entry.model_dump() for entry in value])
         return value
 
     @field_validator("seeds")

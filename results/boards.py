@@ -73,7 +73,7 @@ def _track(row: dict[str, Any], rows: Sequence[BoardRow]) -> Track:
         edits=row["edits_planned"],
         batch_size=row["batch_size"],
         checkpoints=tuple(row["checkpoints"]),
-        order_seed=row["order_seed"],
+        edit_order=row["edit_order"],
         protocol=row["protocol"],
         sample=row["sample"],
         abilities=tuple(row["abilities"]),

@@ -23,7 +23,15 @@ def _first_tables(connection: DuckDBPyConnection) -> None:
     connection.execute(files("palimpsest.results").joinpath("schema.sql").read_text(encoding="utf-8"))
 
 
-MIGRATIONS: list[Migration] = [Migration("first tables", _first_tables)]
+def _edit_order(connection: DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE runs ADD COLUMN edit_order VARCHAR")
+    connection.execute("UPDATE runs SET edit_order = coalesce('order seed ' || order_seed::VARCHAR, 'file order')")
+
+
+MIGRATIONS: list[Migration] = [
+    Migration("first tables", _first_tables),
+    Migration("the order of edits in words", _edit_order),
+]
 
 
 def schema_version(connection: DuckDBPyConnection) -> int:

@@ -78,7 +78,8 @@ class Track:
     edits: int
     batch_size: int
     checkpoints: tuple[int, ...]
-    order_seed: int | None
+    edit_order: str
+    """``file order``, ``order seed 7``, or ``order by the run's seed``."""
     protocol: int
     sample: int | None
     """At most this many cases are scored per window; None: all."""

@@ -127,13 +127,12 @@ def row_view(row: BoardRow, name: str, look: series.Look, forms: tuple[str, ...]
 
 def facts(track: Track) -> tuple[tuple[str, str], ...]:
     """What fixes the track, as terms and descriptions."""
-    order = "file order" if track.order_seed is None else f"order seed {track.order_seed}"
     points = ", ".join(count(edits) for edits in track.checkpoints)
     scored = "every edit so far" if track.sample is None else f"a seeded sample of {count(track.sample)} per window"
     return (
         ("Model", f"{track.model} · {track.model_fingerprint[:12]}"),
         ("Task", " · ".join(filter(None, (track.task, f"{track.task_form} form", track.task_hash[:12])))),
-        ("Schedule", f"{count(track.edits)} edits in batches of {count(track.batch_size)}, {order}"),
+        ("Schedule", f"{count(track.edits)} edits in batches of {count(track.batch_size)}, {track.edit_order}"),
         ("Checkpoints", points),
         ("Scored", scored),
         ("Abilities", ", ".join(labels.ability_title(a).lower() for a in track.abilities) or "none"),
@@ -188,7 +187,7 @@ def _schedule_key(track: Track) -> tuple[object, ...]:
         track.edits,
         track.batch_size,
         track.checkpoints,
-        -1 if track.order_seed is None else track.order_seed,
+        track.edit_order,
         -1 if track.sample is None else track.sample,
         track.protocol,
         track.abilities,

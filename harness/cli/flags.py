@@ -30,7 +30,7 @@ class Flags:
     batch_size: int | None = None
     checkpoints: str | None = None
     seeds: Sequence[int] = ()
-    order_seed: int | None = None
+    order_seed: int | str | None = None
     settings: Sequence[str] = ()
     abilities: Sequence[str] = ()
     ability_limit: int | None = None

@@ -50,6 +50,11 @@ def whole_number(text: str | int) -> int:
     return int(text)
 
 
+def whole_number_or_run(text: str | int) -> int | str:
+    """`whole_number`, or the word ``run``."""
+    return text if text == "run" else whole_number(text)
+
+
 def home_folder(option: Path | None) -> Path:
     """The folder of runs, caches and store: ``--home``, else ``PALIMPSEST_HOME``, else ``./.palimpsest``."""
     return option if option is not None else Path(os.environ.get("PALIMPSEST_HOME") or ".palimpsest")

@@ -101,13 +101,13 @@ def run(
         ),
     ] = None,
     order_seed: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--order-seed",
-            parser=output.whole_number,
-            metavar="N",
+            parser=output.whole_number_or_run,
+            metavar="N|run",
             envvar="PALIMPSEST_ORDER_SEED",
-            help="Shuffle the cases by this seed; without it, the task's order.",
+            help="Shuffle the cases by this seed, or by each run's own; without it, the task's order.",
             rich_help_panel=SCHEDULE,
         ),
     ] = None,

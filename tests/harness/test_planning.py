@@ -10,7 +10,7 @@ from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestEr
 from palimpsest.harness.planning import Catalog, plan
 from palimpsest.harness.requests import Case, EditRequest, EditTask
 from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef
-from palimpsest.harness.suite import on_command_line
+from palimpsest.harness.suite import build_suite, on_command_line
 
 EDITORS = ("memit", "ft-l")
 
@@ -84,6 +84,22 @@ def test_more_edits_than_cases() -> None:
         plan(suite, fake_catalog(), place=place)
 
 
+def test_an_editor_s_own_batch_size_makes_another_track_and_must_fit_the_checkpoints() -> None:
+    values: dict[str, Any] = {
+        "name": "two tracks",
+        "models": ["a"],
+        "tasks": ["facts"],
+        "editors": ["memit", {"name": "memit", "batch_size": 1}],
+        "schedule": {"edits": 10, "batch_size": 5, "checkpoints": [0, 5, 10], "order_seed": "run"},
+    }
+    runs = plan(build_suite(values, place=on_command_line), fake_catalog(), place=on_command_line)
+    assert [run.spec.schedule.batch_size for run in runs] == [5, 1]
+    assert len({run.spec.track_id for run in runs}) == 2
+    values["editors"] = [{"name": "memit", "batch_size": 3}]
+    with pytest.raises(ConfigError, match=r"batch_size: checkpoints must be multiples of the batch size 3, got \[5\]"):
+        plan(build_suite(values, place=on_command_line), fake_catalog(), place=on_command_line)
+
+
 def test_flags_change_a_suite() -> None:
     suite, _ = selected(Flags(suite="pocket", editors=["ft-l"], edits=200, sample=7, seeds=[3], ability_limit=5))
     assert [editor.name for editor in suite.editors] == ["ft-l"]
@@ -150,7 +166,7 @@ def test_without_a_suite_the_missing_flags_are_named() -> None:
         ({"sample": 0}, "--sample: expected a whole number of at least 1, got 0."),
         ({"ability_limit": 0}, "--ability-limit: expected a whole number of at least 1, got 0."),
         ({"seeds": [-1]}, "--seed: expected whole numbers of at least 0, got [-1]."),
-        ({"order_seed": -1}, "--order-seed: expected a whole number of at least 0, got -1."),
+        ({"order_seed": -1}, '--order-seed: expected a whole number of at least 0, or "run", got -1.'),
         ({"editors": ["memit", "memit"]}, '--editor: "memit" stands twice.'),
         ({"checkpoints": "0,10"}, "--edits, --batch-size, --checkpoints: the last checkpoint"),
     ],

@@ -81,7 +81,7 @@ def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: i
         edits=500,
         batch_size=50,
         checkpoints=CHECKPOINTS,
-        order_seed=None,
+        edit_order="file order",
         protocol=1,
         sample=None,
         abilities=ABILITIES,
