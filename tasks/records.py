@@ -35,7 +35,7 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
     if text.lstrip().startswith("["):
         yield from ((f"{path}, record {i}", record) for i, record in enumerate(_json(text, str(path))))
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: U+2028 may stand in a JSON text
         if line.strip():
             yield f"{path}, line {number}", _json(line, f"{path}, line {number}")
 
