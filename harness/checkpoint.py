@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
+TRACKER = "diagnostics.safetensors"
 _NAMES = (WEIGHTS, STATE)
 
 
@@ -57,7 +58,9 @@ class Saves:
 
     def problems(self, edits: int) -> list[str]:
         """What is wrong with the save at ``edits``: empty if it is whole."""
-        return verify_folder(self._place(edits), edits=edits, names=_NAMES, run=self._run_id)
+        place = self._place(edits)
+        names = (*_NAMES, TRACKER) if (place / TRACKER).exists() or _states(place, TRACKER) else _NAMES
+        return verify_folder(place, edits=edits, names=names, run=self._run_id)
 
     def newest(self, at_most: int, above: int = 0) -> tuple[Save | None, list[str]]:
         """The newest whole save with ``above`` < edits ≤ ``at_most``; damaged newer ones are set aside.
@@ -76,18 +79,32 @@ class Saves:
             warnings.append(f"The save at {edits} edits is damaged ({'; '.join(problems)}); it was moved to {aside}.")
         return None, warnings
 
-    def write(self, edits: int, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Save:
+    def write(
+        self,
+        edits: int,
+        weights: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        tracked: Mapping[str, Tensor] | None = None,
+    ) -> Save:
         """Write and verify the save at ``edits``; one that is there already gives way.
+
+        Args:
+            edits: The position.
+            weights: Edited weights.
+            state: The editor's state.
+            tracked: What the diagnostics keep; a file of its own, left out if there is nothing.
 
         Raises:
             MissingResource: The disk is full; earlier saves are untouched.
             RunFailed: What was written does not read back.
         """
-        place = self._place(edits)
-        needed = sum(t.numel() * t.element_size() for t in (*weights.values(), *state.values()))
+        place, tracked = self._place(edits), tracked or {}
+        needed = sum(t.numel() * t.element_size() for t in (*weights.values(), *state.values(), *tracked.values()))
         with write_folder(place, edits=edits, bytes_needed=needed, run=self._run_id) as partial:
             self._write_tensors(partial / WEIGHTS, weights, edits, needed)
             self._write_tensors(partial / STATE, state, edits, needed)
+            if tracked:
+                self._write_tensors(partial / TRACKER, tracked, edits, needed)
         problems = self.problems(edits)
         if problems:
             raise RunFailed(f"The save at {edits} edits does not read back: {'; '.join(problems)}. Check the disk.")
@@ -100,6 +117,14 @@ class Saves:
             RunFailed: The files belong to another run or position than their manifest says.
         """
         return self._read_tensors(save, WEIGHTS), self._read_tensors(save, STATE)
+
+    def read_tracked(self, save: Save) -> dict[str, Tensor]:
+        """What the diagnostics kept; empty for a save without it.
+
+        Raises:
+            RunFailed: As `read`.
+        """
+        return self._read_tensors(save, TRACKER) if (save.folder / TRACKER).exists() else {}
 
     def prune(self, current: int) -> None:
         """Remove all but the newest two saves and the ``current`` one."""
@@ -137,3 +162,8 @@ class Saves:
                 raise RunFailed(f"{path} is not of run {self._run_id} at {save.edits} edits. Remove {save.folder}.")
             # Cloned into torch's own aligned memory, as tensors have it in an uninterrupted run.
             return {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+
+
+def _states(folder: Path, name: str) -> bool:
+    """Whether the folder's manifest lists a file of this name."""
+    return name in (read_manifest(folder) or {"files": {}})["files"]

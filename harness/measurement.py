@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from palimpsest.harness.spec import RunSpec, Scoring
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityOutcome
-    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.health import Diagnostic
     from palimpsest.harness.scoring import Answer, ProbeOutcome
 
 PROBES, ANSWERS, ABILITIES = "probes.parquet", "answers.parquet", "abilities.parquet"
@@ -111,11 +111,8 @@ def ability_file(instruments: Instruments) -> bytes:
     )
 
 
-def diagnostics_file(model: EditableModel, written: Collection[str]) -> bytes:
-    """Norm of every written weight, and of its distance from the pristine one."""
-    from palimpsest.harness.health import weight_norms
-
-    rows = weight_norms(model, written)
+def diagnostics_file(rows: Sequence[Diagnostic]) -> bytes:
+    """Diagnostics as `palimpsest.harness.diagnostics.tracker.Tracker` measures them."""
     return parquet_bytes(
         {
             "name": pa.array([row.name for row in rows], pa.string()),

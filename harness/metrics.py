@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palimpsest.harness.diagnostics.records import RECORDS
+
 if TYPE_CHECKING:
     from palimpsest.harness.scoring import ProbeOutcome
 
@@ -134,14 +136,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("half_life_editing", "endurance", "higher", "edits", "as endurance_editing, with 50 % in place of 80 %"),
     Metric("half_life_abilities", "endurance", "higher", "edits", "as endurance_abilities, with 50 % in place of 80 %"),
     Metric("half_life", "endurance", "higher", "edits", "the smaller of half_life_editing and half_life_abilities"),
-    Metric("weight_norm", "diagnostic", "none", "1", "Frobenius norm of an edited weight, per layer"),
-    Metric(
-        "update_norm",
-        "diagnostic",
-        "none",
-        "1",
-        "Frobenius norm of an edited weight minus the pristine weight, per layer",
-    ),
+    *(Metric(r.name, "diagnostic", r.direction, r.unit, r.text) for r in RECORDS),
     Metric("seconds_per_edit", "cost", "lower", "s", "wall seconds spent in the editor, divided by the edits"),
     Metric(
         "peak_memory_mb", "cost", "lower", "MB", "largest resident memory of the process during the run, 10^6 bytes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from palimpsest.harness.checkpoint import STATE, WEIGHTS
 from palimpsest.harness.journal import plain
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class Past:
     def unlike_save(self, edits: int, checksums: Mapping[str, str]) -> list[str]:
         """A warning if a save at this position was made before, with other content; told once."""
         before = self._saves.get(edits)
-        if before is None or before == dict(checksums) or self._told:
+        if not isinstance(before, Mapping) or self._told:
+            return []
+        if all(before.get(name) == checksums.get(name) for name in (WEIGHTS, STATE)):
             return []
         self._told = True
         return [

@@ -25,7 +25,7 @@ _PACKAGES = (
     "pyarrow",
     "pydantic",
 )
-_MAY_DIFFER = frozenset({"started_at", "command", "memory_gb"})
+_MAY_DIFFER = frozenset({"started_at", "command", "memory_gb", "diagnostics"})
 
 
 def environment_segment(command: Sequence[str] | None = None, editor_distribution: str | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from palimpsest.harness.diagnostics.tracker import Level, Tracker
 from palimpsest.harness.editing import Editing, restore_pristine
 from palimpsest.harness.errors import EditorError, MissingResource, ModelCollapsed
 from palimpsest.harness.folder import Ending, RunFolder
@@ -43,6 +44,8 @@ class RunSettings:
     """``newest``: only the newest two saves stay on the disk."""
     limit: int | None = None
     """Stop, as partial, once this many edits are made; None: go on to the end."""
+    diagnostics: Level = "cheap"
+    """``full``: measure also what costs more; see `palimpsest.harness.diagnostics.records`."""
     command: Sequence[str] | None = None
     """What to record as the command; None: this process's arguments."""
 
@@ -126,6 +129,7 @@ class Run:
                 return self._outcome(ending)
             self._past = Past(self.folder.events())
             segment = environment_segment(self._settings.command, self.spec.editor.distribution)
+            segment["diagnostics"] = self._settings.diagnostics
             self.folder.journal.append("run_started", segment=self.folder.reopen(segment))
             self._warn(self.folder.warnings)
             try:
@@ -184,14 +188,17 @@ class Run:
     def _begin(self) -> Editing:
         with self._interrupts.at_once():
             self._progress.phase("preparing the editor")
-            self._editing = Editing(self._bench.model, self._bench.make_editor, self.spec.editor, self.spec.seed)
+            editing = Editing(self._bench.model, self._bench.make_editor, self.spec.editor, self.spec.seed)
+            self._tracker = Tracker(editing.model, editing.written, editing.editor, self._settings.diagnostics)
+        self._editing = editing
         self._edits = self._saved = 0
-        return self._editing
+        return editing
 
     def _load(self, save: Save) -> None:
         editing = self._begin()
         weights, state = self.folder.saves.read(save)
         editing.load(weights, state)
+        self._tracker.load_state_dict(self.folder.saves.read_tracked(save))
         self._edits = self._saved = save.edits
         self._saved_at = time.monotonic()
         self.folder.journal.append("run_resumed", edits=save.edits)
@@ -201,7 +208,9 @@ class Run:
     def _edit(self, batch: Batch) -> None:
         assert self._editing is not None
         requests = [case.request for case in self.cases[batch.start : batch.stop]]
+        self._tracker.before(batch)
         report, seconds = self._editing.edit(batch.number, requests)
+        self._tracker.after(batch, requests, report.updates)
         self._edits = batch.stop
         record = {"seconds": report.seconds, "counters": report.counters, "values": report.values}
         self.folder.journal.append(
@@ -222,7 +231,7 @@ class Run:
         except EditorError:
             self._edits = self._saved  # nothing after the last save can be trusted
             raise
-        save = self.folder.saves.write(self._edits, weights, state)
+        save = self.folder.saves.write(self._edits, weights, state, self._tracker.state_dict())
         self.folder.journal.append("save", edits=save.edits, sha256=save.checksums)
         self._warn(self._past.unlike_save(save.edits, save.checksums))
         self._saved, self._saved_at = save.edits, time.monotonic()
@@ -245,8 +254,9 @@ class Run:
                 shared.keep(files)
         else:
             seconds = {"seconds_scoring": time.perf_counter() - begin, "seconds_abilities": 0.0}
-        editing = self._editing or self._begin()
-        self._keep_scores(0, files | {DIAGNOSTICS: diagnostics_file(self._bench.model, editing.written)}, seconds)
+        if self._editing is None:
+            self._begin()
+        self._keep_scores(0, files | self._diagnostics(0, seconds), seconds)
 
     def _checkpoint(self, edits: int) -> None:
         assert self._editing is not None
@@ -254,8 +264,15 @@ class Run:
             self._progress.phase("scoring")
             with self._editing.evaluated():
                 files, seconds = model_files(self.spec, self.cases, edits, self._bench.instruments)
-            files[DIAGNOSTICS] = diagnostics_file(self._bench.model, self._editing.written)
+                self._tracker.see_scored()
+            files |= self._diagnostics(edits, seconds)
         self._keep_scores(edits, files, seconds)
+
+    def _diagnostics(self, edits: int, seconds: dict[str, float]) -> dict[str, bytes]:
+        """The file of diagnostics; what they took since the last one is added to ``seconds``."""
+        rows = self._tracker.measure(batches=-(-edits // self.spec.schedule.batch_size))
+        seconds["seconds_diagnostics"] = self._tracker.spent()
+        return {DIAGNOSTICS: diagnostics_file(rows)}
 
     def _keep_scores(self, edits: int, files: dict[str, bytes], seconds: dict[str, float]) -> None:
         self.folder.write_scores(edits, files)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from palimpsest.harness.diagnostics.records import record
 from palimpsest.harness.metrics import METRICS
 from palimpsest.harness.spec import RunSpec, Scoring
 from palimpsest.results import queries
@@ -58,8 +59,10 @@ def test_what_the_engine_writes_is_understood(home: Path, tmp_path: Path) -> Non
         assert [row.edits for row in detail.checkpoints] == [0, 2, 4, 8]
         assert all(row.seconds_scoring is not None for row in detail.checkpoints)
         assert detail.segments[0].palimpsest_version and detail.segments[0].packages
-        assert {curve.metric for curve in detail.diagnostics} == {
-            f"{name}:{layer}" for name in ("weight_norm", "update_norm") for layer in run_lab.LAYERS
+        assert {curve.metric for curve in detail.diagnostics} >= {
+            f"{name}:{layer}"
+            for name in ("weight_norm", "update_norm", "condition_number", "superimposed_noise")
+            for layer in run_lab.LAYERS
         }
         assert queries.samples(store, specs()["complete"].id)
 
@@ -69,4 +72,5 @@ def test_every_stored_metric_is_in_the_table_of_metrics(home: Path, tmp_path: Pa
     with Store.open(tmp_path / "palimpsest.duckdb") as store:
         ingest(store, home / "runs")
         assert {row[0] for row in store.rows("SELECT DISTINCT metric FROM metrics")} <= known
-        assert {row[0] for row in store.rows("SELECT DISTINCT name FROM diagnostics")} <= known
+        names = {record(row[0]) for row in store.rows("SELECT DISTINCT name FROM diagnostics")}
+        assert {found.name for found in names if found is not None} <= known and None not in names

@@ -1,0 +1,53 @@
+"""How the rows of a weight lie on the sphere, and how far an update moves what the pretraining keys give.
+
+Hyperspherical energy: Liu, Gu, Yao, Wang, Peng 2025 (SPHERE), arXiv 2510.01172.
+Drift on pretraining keys: the second term of MEMIT's objective, arXiv 2210.07229.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_NEAR = 1e-8
+
+
+class Sphere(NamedTuple):
+    """How the unit rows of a weight are spread."""
+
+    energy: float
+    """Hyperspherical energy: Σ_{i≠j} (2 − 2 ŵ_iᵀŵ_j + 1e-8)^{-1/2}."""
+    cosine_max: float
+    """Largest ŵ_iᵀŵ_j, i ≠ j."""
+    cosine_mean: float
+    """Mean of ŵ_iᵀŵ_j, i ≠ j."""
+
+
+def sphere(weight: Tensor) -> Sphere:
+    """Spread of the rows, ŵ_i = w_i / ‖w_i‖; all NaN for fewer than two rows.
+
+    Args:
+        weight: d_out × d_in.
+    """
+    rows = weight.shape[0]
+    if rows < 2:
+        return Sphere(*[float("nan")] * 3)
+    unit = torch.nn.functional.normalize(weight.double(), dim=1, eps=_NEAR)
+    cosines = unit @ unit.T  # d_out × d_out
+    off = ~torch.eye(rows, dtype=torch.bool, device=weight.device)
+    values = cosines[off]
+    energy = (2 - 2 * values).clamp_min(0.0).add(_NEAR).rsqrt().sum()
+    return Sphere(float(energy), float(values.max()), float(values.mean()))
+
+
+def pretrained_drift(matrix: Tensor, second_moment: Tensor) -> float:
+    """tr(D C0 Dᵀ) = E‖D k‖² over pretraining keys: the expected squared change of the layer's output.
+
+    Args:
+        matrix: D, d_out × d_in.
+        second_moment: C0 = E[k kᵀ], d_in × d_in.
+    """
+    d = matrix.double()
+    return float(((d @ second_moment.double()) * d).sum())
