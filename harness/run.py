@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from palimpsest.harness.diagnostics.tracker import Level, Tracker
+from palimpsest.harness.diagnostics.records import Level
+from palimpsest.harness.diagnostics.tracker import Tracker
 from palimpsest.harness.editing import Editing, restore_pristine
 from palimpsest.harness.errors import EditorError, MissingResource, ModelCollapsed
 from palimpsest.harness.folder import Ending, RunFolder

@@ -11,10 +11,12 @@ import typer
 
 from palimpsest.harness.cli import output
 from palimpsest.harness.cli.course import RunResult, exit_code, report, run_all
-from palimpsest.harness.errors import UsageError
+from palimpsest.harness.diagnostics.records import LEVELS
+from palimpsest.harness.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from palimpsest.harness.planning import PlannedRun
+    from palimpsest.harness.run import RunSettings
 
 app = typer.Typer(add_completion=False)
 
@@ -155,6 +157,16 @@ def run(
         bool,
         typer.Option("--keep-all", help="Keep the weights of every checkpoint, for export.", rich_help_panel=COURSE),
     ] = False,
+    diagnostics: Annotated[
+        str,
+        typer.Option(
+            "--diagnostics",
+            metavar="LEVEL",
+            envvar="PALIMPSEST_DIAGNOSTICS",
+            help="cheap, or full: measure also what costs more; changes no score.",
+            rich_help_panel=COURSE,
+        ),
+    ] = "cheap",
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
     quiet: output.QuietOption = False,
@@ -163,9 +175,13 @@ def run(
     """Run editors over tasks: skip what is done, continue what is partial, begin what is missing."""
     from palimpsest.harness.cli.flags import Flags, selected
     from palimpsest.harness.planning import installed_catalog, plan
+    from palimpsest.harness.run import RunSettings
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
+    level = next((known for known in LEVELS if known == diagnostics), None)
+    if level is None:
+        raise unknown_name("Level of diagnostics", diagnostics, LEVELS, "palimpsest run --help")
     chosen, place = selected(
         Flags(
             suite=suite,
@@ -187,21 +203,20 @@ def run(
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
-    results = _carry_out(planned, output.home_folder(home), limit, fresh=fresh, keep_all=keep_all, quiet=quiet)
+    how = RunSettings(keep_checkpoints="all" if keep_all else "newest", limit=limit, diagnostics=level)
+    results = _carry_out(planned, output.home_folder(home), how, fresh=fresh, quiet=quiet)
     report(results, as_json=as_json)
     raise typer.Exit(exit_code(results))
 
 
 def _carry_out(
-    planned: Sequence[PlannedRun], home: Path, limit: int | None, *, fresh: bool, keep_all: bool, quiet: bool
+    planned: Sequence[PlannedRun], home: Path, how: RunSettings, *, fresh: bool, quiet: bool
 ) -> list[RunResult]:
     """Do the runs in this process; they share the loaded model."""
     from palimpsest.harness.executor import Executor, move_aside
     from palimpsest.harness.interrupts import Interrupts
     from palimpsest.harness.progress import make_progress
-    from palimpsest.harness.run import RunSettings
 
-    how = RunSettings(keep_checkpoints="all" if keep_all else "newest", limit=limit)
     with Interrupts() as interrupts:
         executor = Executor(home, progress=make_progress(quiet=quiet), settings=how, interrupts=interrupts)
 

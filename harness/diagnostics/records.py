@@ -8,9 +8,12 @@ before a name means: the same of the weights as they are scored, where the edito
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Direction = Literal["higher", "lower", "none"]
+Level = Literal["cheap", "full"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""``full``: also what costs more. No part of a run's identity."""
 EVALUATED = "evaluated_"
 
 GROUPS = {

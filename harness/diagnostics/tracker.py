@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import BaseModel
@@ -25,7 +25,7 @@ from palimpsest.harness.diagnostics.gauge import (
     own_vectors,
 )
 from palimpsest.harness.diagnostics.keys import clean_keys
-from palimpsest.harness.diagnostics.records import EVALUATED
+from palimpsest.harness.diagnostics.records import EVALUATED, Level
 from palimpsest.harness.diagnostics.sample import Sample
 from palimpsest.harness.diagnostics.weights import sphere
 from palimpsest.harness.errors import MissingResource
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from palimpsest.harness.requests import EditRequest
     from palimpsest.harness.schedule import Batch
 
-Level = Literal["cheap", "full"]
-LEVELS: tuple[Level, ...] = ("cheap", "full")
 STORED_EDITS: Mapping[Level, int] = {"cheap": 512, "full": 2048}
 """Edits whose key, value and own update are kept, at most, by level."""
 STORED_UPDATES = 128
