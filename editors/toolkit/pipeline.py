@@ -132,11 +132,14 @@ class LocateThenEdit(Editor):
             for number, layer in enumerate(self.config.layers):
                 self._write_layer(batch, targets.z, layer, len(self.config.layers) - number, report)
             with timed(report, "keys"):
+                written = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
                 final = self._keys_to_remember(batch)
         with timed(report, "solve"):
             for layer, keys in final.items():
                 self.remember(keys, layer)
         _describe(report, targets, self.config.targets())
+        report.values["target_error_before"] = report.values[f"residual_norm.{self.config.layers[0]}"]
+        report.values["target_error_after"] = float((targets.z - written).norm(dim=0).mean())
         report.counters["refactorisations"] = self._refactorisations() - folds
         self.describe(report)
         return report
