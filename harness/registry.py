@@ -1,123 +1,94 @@
-"""Editors by name, from entry points: found without importing them, imported on first use."""
+"""Editors and compositions of editors: their classes, their complete configurations, and the editors themselves.
+
+The configuration of a composition holds the outermost editor's own fields and, under ``host``, that of its host.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from palimpsest.harness.composition import canonical_name, complete, parse, spell
 from palimpsest.harness.editor import Editor, EditorConfig
-from palimpsest.harness.errors import ConfigError, EditorError, unknown_name
-from palimpsest.harness.problems import describe
+from palimpsest.harness.errors import ConfigError, EditorError
+from palimpsest.harness.plugins import EditorEntry, available_editors, find_entry
+from palimpsest.harness.problems import describe, shown
 
-GROUP = "palimpsest.editors"
-RESTRICTION = "PALIMPSEST_PLUGINS"
-"""Environment variable: comma-separated distributions whose editors may load; empty or unset: all."""
-_LIST = "palimpsest list editors"
+__all__ = [
+    "EditorEntry",
+    "available_editors",
+    "build_editor",
+    "canonical_name",
+    "find_editor",
+    "load_editor_class",
+    "resolve_config",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class EditorEntry:
-    """An installed editor, as the metadata of its distribution tell; nothing was imported."""
-
-    name: str
-    distribution: str
-    version: str
-    target: str
-    """Module and class, ``package.module:Class``."""
-
-
-def available_editors() -> list[EditorEntry]:
-    """Every installed editor that may load, sorted by name; two entries of one name are both in it."""
-    allowed = {_normal(name) for name in os.environ.get(RESTRICTION, "").split(",") if name.strip()}
-    found = {_entry(point) for point in entry_points(group=GROUP)}
-    kept = [entry for entry in found if not allowed or _normal(entry.distribution) in allowed]
-    return sorted(kept, key=lambda entry: (entry.name, entry.distribution, entry.target))
+HOST = "host"
+"""Field of a composition's configuration that holds its host's."""
+_Parts = Sequence[tuple[str, type[Editor]]]
 
 
-def find_editor(name: str) -> EditorEntry:
-    """The one installed editor called ``name``.
+def find_editor(text: str) -> EditorEntry:
+    """The installed editor called ``text``; for a composition all that it names, those of several origins with ``+``.
 
     Raises:
-        UsageError: There is none; names the near ones.
+        UsageError: One of them is not there; names the near ones.
         EditorError: Several distributions, or several lines of one, bring an editor of this name.
     """
-    by_name: dict[str, list[EditorEntry]] = defaultdict(list)
-    for entry in available_editors():
-        by_name[entry.name].append(entry)
-    entries = by_name.get(name, [])
-    if not entries:
-        restricted = os.environ.get(RESTRICTION)
-        how = f"{_LIST} ({RESTRICTION}={restricted} restricts them)" if restricted else _LIST
-        raise unknown_name("Editor", name, by_name, how)
-    if len(entries) > 1:
-        origins = " and ".join(f"{e.distribution} {e.version} ({e.target})" for e in entries)
-        raise EditorError(
-            f"Editor {name!r} comes from {origins}. Uninstall one of them, or allow one with {RESTRICTION}."
-        )
-    return entries[0]
+    entries = [find_entry(name) for name in parse(text)]
+    origins = dict.fromkeys((entry.distribution, entry.version) for entry in entries)
+    return EditorEntry(
+        name=spell([entry.name for entry in entries]),
+        distribution=" + ".join(distribution for distribution, _ in origins),
+        version=" + ".join(version for _, version in origins),
+        target=spell([entry.target for entry in entries]),
+    )
 
 
-def load_editor_class(name: str) -> type[Editor]:
-    """Import the editor called ``name``.
+def load_editor_class(text: str) -> type[Editor]:
+    """Import the editor called ``text``; for a composition all that it names, and give the outermost.
 
     Raises:
-        UsageError: There is none.
-        EditorError: Its name is taken twice, it cannot be imported, or it is no `Editor`.
+        UsageError: There is none, or it takes no host.
+        EditorError: A name is taken twice, cannot be imported, or is no `Editor`.
     """
-    entry = find_editor(name)
-    try:
-        loaded = EntryPoint(name=name, value=entry.target, group=GROUP).load()
-    except Exception as error:
-        raise EditorError(
-            f"Editor {name!r} of {entry.distribution} {entry.version} cannot be imported from {entry.target}: "
-            f"{type(error).__name__}: {error}. Other editors are not affected. Reinstall or report to its authors."
-        ) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Editor)):
-        raise EditorError(
-            f"Editor {name!r} of {entry.distribution} {entry.version}: {entry.target} is not a subclass of "
-            "palimpsest.harness.editor.Editor."
-        )
-    if not isinstance(getattr(loaded, "Config", None), type) or not issubclass(loaded.Config, EditorConfig):
-        raise EditorError(
-            f"Editor {name!r} of {entry.distribution} {entry.version}: {entry.target} lacks a class Config that "
-            "derives from palimpsest.harness.editor.EditorConfig."
-        )
-    return loaded
+    return complete(text)[0][1]
 
 
-def build_editor(name: str, config: Mapping[str, Any]) -> Editor:
-    """A new editor called ``name``, with exactly this configuration.
+def build_editor(text: str, config: Mapping[str, Any]) -> Editor:
+    """A new editor or composition, with exactly this configuration.
 
     Raises:
         UsageError: There is no such editor.
         ConfigError: The configuration does not fit; lists every problem.
-        EditorError: The editor cannot be imported or made.
+        EditorError: An editor cannot be imported or made.
     """
-    cls = load_editor_class(name)
-    validated = _validated(cls, name, config, origin="")
-    try:
-        return cls(validated)
-    except Exception as error:
-        raise EditorError(f"Editor {name!r} cannot be made: {type(error).__name__}: {error}") from error
+    parts = complete(text)
+    editor: Editor | None = None
+    for (name, cls), own in reversed(list(zip(parts, _validated(parts, _by_part(parts, config)), strict=True))):
+        try:
+            editor = cls(own) if editor is None else cls(own, editor)  # type: ignore[call-arg]  # a Filter: `complete`
+        except Exception as error:
+            raise EditorError(f"Editor {name!r} cannot be made: {type(error).__name__}: {error}") from error
+    assert editor is not None
+    return editor
 
 
-def resolve_config(name: str, model_name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_config(text: str, model_name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The complete configuration of an editor for a model: its preset, changed by ``overrides``, with its defaults.
 
     Args:
-        name: A registered editor.
-        model_name: Chooses the preset.
-        overrides: Field → value; texts are also tried as JSON, as ``--set`` gives them.
+        text: A registered editor, or a composition; each editor in it has its own preset.
+        model_name: Chooses the presets.
+        overrides: Field → value; texts are also tried as JSON, as ``--set`` gives them. ``host`` → those of the host.
 
     Returns:
-        Every field with its value, as JSON types.
+        Every field with its value, as JSON types; a composition's host under ``host``.
 
     Raises:
         UsageError: There is no such editor.
@@ -125,20 +96,58 @@ def resolve_config(name: str, model_name: str, overrides: Mapping[str, Any]) -> 
     """
     from palimpsest.editors.presets import load_preset
 
-    cls = load_editor_class(name)
-    preset = load_preset(name, model_name)
-    given = {**(preset or {}), **{key: _typed(cls, key, value) for key, value in overrides.items()}}
-    origin = "" if preset is not None else f" There is no preset of {name} for {model_name}; give fields with --set."
-    config: dict[str, Any] = _validated(cls, name, given, origin=origin).model_dump(mode="json")
-    return config
+    parts = complete(text)
+    presets = [load_preset(name, model_name) for name, _ in parts]
+    given = [
+        (preset or {}) | {key: _typed(cls, key, value) for key, value in wanted.items()}
+        for (_, cls), preset, wanted in zip(parts, presets, _by_part(parts, overrides), strict=True)
+    ]
+    advice = [
+        "" if preset is not None else f" There is no preset of {name} for {model_name}; give fields with --set."
+        for (name, _), preset in zip(parts, presets, strict=True)
+    ]
+    config: dict[str, Any] | None = None
+    for own in reversed(_validated(parts, given, advice)):
+        config = own.model_dump(mode="json") | ({} if config is None else {HOST: config})
+    return config or {}
 
 
-def _validated(cls: type[Editor], name: str, given: Mapping[str, Any], *, origin: str) -> EditorConfig:
-    try:
-        return cls.Config(**given)
-    except ValidationError as error:
-        lines = describe(error, cls.Config, lambda path: ".".join(map(str, (name, *path))))
-        raise ConfigError("\n".join(lines) + origin) from error
+def _by_part(parts: _Parts, nested: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fields of each part of a composition, outermost first, out of those that are nested under ``host``.
+
+    Raises:
+        ConfigError: What stands under ``host`` is no set of fields.
+    """
+    fields = []
+    for depth in range(len(parts) - 1):
+        inner = nested.get(HOST, {})
+        if not isinstance(inner, Mapping):
+            raise ConfigError(f"{_place(parts, depth, [HOST])}: expected fields with values, got {shown(inner)}.")
+        fields.append({key: value for key, value in nested.items() if key != HOST})
+        nested = inner
+    return [*fields, dict(nested)]
+
+
+def _validated(
+    parts: _Parts, given: Sequence[Mapping[str, Any]], advice: Sequence[str] | None = None
+) -> list[EditorConfig]:
+    """The configuration of each part, outermost first; ``advice`` ends the message about a part that has problems."""
+    configs: list[EditorConfig] = []
+    problems: list[str] = []
+    for depth, ((_, cls), fields) in enumerate(zip(parts, given, strict=True)):
+        try:
+            configs.append(cls.Config(**fields))
+        except ValidationError as error:
+            lines = describe(error, cls.Config, partial(_place, parts, depth))
+            problems.append("\n".join(lines) + (advice[depth] if advice else ""))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return configs
+
+
+def _place(parts: _Parts, depth: int, path: Sequence[str | int]) -> str:
+    """``revive(memit).host.layers`` for field ``layers`` of the part at depth 1."""
+    return ".".join([spell([name for name, _ in parts]), *[HOST] * depth, *map(str, path)])
 
 
 def _typed(cls: type[Editor], key: str, value: Any) -> Any:
@@ -150,14 +159,3 @@ def _typed(cls: type[Editor], key: str, value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def _entry(point: EntryPoint) -> EditorEntry:
-    distribution = point.dist
-    name = distribution.name if distribution is not None else "unknown"
-    version = distribution.version if distribution is not None else "unknown"
-    return EditorEntry(point.name, name, version, point.value)
-
-
-def _normal(distribution: str) -> str:
-    return distribution.strip().lower().replace("_", "-").replace(".", "-")

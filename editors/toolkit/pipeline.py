@@ -5,7 +5,7 @@
         K  = keys at the layer, H = output of block L*, both with the model in its present state   (`keys`)
         R  = (Z − H) / (number of layers still to edit)
         Δ  = R Aᵀ,  A = solve(K)                                                     (the editor's own)
-        W += Δ
+        W += Δ                                                                       (filters may change Δ: `filtering`)
     remember(K'), K' = keys on the edited model                                      (the editor's own)
 
 Meng, Sen Sharma, Andonian, Belinkov, Bau 2022, "Mass-Editing Memory in a Transformer", arXiv 2210.07229.
@@ -17,7 +17,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import Field, field_validator
@@ -26,6 +26,7 @@ from torch import Tensor
 from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
 from palimpsest.editors.toolkit.splitting import suffixes_hold
+from palimpsest.editors.toolkit.updates import UpdateFilter, Writer
 from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport, LayerUpdate
 from palimpsest.harness.errors import ConfigError, ModelCollapsed
@@ -83,6 +84,11 @@ class LocateThenEdit(Editor):
     config: LocateThenEditConfig
     remembers: bool = False
     """Whether `remember` wants the keys on the edited model; they are not computed otherwise."""
+    filters_inside: ClassVar[bool] = False
+    """To be set in a subclass whose own `edit` writes with a `Writer` through `filters`; its filters see only what a
+    whole batch changed otherwise."""
+    filters: list[UpdateFilter]
+    """What changes updates before they are written, from the innermost out; empty once prepared."""
 
     def prepare(self, model: EditableModel) -> None:
         """Load templates and statistics of the pristine model and build the systems."""
@@ -92,6 +98,7 @@ class LocateThenEdit(Editor):
                 f"layers: {model.name} has blocks 0 to {anatomy.n_layers - 1}, got {list(self.config.layers)}."
             )
         self.model = model
+        self.filters = []
         self.templates = model.resources.context_templates(self.config.templates_seed)
         self.whole = not suffixes_hold(model, self.config.layers[-1])
         self.systems: dict[int, System] = {layer: self.start(layer) for layer in self.config.layers}
@@ -123,14 +130,16 @@ class LocateThenEdit(Editor):
         report = EditReport()
         if not batch:
             return report
-        folds = self._refactorisations()
+        folds, writer = self._refactorisations(), Writer(self.model, self.filters, report)
         with all_or_nothing(self.model, self.writes()):
             with timed(report, "targets"):
                 targets = compute_targets(
                     self.model, batch, self.templates, self.config.layers[-1], self.config.targets(), whole=self.whole
                 )
             for number, layer in enumerate(self.config.layers):
-                self._write_layer(batch, targets.z, layer, len(self.config.layers) - number, report)
+                self._write_layer(batch, targets.z, layer, len(self.config.layers) - number, report, writer)
+            with timed(report, "apply"):
+                writer.finish()
             with timed(report, "keys"):
                 written = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
                 final = self._keys_to_remember(batch)
@@ -165,7 +174,7 @@ class LocateThenEdit(Editor):
             system.load_state_dict(mine)
 
     def _write_layer(
-        self, batch: Sequence[EditRequest], z: Tensor, layer: int, layers_left: int, report: EditReport
+        self, batch: Sequence[EditRequest], z: Tensor, layer: int, layers_left: int, report: EditReport, writer: Writer
     ) -> None:
         with timed(report, "keys"):
             keys = keys_at(self.model, batch, self.templates, layer)  # d_in × n
@@ -173,15 +182,9 @@ class LocateThenEdit(Editor):
         residual = (z - present).double() / layers_left  # d_out × n
         with timed(report, "solve"):
             a = self.solve(keys, layer)  # d_in × n
-            delta = residual @ a.T  # d_out × d_in
-        if not bool(torch.isfinite(delta).all()):
-            raise ModelCollapsed(f"The update of layer {layer} is not finite: the model has collapsed.")
         with timed(report, "apply"):
-            self.model.add_update(layer, delta)
+            writer.write(LayerUpdate(layer, influence=residual, activation=a, keys=keys))  # Δ = R Aᵀ
         report.values[f"residual_norm.{layer}"] = float(residual.norm(dim=0).mean()) * layers_left
-        report.values[f"update_norm.{layer}"] = float(delta.norm())
-        if self.record_updates:
-            report.updates.append(LayerUpdate(layer, influence=residual, activation=a, keys=keys))
 
     def _keys_to_remember(self, batch: Sequence[EditRequest]) -> dict[int, Tensor]:
         if not self.remembers:

@@ -1,0 +1,97 @@
+"""Single editors by name, from entry points: found without importing them, imported on first use."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from palimpsest.harness.editor import Editor, EditorConfig
+from palimpsest.harness.errors import EditorError, unknown_name
+
+GROUP = "palimpsest.editors"
+RESTRICTION = "PALIMPSEST_PLUGINS"
+"""Environment variable: comma-separated distributions whose editors may load; empty or unset: all."""
+_LIST = "palimpsest list editors"
+
+
+@dataclass(frozen=True, slots=True)
+class EditorEntry:
+    """An installed editor, as the metadata of its distribution tell; nothing was imported."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    """Module and class, ``package.module:Class``."""
+
+
+def available_editors() -> list[EditorEntry]:
+    """Every installed editor that may load, sorted by name; two entries of one name are both in it."""
+    allowed = {_normal(name) for name in os.environ.get(RESTRICTION, "").split(",") if name.strip()}
+    found = {_entry(point) for point in entry_points(group=GROUP)}
+    kept = [entry for entry in found if not allowed or _normal(entry.distribution) in allowed]
+    return sorted(kept, key=lambda entry: (entry.name, entry.distribution, entry.target))
+
+
+def find_entry(name: str) -> EditorEntry:
+    """The one installed editor called ``name``.
+
+    Raises:
+        UsageError: There is none; names the near ones.
+        EditorError: Several distributions, or several lines of one, bring an editor of this name.
+    """
+    by_name: dict[str, list[EditorEntry]] = defaultdict(list)
+    for entry in available_editors():
+        by_name[entry.name].append(entry)
+    entries = by_name.get(name, [])
+    if not entries:
+        restricted = os.environ.get(RESTRICTION)
+        how = f"{_LIST} ({RESTRICTION}={restricted} restricts them)" if restricted else _LIST
+        raise unknown_name("Editor", name, by_name, how)
+    if len(entries) > 1:
+        origins = " and ".join(f"{e.distribution} {e.version} ({e.target})" for e in entries)
+        raise EditorError(
+            f"Editor {name!r} comes from {origins}. Uninstall one of them, or allow one with {RESTRICTION}."
+        )
+    return entries[0]
+
+
+def load_class(name: str) -> type[Editor]:
+    """Import the editor called ``name``.
+
+    Raises:
+        UsageError: There is none.
+        EditorError: Its name is taken twice, it cannot be imported, or it is no `Editor`.
+    """
+    entry = find_entry(name)
+    try:
+        loaded = EntryPoint(name=name, value=entry.target, group=GROUP).load()
+    except Exception as error:
+        raise EditorError(
+            f"Editor {name!r} of {entry.distribution} {entry.version} cannot be imported from {entry.target}: "
+            f"{type(error).__name__}: {error}. Other editors are not affected. Reinstall or report to its authors."
+        ) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Editor)):
+        raise EditorError(
+            f"Editor {name!r} of {entry.distribution} {entry.version}: {entry.target} is not a subclass of "
+            "palimpsest.harness.editor.Editor."
+        )
+    if not isinstance(getattr(loaded, "Config", None), type) or not issubclass(loaded.Config, EditorConfig):
+        raise EditorError(
+            f"Editor {name!r} of {entry.distribution} {entry.version}: {entry.target} lacks a class Config that "
+            "derives from palimpsest.harness.editor.EditorConfig."
+        )
+    return loaded
+
+
+def _entry(point: EntryPoint) -> EditorEntry:
+    distribution = point.dist
+    name = distribution.name if distribution is not None else "unknown"
+    version = distribution.version if distribution is not None else "unknown"
+    return EditorEntry(point.name, name, version, point.value)
+
+
+def _normal(distribution: str) -> str:
+    return distribution.strip().lower().replace("_", "-").replace(".", "-")
