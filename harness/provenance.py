@@ -33,10 +33,10 @@ def environment_segment(command: Sequence[str] | None = None, editor_distributio
 
     Args:
         command: The command that was given; None: this process's arguments.
-        editor_distribution: Distribution of the editor, listed with the packages.
+        editor_distribution: Distribution of the editor, listed with the packages; those of a composition with `` + ``.
     """
     commit, dirty = _commit(Path(__file__).resolve().parent)
-    names = [*_PACKAGES, *([editor_distribution] if editor_distribution else [])]
+    names = [*_PACKAGES, *(editor_distribution.split(" + ") if editor_distribution else [])]
     return {
         "started_at": utc_now(),
         "palimpsest_version": _version("palimpsest-bench"),

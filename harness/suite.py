@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from palimpsest.harness.errors import ConfigError, unknown_name
+from palimpsest.harness.composition import parse as parse_editor
+from palimpsest.harness.composition import spell
+from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
 from palimpsest.harness.problems import describe, dotted, shown
 from palimpsest.harness.spec import Schedule, Scoring
 from palimpsest.harness.strict_yaml import parse
@@ -40,10 +42,19 @@ class EditorChoice(_Part):
     """An editor and the configuration values that differ from its preset for the model."""
 
     name: str = Field(min_length=1, max_length=200)
+    """A registered editor, or a composition such as ``revive(memit)``."""
     set: dict[str, JsonValue] = Field(default_factory=dict)
-    """Field of the editor's configuration → value."""
+    """Field of the editor's configuration → value; ``host`` → the fields of a filter's host."""
     batch_size: int | None = Field(default=None, ge=1)
     """Edits at once for this editor; null: the schedule's. Another batch size is another track."""
+
+    @field_validator("name")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            return spell(parse_editor(value))
+        except UsageError as error:
+            raise ValueError(str(error).removesuffix(".")) from None
 
 
 class AbilityChoice(_Part):

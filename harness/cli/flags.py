@@ -15,6 +15,8 @@ from palimpsest.harness.problems import shown
 from palimpsest.harness.suite import Suite, build_suite, load_suite, on_command_line
 
 _WORD = re.compile(r"[A-Za-z_][\w.:/+-]*")
+_KEY = re.compile(r"[A-Za-z_][\w.()-]*")
+_AROUND = re.compile(r"\s*([()])\s*")
 _FALSE_FRIENDS = {"true": "true", "false": "false", "null": "null", "none": "null", "nan": None, "inf": None}
 
 
@@ -86,7 +88,7 @@ def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
     values |= {name: list(given) for name, given in lists.items() if given}
     if flags.editors:
         known = {choice.name: choice.model_dump() for choice in base.editors} if base else {}
-        values["editors"] = [known.get(name, {"name": name}) for name in flags.editors]
+        values["editors"] = [known.get(_AROUND.sub(r"\1", name), {"name": name}) for name in flags.editors]
     values["schedule"] = _schedule(flags, dict(values["schedule"]))
     if flags.sample is not None:
         values["scoring"] = {**values.get("scoring", {}), "sample": flags.sample}
@@ -136,7 +138,8 @@ def setting(text: str) -> tuple[str, Any]:
         UsageError: There is no ``=``, the key is no name, or the value is none of these.
     """
     key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals or not _WORD.fullmatch(key):
+    key = _AROUND.sub(r"\1", key)
+    if not equals or not _KEY.fullmatch(key):
         raise UsageError(f"--set {text}: expected key=value, for example --set layers=[1,2].")
     try:
         return key, json.loads(value, parse_constant=_refuse, parse_float=_finite)
