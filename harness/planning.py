@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
+from palimpsest.harness.registry import HOST
 from palimpsest.harness.requests import EditTask
 from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, TaskRef
 from palimpsest.harness.suite import EditorChoice, Suite
@@ -49,9 +50,10 @@ def installed_catalog() -> Catalog:
         return ModelRef(name=entry.name, fingerprint=model_registry.fingerprint(entry))
 
     def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
-        config = registry.resolve_config(name, model_name, dict(overrides))
-        entry = registry.find_editor(name)
-        return EditorRef(name=name, config=config, distribution=entry.distribution, version=entry.version)
+        complete = registry.canonical_name(name)
+        config = registry.resolve_config(complete, model_name, dict(overrides))
+        entry = registry.find_editor(complete)
+        return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)
 
     return Catalog(model, load_task, editor, abilities.ability_refs)
 
@@ -149,23 +151,35 @@ def with_settings(editors: Sequence[EditorChoice], settings: Mapping[str, Any]) 
 
     Args:
         editors: The suite's choice.
-        settings: ``field`` → value for all of the editors, ``editor.field`` → value for one of them.
+        settings: ``field`` → value for all of the editors, ``editor.field`` → value for one of them; a field of a
+            filter's host is ``host.field``.
 
     Raises:
         ConfigError: A setting names an editor that is not among them.
     """
     names = [choice.name for choice in editors]
-    parts = {key: key.rpartition(".") for key in settings}
-    strangers = [key for key, (owner, dot, _) in parts.items() if dot and owner not in names]
+    owners = {key: max((n for n in names if key.startswith(f"{n}.")), key=len, default=None) for key in settings}
+    fields = {key: key.removeprefix(f"{owner}.").split(".") for key, owner in owners.items()}
+    strangers = [key for key, path in fields.items() if any(part != HOST for part in path[:-1])]
     if strangers:
-        lines = (f"--set {key}: {parts[key][0]!r} is not among the editors {', '.join(names)}." for key in strangers)
-        raise ConfigError("\n".join(lines))
-    return tuple(
-        choice.model_copy(
-            update={
-                "set": choice.set
-                | {name: settings[key] for key, (owner, _, name) in parts.items() if owner in ("", choice.name)}
-            }
+        raise ConfigError(
+            "\n".join(
+                f"--set {key}: {key.rpartition('.')[0]!r} is not among the editors {', '.join(names)}."
+                for key in strangers
+            )
         )
-        for choice in editors
-    )
+    chosen = []
+    for choice in editors:
+        values: dict[str, Any] = dict(choice.set)
+        for key, value in settings.items():
+            if owners[key] in (None, choice.name):
+                values = _with(values, fields[key], value)
+        chosen.append(choice.model_copy(update={"set": values}))
+    return tuple(chosen)
+
+
+def _with(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """The values with the one at ``path`` replaced; nothing is changed in place."""
+    name, *rest = path
+    inner = values.get(name)
+    return {**values, name: _with(inner if isinstance(inner, Mapping) else {}, rest, value) if rest else value}
