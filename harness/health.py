@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from palimpsest.harness.diagnostics.records import Diagnostic
 from palimpsest.harness.packing import score_targets
 
 if TYPE_CHECKING:
@@ -22,19 +22,11 @@ CANARY_PROMPTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
-    """One number about one written weight, as it is stored."""
-
-    name: str
-    """``weight_norm`` or ``update_norm``; for a weight that is no down-projection with ``:parameter`` behind it."""
-    layer: int | None
-    """Block of the down-projection; None for other parameters."""
-    value: float
-
-
 def weight_norms(model: EditableModel, written: Collection[str]) -> list[Diagnostic]:
-    """‖W_t‖_F and ‖W_t − W_0‖_F, in float64, of every parameter in ``written``, by layer."""
+    """‖W_t‖_F and ‖W_t − W_0‖_F, in float64, of every parameter in ``written``, by layer.
+
+    They are ``weight_norm`` and ``update_norm``, with ``:parameter`` behind it for one that is no down-projection.
+    """
     layers = {model.anatomy.weight_name(layer): layer for layer in range(model.anatomy.n_layers)}
     weights = model.read_weights(sorted(written))
     rows = []

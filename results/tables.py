@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from palimpsest.harness.diagnostics.reports import Reported, gather
 from palimpsest.results.aggregate import Aggregates
 from palimpsest.results.folders import RunFolder, number, numbers, utc_time, whole
 from palimpsest.results.text import NAME_LENGTH, clean_json, clean_optional, clean_text
@@ -50,7 +51,7 @@ def run_tables(run: RunFolder, found: Aggregates) -> dict[str, Rows | pa.Table]:
         "metrics": _metrics(found),
         "ability_scores": _ability_scores(found),
         "ability_items": _stacked(run, "abilities.parquet", ("ability", "item", "correct")),
-        "diagnostics": _stacked(run, "diagnostics.parquet"),
+        "diagnostics": _diagnostics(run, batches),
         "answers": _stacked(run, "answers.parquet"),
         "timings": [_timing(batch, event) for batch, event in sorted(batches.items())],
         "batch_reports": [row for batch, event in sorted(batches.items()) for row in _reports(batch, event)],
@@ -73,6 +74,29 @@ def _stacked(run: RunFolder, name: str, columns: tuple[str, ...] | None = None) 
         table = tables[name] if columns is None else tables[name].select(columns)
         parts.append(table.append_column("edits", pa.repeat(pa.scalar(edits, pa.int32()), len(table))))
     return pa.concat_tables(parts) if parts else []
+
+
+def _diagnostics(run: RunFolder, batches: Mapping[int, Mapping[str, Any]]) -> pa.Table | Rows:
+    """What was measured at the checkpoints, and what the batches before each reported."""
+    measured = _stacked(run, "diagnostics.parquet")
+    if not isinstance(measured, pa.Table):
+        return measured
+    reported: Rows = []
+    begin = 0
+    for checkpoint in run.spec.schedule.checkpoints:
+        if checkpoint in run.checkpoints:
+            between = {index: event for index, event in batches.items() if begin < event["edits"] <= checkpoint}
+            rows = gather([_reported(event, index * run.spec.schedule.batch_size) for index, event in between.items()])
+            reported += [{"name": r.name, "layer": r.layer, "value": r.value, "edits": checkpoint} for r in rows]
+        begin = checkpoint
+    return pa.concat_tables([measured, pa.Table.from_pylist(reported, measured.schema)])
+
+
+def _reported(event: Mapping[str, Any], begin: int) -> Reported:
+    """The report of the batch that begins after ``begin`` edits; empty if the journal has none."""
+    report = event.get("report")
+    parts = report if isinstance(report, dict) else {}
+    return Reported(max(0, event["edits"] - begin), numbers(parts.get("counters")), numbers(parts.get("values")))
 
 
 def _run(run: RunFolder, found: Aggregates, batches: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

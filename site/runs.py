@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.results.rows import Curve, CurvePoint, Interval, RunDetail, SampleAnswer
-from palimpsest.site import board, charts, figures, labels, series
+from palimpsest.site import board, charts, diagnostics, figures, labels, series
 from palimpsest.site.figures import Figure
 from palimpsest.site.text import MISSING, clean, count, seconds
 
@@ -79,6 +79,8 @@ class RunView:
     """Phase, seconds as text, share of all editing time in percent."""
     samples: tuple[SampleCase, ...]
     end: int
+    diagnostics: tuple[diagnostics.Section, ...] = ()
+    diagnostic_columns: tuple[int, ...] = ()
 
 
 def run_view(detail: RunDetail, curves: Sequence[Curve], samples: Sequence[SampleAnswer]) -> RunView:
@@ -102,6 +104,8 @@ def run_view(detail: RunDetail, curves: Sequence[Curve], samples: Sequence[Sampl
         phases=_phases(detail),
         samples=sample_cases(samples, scored),
         end=scored[-1] if scored else 0,
+        diagnostics=diagnostics.sections(detail),
+        diagnostic_columns=diagnostics.checkpoints(detail),
     )
 
 

@@ -30,6 +30,17 @@ GROUPS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One number, as it is stored."""
+
+    name: str
+    """That of a record, see the module's description."""
+    layer: int | None
+    """Block of the down-projection; None for what belongs to none."""
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class DiagnosticRecord:
     """One diagnostic, with its exact definition."""
 

@@ -25,11 +25,11 @@ from palimpsest.harness.diagnostics.gauge import (
     own_vectors,
 )
 from palimpsest.harness.diagnostics.keys import clean_keys
-from palimpsest.harness.diagnostics.records import EVALUATED, Level
+from palimpsest.harness.diagnostics.records import EVALUATED, Diagnostic, Level
 from palimpsest.harness.diagnostics.sample import Sample
 from palimpsest.harness.diagnostics.weights import sphere
 from palimpsest.harness.errors import MissingResource
-from palimpsest.harness.health import Diagnostic, weight_norms
+from palimpsest.harness.health import weight_norms
 from palimpsest.harness.scoring import untouched
 
 if TYPE_CHECKING:

@@ -99,8 +99,9 @@ def test_run_detail(store: Store, track: Track) -> None:
     ability = next(a for a in detail.abilities if a.ability == "pocket_recall")
     assert (ability.chance, ability.items, set(ability.scores)) == (25, 60, set(CHECKPOINTS))
     assert ability.pristine == ability.scores[0].value
-    assert {curve.metric for curve in detail.diagnostics} == {
-        f"{name}:{layer}" for name in ("weight_norm", "update_norm") for layer in (1, 2, 3)
+    measured = {f"{name}:{layer}" for name in ("weight_norm", "update_norm") for layer in (1, 2, 3)}
+    assert {curve.metric for curve in detail.diagnostics} == measured | {
+        f"reported:{name}" for name in ("early_stops", "loss_first", "loss_last")
     }
     timings = detail.timings
     assert (timings.batches, timings.edits, timings.seconds_scoring) == (10, 500, 17.5)
