@@ -1,39 +1,28 @@
-"""General abilities at a checkpoint: lm-eval's tasks on the model in memory, item by item.
+"""General abilities at a checkpoint: lm-eval's tasks on the edited model, item by item.
 
-lm-eval renders the items, tokenises and judges them; the likelihoods come from our prefix trees, so that the choices of
-an item share its text. lm-eval is imported only when a harness is made.
+lm-eval renders the items and judges them; the likelihoods and texts come from an engine, for the model in memory by
+prefix trees, so that the choices of an item share its text. What the model said is kept with each item, so that every
+score can be computed again. lm-eval is imported only when a harness is made.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import math
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
+from palimpsest.harness.ability_items import ItemOutcome, mean_chance, outcome_of, score_of
+from palimpsest.harness.ability_library import AbilityLibrary, AbilitySource, stock_manager
+from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
+from palimpsest.harness.measurement import PERPLEXITY
+from palimpsest.harness.quiet import quiet
 from palimpsest.harness.spec import AbilityRef
 
-FOLDER = Path(__file__).resolve().parent.parent / "tasks" / "abilities"
-"""One ``<task>.yaml`` per ability with its items, code shared by them, and ``groups.toml``."""
+if TYPE_CHECKING:
+    from palimpsest.harness.engine import Engine
+
 METRIC = "acc"
-_LIST = "palimpsest list tasks"
-
-
-@dataclass(frozen=True, slots=True)
-class ItemOutcome:
-    """One item of an ability task."""
-
-    item: int
-    """Number of the item within its task, from 0."""
-    correct: bool
-    """The right choice has the highest log-likelihood, and every choice has a finite one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,184 +31,179 @@ class AbilityOutcome:
 
     name: str
     metric: str
-    """lm-eval's name of the metric: ``acc``."""
+    """``acc``, or ``word_perplexity`` for running text."""
     score: float
-    """Share of right items, 0..1."""
+    """Share of right items, 0..1; or perplexity per word."""
     chance: float
-    """Share that guessing would get, 0..1; from the task's metadata."""
+    """Share that guessing would get, 0..1; from the task's metadata, else from its numbers of choices."""
     items: tuple[ItemOutcome, ...]
-
-
-def ability_groups(folder: Path = FOLDER) -> Mapping[str, tuple[str, ...]]:
-    """Group name → its tasks."""
-    path = folder / "groups.toml"
-    if not path.is_file():
-        return {}
-    return {name: tuple(tasks) for name, tasks in tomllib.loads(path.read_text(encoding="utf-8")).items()}
-
-
-def ability_names(folder: Path = FOLDER) -> tuple[str, ...]:
-    """Names of all ability tasks."""
-    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
-
-
-def ability_refs(names: Sequence[str], limit: int | None, *, folder: Path = FOLDER) -> tuple[AbilityRef, ...]:
-    """References to the tasks of these names, groups replaced by their tasks, each task once.
-
-    Args:
-        names: tasks or groups.
-        limit: at most this many items of each task, from its first; None: all.
-        folder: where the tasks are.
-
-    Raises:
-        UsageError: a name that is neither task nor group.
-    """
-    groups, tasks = ability_groups(folder), ability_names(folder)
-    chosen: dict[str, None] = {}
-    for name in names:
-        if name not in groups and name not in tasks:
-            raise unknown_name("ability", name, (*groups, *tasks), _LIST)
-        chosen |= dict.fromkeys(groups.get(name, (name,)))
-    missing = sorted(set(chosen) - set(tasks))
-    if missing:
-        raise UsageError(f"{folder / 'groups.toml'} names tasks without a file: {', '.join(missing)}.")
-    return tuple(AbilityRef(name=name, content_hash=_content_hash(folder, name), limit=limit) for name in chosen)
-
-
-def _content_hash(folder: Path, name: str) -> str:
-    """SHA-256 over the task's YAML and items and the code beside them; line ends do not count."""
-    digest = hashlib.sha256()
-    for path in (folder / f"{name}.yaml", folder / f"{name}.jsonl", *sorted(folder.glob("*.py"))):
-        if path.is_file():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-    return digest.hexdigest()
+    items_hash: str = ""
+    """SHA-256 of the rendered questions: whether two outcomes are of the same items."""
 
 
 class AbilityHarness:
     """Ability tasks, ready to be asked again and again of one model whose weights change in place."""
 
-    def __init__(self, model: Any, refs: Sequence[AbilityRef], *, folder: Path = FOLDER) -> None:
+    def __init__(
+        self,
+        model: Any,
+        refs: Sequence[AbilityRef],
+        *,
+        library: AbilityLibrary | None = None,
+        engine: Engine | None = None,
+    ) -> None:
         """Load the tasks and render their items. Make it before the first edit.
 
         Args:
             model: the `palimpsest.harness.model.EditableModel` that is asked, at each `evaluate` as it is then.
-            refs: from `ability_refs`.
-            folder: where the tasks are.
+            refs: from `AbilityLibrary.refs`.
+            library: where the tasks are found; None: those that ship.
+            engine: who answers; None: the model in memory.
 
         Raises:
-            ConfigError: a task whose files changed since the reference was made, that lacks ``metadata.chance`` or
-                the metric ``acc``, or that is not multiple choice.
+            ConfigError: a task whose files changed since the reference was made, or whose kind is not supported.
+            MissingResource: items that cannot be had from the hub, or local data that are not given.
         """
-        self._refs = tuple(refs)
-        for ref in self._refs:
-            if _content_hash(folder, ref.name) != ref.content_hash:
-                raise ConfigError(f"{folder / ref.name}.yaml or its items changed since this run was specified.")
-        with _quiet():
-            from lm_eval.tasks import TaskManager
+        from palimpsest.harness.engine import HfEngine
 
+        self._refs, self._model = tuple(refs), model
+        self._engine = engine or HfEngine(model)
+        library = library or AbilityLibrary()
+        sources = {ref: library.source(ref) for ref in self._refs}
+        self._leaves: dict[str, list[Any]] = {}
+        if not sources:
+            return
+        with quiet():
+            from palimpsest.harness.ability_lm import make_lm
             from palimpsest.harness.scoring import untouched
 
-            self._model = model
             with untouched(model):
-                self._lm = _tree_model_class()(model)
-                manager = TaskManager(include_path=str(folder), include_defaults=False)
-                self._tasks = manager.load([ref.name for ref in self._refs])["tasks"] if self._refs else {}
-                self._chances = {ref.name: _chance(folder, ref.name, self._tasks[ref.name]) for ref in self._refs}
+                self._lm = make_lm(model, self._engine)
+                for ref, source in sources.items():
+                    self._leaves[ref.name] = _load(source, library)
+                self._chances = {name: _chance(name, tasks) for name, tasks in self._leaves.items()}
                 for ref in self._refs:
-                    _render_once(self._tasks[ref.name], ref.limit)
+                    for task in self._leaves[ref.name]:
+                        _render_once(task, ref.limit, sources[ref].shots)
+                self._hashes = {name: _items_hash(tasks) for name, tasks in self._leaves.items()}
 
-    def evaluate(self) -> list[AbilityOutcome]:
-        """Ask all items of the model as it is now; global random generators and model modes are left as they are."""
-        if not self._refs:
+    @property
+    def items_hashes(self) -> Mapping[str, str]:
+        """Task → SHA-256 of its rendered questions."""
+        return self._hashes if self._refs else {}
+
+    def evaluate(self, names: Sequence[str] | None = None, *, canary_texts: Sequence[str] = ()) -> list[AbilityOutcome]:
+        """Ask the items of the model as it is now; global random generators and model modes are left as they are.
+
+        Args:
+            names: only these of the tasks; None: all.
+            canary_texts: more texts by which to check that the engine has the model as it is now.
+
+        Raises:
+            EngineMismatch: the engine does not have the edited model.
+        """
+        wanted = [ref.name for ref in self._refs if names is None or ref.name in names]
+        if not wanted:
             return []
         from lm_eval import evaluate
 
+        from palimpsest.harness.engine import hand_over
         from palimpsest.harness.scoring import untouched
 
         with untouched(self._model):
-            results = evaluate(lm=self._lm, task_dict={"tasks": self._tasks}, bootstrap_iters=0, log_samples=True)
-        return [self._outcome(ref.name, results["samples"][ref.name]) for ref in self._refs]
+            tasks = {task.task_name: task for name in wanted for task in self._leaves[name]}
+            hand_over(self._engine, self._model, canary_texts)
+            with quiet():
+                results = evaluate(lm=self._lm, task_dict={"tasks": tasks}, bootstrap_iters=0, log_samples=True)
+            return [self._outcome(name, results["samples"]) for name in wanted]
 
-    def _outcome(self, name: str, samples: Iterable[Mapping[str, Any]]) -> AbilityOutcome:
-        items = tuple(
-            ItemOutcome(int(sample["doc_id"]), bool(sample[METRIC]) and _all_finite(sample["filtered_resps"]))
-            for sample in sorted(samples, key=lambda sample: int(sample["doc_id"]))
+    def _outcome(self, name: str, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> AbilityOutcome:
+        """All items of a task, those of its parts one after another."""
+        items: list[ItemOutcome] = []
+        for task in self._leaves[name]:
+            found = sorted(samples[task.task_name], key=lambda sample: int(sample["doc_id"]))
+            filtered = found[0]["filter"]  # a task with several filters of its answers is judged by the first
+            chosen = [sample for sample in found if sample["filter"] == filtered]
+            items += [outcome_of(task, sample, len(items) + i) for i, sample in enumerate(chosen)]
+        metric = PERPLEXITY if self._leaves[name][0].OUTPUT_TYPE == "loglikelihood_rolling" else METRIC
+        return AbilityOutcome(
+            name, metric, score_of(metric, items), self._chances[name], tuple(items), self._hashes[name]
         )
-        score = sum(item.correct for item in items) / len(items)
-        return AbilityOutcome(name, METRIC, score, self._chances[name], items)
 
 
-def _all_finite(responses: Iterable[tuple[float, bool]]) -> bool:
-    # Without this a broken model would be right wherever the first choice is, as argmax of NaN gives the first.
-    return all(math.isfinite(log_prob) for log_prob, _ in responses)
+def _load(source: AbilitySource, library: AbilityLibrary) -> list[Any]:
+    """lm-eval's tasks of one source: one, or the parts of a group."""
+    try:
+        if source.folder is None:
+            manager = stock_manager()
+        else:
+            from lm_eval.tasks import TaskManager
+
+            data = {"ability_data": [str(folder) for folder in library.data]}
+            manager = TaskManager(include_path=str(source.folder), include_defaults=False, metadata=data)
+        tasks = list(manager.load([source.name])["tasks"].values())
+    except PalimpsestError:
+        raise
+    except Exception as error:  # datasets, the hub client and lm-eval each have errors of their own
+        raise _unusable(source, error) from error
+    if not tasks:
+        raise ConfigError(f"Ability {source.name!r} has no tasks.")
+    return tasks
 
 
-def _chance(folder: Path, name: str, task: Any) -> float:
-    chance = (task.config.metadata or {}).get("chance")
-    if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance < 1:
-        raise ConfigError(
-            f"{folder / name}.yaml, metadata.chance: expected a number from 0 to below 1, got {chance!r}."
+def _unusable(source: AbilitySource, error: Exception) -> PalimpsestError:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    if source.folder is None:
+        return MissingResource(
+            f"Ability task {source.name!r}: its items come from the hub and cannot be had now ({line}). Connect once "
+            "so that they are cached, or give local files: --abilities glue-papers --ability-data DIR, or a folder of "
+            "lm-eval tasks as --abilities."
         )
-    if task.OUTPUT_TYPE != "multiple_choice" or METRIC not in task.aggregation():
-        raise ConfigError(f"{folder / name}.yaml: expected output_type multiple_choice with the metric {METRIC}.")
-    return float(chance)
+    return ConfigError(f"Ability task {source.name!r} in {source.folder} cannot be loaded: {line}")
 
 
-def _render_once(task: Any, limit: int | None) -> None:
+def _chance(name: str, tasks: Sequence[Any]) -> float:
+    """What guessing gets: as the task says, else from its choices."""
+    for task in tasks:
+        if task.OUTPUT_TYPE == "loglikelihood_rolling" and len({t.OUTPUT_TYPE for t in tasks}) > 1:
+            raise ConfigError(f"Ability {name!r} mixes running text with other tasks; ask for its parts.")
+    stated: list[Any] = [(task.config.metadata or {}).get("chance") for task in tasks]
+    for chance in stated:
+        if chance is None:
+            continue
+        if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance < 1:
+            raise ConfigError(
+                f"Ability task {name!r}, metadata.chance: expected a number from 0 to below 1, got {chance!r}."
+            )
+    if all(chance is not None for chance in stated):
+        return float(sum(stated) / len(stated))
+    return mean_chance(tasks)
+
+
+def _render_once(task: Any, limit: int | None, shots: int | None) -> None:
     """Render the requests of a task now; each evaluation then reuses them, with the old responses taken out."""
+    if shots is not None:
+        task.set_config(key="num_fewshot", value=shots)
+    if task.config.num_fewshot:
+        task.set_fewshot_seed(seed=0)
     task.build_all_requests(limit=limit)
-    documents = len({instance.doc_id for instance in task.instances})
+    asked = {instance.doc_id for instance in task.instances}
+    whole = task.doc_iterator
 
     def reuse(**_: Any) -> None:
         for instance in task.instances:
             instance.resps, instance.filtered_resps = [], {}
 
+    def limited(**arguments: Any) -> Any:
+        return whole(**{**arguments, "limit": len(asked)})
+
     task.build_all_requests = reuse
-    if limit is not None and documents < len(task.eval_docs):
-        task.dataset[task.config.test_split] = task.eval_docs.select(range(documents))
+    task.doc_iterator = limited
 
 
-@cache
-def _tree_model_class() -> type[Any]:
-    """The lm-eval model whose likelihoods come from prefix trees; made on first use, as lm-eval is slow to import."""
-    from lm_eval.models.huggingface import HFLM
-
-    from palimpsest.harness.packing import score_targets
-
-    class TreeModel(HFLM):  # type: ignore[misc]
-        """`HFLM` with the choices of an item, and all common beginnings, computed once; tokens are remembered."""
-
-        def __init__(self, model: Any) -> None:
-            longest = getattr(model.model.config, "max_position_embeddings", None)
-            super().__init__(pretrained=model.model, tokenizer=model.tokenizer, max_length=longest, batch_size=64)
-            self._scored = model
-            self._encoded: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
-
-        def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-            pair = (context, continuation)
-            if pair not in self._encoded:
-                self._encoded[pair] = super()._encode_pair(context, continuation)
-            return self._encoded[pair]
-
-        def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-            return super().loglikelihood(requests, disable_tqdm=True)
-
-        def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
-            pairs = []
-            for _texts, context, target in requests:
-                kept = max(1, self.max_length + 1 - len(target))  # as HFLM: too long texts lose their beginning
-                pairs.append((context[-kept:], target))
-            scores = score_targets(self._scored, pairs)
-            return [
-                (float(mean) * len(target), int(hits) == len(target))
-                for mean, hits, (_, target) in zip(scores.log_prob, scores.hits, pairs, strict=True)
-            ]
-
-    return TreeModel
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Progress bars and notices of lm-eval's loading are swallowed; errors still raise."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        yield
+def _items_hash(tasks: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for task in tasks:
+        for instance in task.instances:
+            digest.update(repr((task.task_name, instance.doc_id, instance.idx, instance.args)).encode())
+    return digest.hexdigest()

@@ -51,6 +51,10 @@ class RunFailed(PalimpsestError):
     """A run ended before its last edit; the reason is recorded with it."""
 
 
+class EngineMismatch(PalimpsestError):
+    """An engine does not answer as the edited model in memory does; nothing it says can be scored."""
+
+
 class StoreError(PalimpsestError):
     """The store cannot be read or written."""
 

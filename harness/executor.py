@@ -2,83 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from palimpsest.harness import abilities, health, measurement, packing, scoring
-from palimpsest.harness.editing import restore_pristine
-from palimpsest.harness.errors import ConfigError, RunBusy
-from palimpsest.harness.guard import parameter_digests
+from palimpsest.harness.errors import RunBusy
+from palimpsest.harness.instruments import ModelInstruments, scoring_environment
 from palimpsest.harness.interrupts import Interrupts
-from palimpsest.harness.pristine import PristineScores
-from palimpsest.harness.provenance import environment_segment
+from palimpsest.harness.loading import LoadedModel, load
+from palimpsest.harness.placement import Placement
+from palimpsest.harness.pristine import PristineAbilities, PristineScores
 from palimpsest.harness.registry import build_editor
 from palimpsest.harness.run import Run, RunOutcome, RunSettings, Workbench
 from palimpsest.harness.schedule import order
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities import AbilityHarness, AbilityOutcome
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.model_registry import ModelEntry
+    from palimpsest.harness.ability_library import AbilityLibrary
     from palimpsest.harness.planning import PlannedRun
     from palimpsest.harness.progress import Progress
-    from palimpsest.harness.requests import Case
-    from palimpsest.harness.scoring import Answer, ProbeOutcome
-    from palimpsest.harness.spec import AbilityRef, RunSpec, Scoring
-
-_SCORING_SOURCES = (measurement, scoring, packing, abilities, health)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInstruments:
-    """The real `Instruments`: batched scoring and lm-eval on the model in memory."""
-
-    model: EditableModel
-    harness: AbilityHarness | None
-
-    def windows(self, positions: int, sampling: Scoring, edits: int) -> Mapping[str, Sequence[int]]:
-        """See `choose_windows`."""
-        return scoring.choose_windows(positions, sampling, edits)
-
-    def score(self, cases: Sequence[Case]) -> Sequence[ProbeOutcome]:
-        """See `score_cases`."""
-        return scoring.score_cases(self.model, cases)
-
-    def answers(self, cases: Sequence[Case], seed: int) -> Sequence[Answer]:
-        """See `sample_answers`."""
-        return scoring.sample_answers(self.model, cases, seed=seed)
-
-    def abilities(self) -> Sequence[AbilityOutcome]:
-        """Outcomes of the run's ability tasks; none without tasks."""
-        return self.harness.evaluate() if self.harness is not None else ()
-
-
-@dataclass(slots=True)
-class LoadedModel:
-    """A model in memory with what was made for it."""
-
-    model: EditableModel
-    fingerprint: str
-    """As in the spec's `ModelRef`."""
-    digests: Mapping[str, str]
-    """Parameter → digest, as loaded."""
-    harnesses: dict[tuple[AbilityRef, ...], AbilityHarness] = field(default_factory=dict)
-
-    def restored(self) -> bool:
-        """Undo all edits; whether every parameter is as it was loaded, to the bit."""
-        restore_pristine(self.model)
-        return parameter_digests(self.model.model) == self.digests
-
-    def abilities(self, refs: tuple[AbilityRef, ...]) -> AbilityHarness | None:
-        """The harness of these tasks, made before the first edit and used again."""
-        if refs and refs not in self.harnesses:
-            self.harnesses[refs] = abilities.AbilityHarness(self.model, refs)
-        return self.harnesses.get(refs)
+    from palimpsest.harness.spec import RunSpec
 
 
 class Executor:
@@ -91,7 +35,9 @@ class Executor:
         progress: Progress,
         settings: RunSettings | None = None,
         interrupts: Interrupts | None = None,
-        device: str = "cpu",
+        placement: Placement | None = None,
+        library: AbilityLibrary | None = None,
+        statistics: str | None = None,
     ) -> None:
         """Set up; nothing is loaded yet.
 
@@ -100,13 +46,17 @@ class Executor:
             progress: Is told how it goes.
             settings: How runs are carried out.
             interrupts: Signals to heed, entered by the caller; None: those of Python.
-            device: Where models are loaded.
+            placement: Where models are loaded, and which engine answers; None: the CPU, in memory.
+            library: Where ability tasks are found; None: those that ship.
+            statistics: Text that key statistics are taken from, in place of each model's own.
         """
         self.home = home
         self._progress = progress
         self._settings = settings
         self._interrupts = interrupts
-        self._device = device
+        self._placement = placement or Placement()
+        self._library = library
+        self._statistics = statistics
         self._loaded: LoadedModel | None = None
 
     def execute(self, planned: PlannedRun) -> RunOutcome:
@@ -140,23 +90,24 @@ class Executor:
         if self._loaded is not None and (self._loaded.fingerprint != wanted or not self._loaded.restored()):
             self._loaded = None
         if self._loaded is None:
-            self._loaded = load(planned.model_source, wanted, self.home, self._device)
+            self._loaded = load(
+                planned.model_source, wanted, self.home, placement=self._placement, statistics=self._statistics
+            )
         return self._loaded
 
     def _workbench(self, planned: PlannedRun) -> Workbench:
         spec = planned.spec
         self._progress.phase(f"loading {spec.model.name}")
         loaded = self.loaded(planned)
-        model = loaded.model
+        model, cache = loaded.model, self.home / "models" / loaded.model.fingerprint
+        harness = loaded.abilities(spec.abilities, self._library)
+        environment = scoring_environment(loaded, self._placement.device)
+        asked = {"items": dict(harness.items_hashes)} if harness is not None else {}
         return Workbench(
             model=model,
             make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),
-            instruments=ModelInstruments(model, loaded.abilities(spec.abilities)),
-            pristine_scores=PristineScores(
-                self.home / "models" / model.fingerprint,
-                spec,
-                _scoring_environment(self._device, str(model.model.dtype)),
-            ),
+            instruments=ModelInstruments(model, harness, spec.abilities, PristineAbilities(cache, environment)),
+            pristine_scores=PristineScores(cache, spec, environment | asked),
         )
 
 
@@ -171,56 +122,6 @@ def execute(
             yield outcome
             if outcome.stopped is not None:
                 return
-
-
-def load(source: str, fingerprint: str, home: Path, device: str = "cpu") -> LoadedModel:
-    """Load the model behind ``source`` and check that it is the one with this fingerprint.
-
-    Raises:
-        ConfigError: It is another one.
-        MissingResource: It cannot be loaded.
-    """
-    from palimpsest.harness.model import load_model
-    from palimpsest.harness.model_registry import fingerprint as fingerprint_of_files
-    from palimpsest.harness.model_registry import locate, resolve
-
-    entry = resolve(source)
-    found = fingerprint_of_files(entry)
-    if found != fingerprint:
-        raise ConfigError(
-            f"Model {entry.name!r} is {found[:12]} now, but the run is of {fingerprint[:12]}: its files have changed. "
-            "Plan the run again, or give the folder of the right model."
-        )
-    model = load_model(
-        str(locate(entry)),
-        name=entry.name,
-        dtype=entry.dtype,
-        cache=home / "models",
-        device=device,
-        known_fingerprint=found,
-    )
-    _set_statistics(model, entry)
-    return LoadedModel(model, fingerprint, parameter_digests(model.model))
-
-
-def _set_statistics(model: EditableModel, entry: ModelEntry) -> None:
-    if entry.statistics is None:
-        return
-    from palimpsest.tasks.registry import statistics_text
-
-    name = entry.statistics
-    texts: Callable[[], Sequence[str]] = lambda: statistics_text(name)  # noqa: E731
-    model.resources.set_statistics(name, texts)
-
-
-def _scoring_environment(device: str, dtype: str) -> dict[str, Any]:
-    """What may move pristine scores in the last bits: versions, threads, device, and our scoring code."""
-    segment = environment_segment(())
-    sources = hashlib.sha256()
-    for module in _SCORING_SOURCES:
-        sources.update(Path(str(module.__file__)).read_bytes())
-    kept = {name: segment[name] for name in ("python", "cpu", "threads", "gpu", "packages")}
-    return kept | {"device": device, "dtype": dtype, "sources": sources.hexdigest()}
 
 
 def move_aside(home: Path, spec: RunSpec) -> Path | None:

@@ -30,7 +30,7 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
         MissingResource: The model is not here.
         RunFailed: Edits done again came out otherwise than in the run.
     """
-    from palimpsest.harness.executor import load
+    from palimpsest.harness.loading import load
     from palimpsest.harness.replay import check_position, newest_good_save, replay_run
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -16,13 +16,23 @@ from palimpsest.harness.spec import RunSpec, Scoring
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityOutcome
-    from palimpsest.harness.health import Diagnostic
+    from palimpsest.harness.diagnostics.records import Diagnostic
     from palimpsest.harness.scoring import Answer, ProbeOutcome
 
 PROBES, ANSWERS, ABILITIES = "probes.parquet", "answers.parquet", "abilities.parquet"
 DIAGNOSTICS = "diagnostics.parquet"
 SCORE_FILES = (PROBES, ANSWERS, ABILITIES, DIAGNOSTICS)
+PERPLEXITY = "word_perplexity"
+"""Metric of ability tasks that are running text: no share of right items."""
 _WINDOWS = ("all", "first", "latest", "planned")
+_ITEM_COLUMNS = {
+    "item": pa.int32(),
+    "correct": pa.bool_(),
+    "predicted": pa.int32(),
+    "label": pa.int32(),
+    "log_likelihood": pa.float64(),
+    "words": pa.int32(),
+}
 
 
 class Instruments(Protocol):
@@ -37,8 +47,8 @@ class Instruments(Protocol):
     def answers(self, cases: Sequence[Case], seed: int) -> Sequence[Answer]:
         """Greedy answers to some prompts of a sample of these cases."""
 
-    def abilities(self) -> Sequence[AbilityOutcome]:
-        """Outcomes of the run's ability tasks."""
+    def abilities(self, edits: int) -> Sequence[AbilityOutcome]:
+        """Outcomes of the run's ability tasks after ``edits`` edits; those of the unedited model may be remembered."""
 
 
 def model_files(
@@ -51,7 +61,7 @@ def model_files(
         ANSWERS: answer_file(spec, cases, instruments),
     }
     asked = time.perf_counter()
-    files[ABILITIES] = ability_file(instruments)
+    files[ABILITIES] = ability_file(instruments.abilities(edits))
     return files, {"seconds_scoring": asked - begin, "seconds_abilities": time.perf_counter() - asked}
 
 
@@ -96,15 +106,19 @@ def answer_file(spec: RunSpec, cases: Sequence[Case], instruments: Instruments) 
     )
 
 
-def ability_file(instruments: Instruments) -> bytes:
-    """Whether each item of each ability task was answered right."""
-    rows = [(o.name, o.metric, o.chance, i.item, i.correct) for o in instruments.abilities() for i in o.items]
+def ability_file(outcomes: Sequence[AbilityOutcome]) -> bytes:
+    """What became of each item of each ability task: the answer given, and what a score is computed from."""
+    rows = [
+        (o.name, o.metric, o.chance, o.items_hash, *(getattr(i, name) for name in _ITEM_COLUMNS))
+        for o in outcomes
+        for i in o.items
+    ]
     kinds = {
         "ability": pa.string(),
         "metric": pa.string(),
         "chance": pa.float64(),
-        "item": pa.int32(),
-        "correct": pa.bool_(),
+        "items_hash": pa.string(),
+        **_ITEM_COLUMNS,
     }
     return parquet_bytes(
         {name: pa.array([row[place] for row in rows], kind) for place, (name, kind) in enumerate(kinds.items())}
@@ -144,7 +158,8 @@ def headline(files: Mapping[str, bytes], form: str) -> dict[str, float]:
         )
         names = (main_score(form), *(name for name in metrics if name.startswith("efficacy")))
         result = {name: metrics[name] for name in dict.fromkeys(names) if "magnitude" not in name}
-    correct = pq.read_table(io.BytesIO(files[ABILITIES]))["correct"].to_numpy()
+    items = pq.read_table(io.BytesIO(files[ABILITIES]))
+    correct = items["correct"].to_numpy()[items["metric"].to_numpy() != PERPLEXITY]
     if correct.size:
         result["abilities_right"] = 100.0 * float(correct.mean())
     return result

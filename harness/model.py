@@ -27,7 +27,16 @@ class EditableModel:
     Each changed parameter has a float32 master copy; for float32 parameters it is the parameter itself.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, name: str, fingerprint: str, cache: Path | None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        name: str,
+        fingerprint: str,
+        cache: Path | None,
+        offload: bool = False,
+    ) -> None:
         """Wrap a loaded model.
 
         Args:
@@ -36,6 +45,7 @@ class EditableModel:
             name: What people call the model.
             fingerprint: `fingerprint` of the untouched model; keys the disk cache.
             cache: Folder of cached statistics (``<home>/models``), or None for no disk cache.
+            offload: Keep statistics, and what is solved with them, on the CPU.
 
         Raises:
             UsageError: The architecture is not supported, or the tokenizer pads on the left.
@@ -50,11 +60,12 @@ class EditableModel:
         self._parameters: dict[str, Tensor] = dict(model.named_parameters())
         self._masters: dict[str, Tensor] = {}
         self._pristine: dict[str, Tensor] = {}
-        self.resources = Resources(self, None if cache is None else cache / fingerprint)
+        place = torch.device("cpu") if offload else self.device
+        self.resources = Resources(self, None if cache is None else cache / fingerprint, place)
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Where inputs go: the device of the first parameters. With a device map, others may lie elsewhere."""
         return next(iter(self._parameters.values())).device
 
     def module(self, path: str) -> nn.Module:
@@ -79,7 +90,7 @@ class EditableModel:
     def add_update(self, layer: int, delta: Tensor) -> None:
         """W += Δ for the down-projection of ``layer``; ``delta`` is d_out × d_in of any precision."""
         name = self.anatomy.weight_name(layer)
-        update = delta.to(device=self.device, dtype=torch.float32)
+        update = delta.to(device=self._parameters[name].device, dtype=torch.float32)
         self._write(name, self._master(name) + (update.T if self.anatomy.transposed else update))
 
     def read_weights(self, names: Iterable[str]) -> dict[str, Tensor]:
@@ -99,11 +110,16 @@ class EditableModel:
                 shape = tuple(self._parameters[name].shape)
                 raise UsageError(f"Parameter {name} of {self.name} has shape {shape}, got {tuple(value.shape)}.")
         for name, value in weights.items():
-            self._write(name, value.to(device=self.device, dtype=torch.float32))
+            self._write(name, value.to(device=self._parameters[name].device, dtype=torch.float32))
 
     def pristine(self, name: str) -> Tensor:
         """The untouched float32 tensor of parameter ``name``; do not write to it."""
         return self._pristine[name] if name in self._pristine else self._master(name)
+
+    def pristine_weight(self, layer: int) -> Tensor:
+        """The untouched down-projection of ``layer``, float32, d_out × d_in; do not write to it."""
+        pristine = self.pristine(self.anatomy.weight_name(layer))
+        return pristine.T if self.anatomy.transposed else pristine
 
     def edited_names(self) -> tuple[str, ...]:
         """Names of the parameters written so far, also if by now restored."""
@@ -132,6 +148,8 @@ def load_model(
     dtype: str = "float32",
     cache: Path | None = None,
     device: str = "cpu",
+    device_map: str | None = None,
+    offload: bool = False,
     known_fingerprint: str | None = None,
 ) -> EditableModel:
     """Load a model folder or hub model with its tokenizer; safetensors only, no remote code.
@@ -142,6 +160,8 @@ def load_model(
         dtype: Of all weights; edited ones keep a float32 master copy.
         cache: Folder of cached statistics, or None.
         device: Where the weights go.
+        device_map: ``auto`` spreads the blocks over all GPUs instead.
+        offload: Keep statistics on the CPU.
         known_fingerprint: That of the files, where the caller has it (`model_registry.fingerprint`); otherwise the
             tensors' own is computed.
 
@@ -160,9 +180,10 @@ def load_model(
     if is_folder and not (Path(path_or_id) / "config.json").is_file():
         raise MissingResource(f"{path_or_id} has no config.json; expected a folder saved by transformers.")
     common = {"local_files_only": is_folder, "trust_remote_code": False}
+    how = {"dtype": torch_dtype, "use_safetensors": True} | ({"device_map": device_map} if device_map else {})
     try:
         tokenizer = AutoTokenizer.from_pretrained(path_or_id, padding_side="right", **common)
-        model = AutoModelForCausalLM.from_pretrained(path_or_id, dtype=torch_dtype, use_safetensors=True, **common)
+        model = AutoModelForCausalLM.from_pretrained(path_or_id, **how, **common)
     except Exception as error:  # transformers, the hub client and safetensors each have errors of their own
         raise MissingResource(
             f"Model {name} cannot be loaded from {path_or_id}: {_first_line(error)} "
@@ -170,9 +191,15 @@ def load_model(
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
-    model.to(device)
+    if device_map is None:
+        model.to(device)
+    elif any(parameter.is_meta for parameter in model.parameters()):
+        raise MissingResource(
+            f"{name} does not fit on the GPUs of this machine: with --device-map auto some of its weights would stay "
+            "on the disk, where they cannot be edited. Use a larger GPU, or --device cpu."
+        )
     identity = known_fingerprint or fingerprint(model, tokenizer)
-    return EditableModel(model, tokenizer, name=name, fingerprint=identity, cache=cache)
+    return EditableModel(model, tokenizer, name=name, fingerprint=identity, cache=cache, offload=offload)
 
 
 def fingerprint(model: Any, tokenizer: Any) -> str:

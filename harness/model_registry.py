@@ -127,6 +127,30 @@ def locate(entry: ModelEntry) -> Path:
         ) from error
 
 
+def revision_of(entry: ModelEntry, folder: Path) -> str | None:
+    """The commit that ``folder`` of a hub model is of, by its name in the hub's cache; None for local folders."""
+    name = folder.name
+    is_commit = len(name) == 40 and all(digit in "0123456789abcdef" for digit in name)
+    return name if entry.hub is not None and is_commit else entry.revision
+
+
+def is_here(entry: ModelEntry) -> bool:
+    """Whether the model's files are on this machine, so that nothing has to be fetched."""
+    if entry.folder is not None:
+        return (entry.folder / "config.json").is_file()
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(
+            snapshot_download(
+                str(entry.hub), revision=entry.revision, allow_patterns=list(_PATTERNS), local_files_only=True
+            )
+        )
+    except Exception:  # the hub client has an error of its own for each way of not having it
+        return False
+    return any(folder.glob("*.safetensors"))
+
+
 def fingerprint(entry: ModelEntry) -> str:
     """SHA-256 over the bytes of weights, config and tokenizer: what the model is, whatever it is called.
 

@@ -42,7 +42,7 @@ class Catalog:
 
 def installed_catalog() -> Catalog:
     """The models, tasks, editors and abilities of this installation."""
-    from palimpsest.harness import abilities, model_registry, registry
+    from palimpsest.harness import ability_library, model_registry, registry
     from palimpsest.tasks.registry import load_task
 
     def model(name: str) -> ModelRef:
@@ -55,7 +55,7 @@ def installed_catalog() -> Catalog:
         entry = registry.find_editor(complete)
         return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)
 
-    return Catalog(model, load_task, editor, abilities.ability_refs)
+    return Catalog(model, load_task, editor, ability_library.ability_refs)
 
 
 class _Problems:

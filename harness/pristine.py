@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
+
 from palimpsest.harness.files import remove_folder, verify_folder, write_folder
-from palimpsest.harness.measurement import ABILITIES, ANSWERS, PROBES
+from palimpsest.harness.measurement import ABILITIES, ANSWERS, PROBES, ability_file
 
 if TYPE_CHECKING:
-    from palimpsest.harness.spec import RunSpec
+    from palimpsest.harness.abilities import AbilityOutcome
+    from palimpsest.harness.spec import AbilityRef, RunSpec
 
 _NAMES = (PROBES, ANSWERS, ABILITIES)
 
@@ -58,3 +62,58 @@ class PristineScores:
         except OSError:
             if self.find() is None:  # unless another process was quicker
                 raise
+
+
+class PristineAbilities:
+    """Outcomes of single ability tasks on the unedited model, below ``<home>/models/<fingerprint>/abilities``.
+
+    Addressed by the task, its rendered questions and the environment, so that runs over other edits share them.
+    """
+
+    def __init__(self, cache: Path, environment: Mapping[str, Any]) -> None:
+        """Args: folder of the model's caches; versions, hardware and engine, which may move the last bits."""
+        self._cache = cache / "abilities"
+        self._environment = json.dumps(dict(environment), sort_keys=True, default=str)
+
+    def find(self, ref: AbilityRef, items_hash: str) -> AbilityOutcome | None:
+        """The outcome of a task whose questions have this hash; None if it is not there or damaged."""
+        folder, key = self._place(ref, items_hash)
+        if not folder.exists():
+            return None
+        if verify_folder(folder, edits=0, names=(ABILITIES,), key=key):
+            remove_folder(folder)
+            return None
+        return read_outcome((folder / ABILITIES).read_bytes())
+
+    def keep(self, ref: AbilityRef, outcome: AbilityOutcome) -> None:
+        """Store an outcome for other runs.
+
+        Raises:
+            MissingResource: The disk is full.
+        """
+        folder, key = self._place(ref, outcome.items_hash)
+        content = ability_file([outcome])
+        try:
+            with write_folder(folder, edits=0, bytes_needed=len(content), key=key) as partial:
+                (partial / ABILITIES).write_bytes(content)
+        except OSError:
+            if self.find(ref, outcome.items_hash) is None:  # unless another process was quicker
+                raise
+
+    def _place(self, ref: AbilityRef, items_hash: str) -> tuple[Path, str]:
+        text = json.dumps([ref.model_dump(mode="json"), items_hash, self._environment])
+        key = hashlib.sha256(text.encode()).hexdigest()
+        return self._cache / key[:24], key
+
+
+def read_outcome(content: bytes) -> AbilityOutcome:
+    """The one outcome that `measurement.ability_file` wrote."""
+    from palimpsest.harness.abilities import AbilityOutcome
+    from palimpsest.harness.ability_items import ItemOutcome, score_of
+
+    rows = pq.read_table(io.BytesIO(content)).to_pylist()
+    names = ItemOutcome.__dataclass_fields__
+    items = tuple(ItemOutcome(**{name: row[name] for name in names}) for row in rows)
+    first = rows[0]
+    score = score_of(first["metric"], items)
+    return AbilityOutcome(first["ability"], first["metric"], score, first["chance"], items, first["items_hash"])

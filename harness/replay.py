@@ -96,7 +96,7 @@ def replay_run(home: Path, spec: RunSpec, edits: int, *, model_source: str | Non
         ConfigError: Model or task are not those of the run.
         PalimpsestError: They are not to be had; or as `replay`.
     """
-    from palimpsest.harness.executor import load
+    from palimpsest.harness.loading import load
     from palimpsest.harness.registry import build_editor
     from palimpsest.harness.schedule import order
     from palimpsest.tasks.registry import load_task

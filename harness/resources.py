@@ -1,4 +1,4 @@
-"""What editors need from the pristine model: second moments of keys, their spectra, context templates.
+"""What editors need from the pristine model: second moments of keys, spectra of those and of weights, templates.
 
 Computed on first use, kept in memory, and cached on disk by content.
 """
@@ -55,12 +55,29 @@ class Spectrum:
     """Columns are eigenvectors."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeftSpectrum:
+    """Singular values of an m × d matrix, m of them, descending, and its left singular vectors, in float64."""
+
+    values: Tensor
+    vectors: Tensor
+    """m × m; columns are singular vectors."""
+
+
+def left_spectrum(matrix: Tensor) -> LeftSpectrum:
+    """Left half of the singular value decomposition, through the eigenvectors of the small Gram matrix M Mᵀ."""
+    wide = matrix.double()
+    values, vectors = torch.linalg.eigh(wide @ wide.T)
+    return LeftSpectrum(values.flip(0).clamp_min(0.0).sqrt(), vectors.flip(1).contiguous())
+
+
 class Resources:
     """Statistics of one pristine model. The harness says from which texts; editors ask for the results."""
 
-    def __init__(self, model: EditableModel, folder: Path | None) -> None:
-        """Args: the model they belong to, and the folder of its disk cache (None: memory only)."""
+    def __init__(self, model: EditableModel, folder: Path | None, device: torch.device | None = None) -> None:
+        """Args: the model they belong to, the folder of its disk cache (None: memory only), and where they live."""
         self._model = model
+        self.device = device or model.device
         self._folder = folder
         self._statistics_name = ""
         self._texts: Callable[[], Sequence[str]] | None = None
@@ -71,6 +88,7 @@ class Resources:
         self._given: SecondMoments | None = None
         self._sequences: dict[int | None, tuple[list[list[int]], str]] = {}
         self._spectra: dict[tuple[str, int], Spectrum] = {}
+        self._weight_spectra: dict[int, LeftSpectrum] = {}
         self._sampled: dict[tuple[int, int, int], list[list[str]]] = {}
 
     def set_statistics(self, name: str, texts: Callable[[], Sequence[str]], max_tokens: int | None = None) -> None:
@@ -137,6 +155,20 @@ class Resources:
             self._spectra[key] = Spectrum(cached["values"], cached["vectors"])
         return self._spectra[key]
 
+    def weight_spectrum(self, layer: int) -> LeftSpectrum:
+        """Singular values and left singular vectors of the layer's pristine down-projection, d_out × d_in."""
+        if layer not in self._weight_spectra:
+            weight = self._model.pristine_weight(layer)
+            digest = hashlib.sha256(weight.contiguous().cpu().numpy().data).hexdigest()
+            name = f"weight-spectrum-{digest[:16]}-{layer}"
+            cached = self._load(name)
+            if cached is None:
+                found = left_spectrum(weight)
+                cached = {"values": found.values, "vectors": found.vectors}
+                self._save(name, cached)
+            self._weight_spectra[layer] = LeftSpectrum(cached["values"], cached["vectors"])
+        return self._weight_spectra[layer]
+
     def context_templates(self, seed: int | None = None, count: int = 5, length: int = 10) -> list[list[str]]:
         """Groups of templates with one ``{}`` each: the clean one, and ``count`` behind a sampled sentence.
 
@@ -191,7 +223,7 @@ class Resources:
             tensors = load_file(path)
         except Exception:  # a damaged cache file is no loss: it is made again
             return None
-        return {key: tensor.clone().to(self._model.device) for key, tensor in tensors.items()}
+        return {key: tensor.clone().to(self.device) for key, tensor in tensors.items()}
 
     def _save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self._folder is not None:
@@ -202,7 +234,8 @@ class Resources:
 def _collect(model: EditableModel, layers: Sequence[int], sequences: Sequence[Sequence[int]]) -> dict[int, Tensor]:
     """C0 of each layer: products in float32 per forward pass, summed in float64."""
     size = model.anatomy.d_inner
-    sums = {layer: torch.zeros(size, size, dtype=torch.float64, device=model.device) for layer in layers}
+    place = model.resources.device
+    sums = {layer: torch.zeros(size, size, dtype=torch.float64, device=place) for layer in layers}
     tokens = sum(len(sequence) for sequence in sequences)
     for batch in _by_length(sequences):
         ids, mask = model.padded(batch)
@@ -212,7 +245,7 @@ def _collect(model: EditableModel, layers: Sequence[int], sequences: Sequence[Se
             model.module(model.anatomy.backbone)(input_ids=ids, attention_mask=mask, use_cache=False)
         for layer in layers:
             keys = seen[layer][0][mask.bool()].float()  # tokens × d_in
-            sums[layer] += (keys.T @ keys).double()
+            sums[layer] += (keys.T @ keys).to(place).double()
     return {layer: total / tokens for layer, total in sums.items()}
 
 

@@ -19,7 +19,7 @@ from palimpsest.harness.errors import ConfigError, EditorError
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityHarness, AbilityOutcome
-    from palimpsest.harness.executor import LoadedModel
+    from palimpsest.harness.loading import LoadedModel
     from palimpsest.harness.requests import EditTask
 
 BUDGET = 6
@@ -133,7 +133,7 @@ def run_trial(
 
 
 def _abilities(loaded: LoadedModel) -> AbilityHarness:
-    from palimpsest.harness.abilities import ability_refs
+    from palimpsest.harness.ability_library import ability_refs
 
     harness = loaded.abilities(ability_refs(["pocket"], ABILITY_LIMIT))
     if harness is None:

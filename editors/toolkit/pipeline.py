@@ -98,6 +98,7 @@ class LocateThenEdit(Editor):
                 f"layers: {model.name} has blocks 0 to {anatomy.n_layers - 1}, got {list(self.config.layers)}."
             )
         self.model = model
+        self._home = model.resources.device  # of statistics and systems; the CPU when these are offloaded
         self.filters = []
         self.templates = model.resources.context_templates(self.config.templates_seed)
         self.whole = not suffixes_hold(model, self.config.layers[-1])
@@ -145,7 +146,7 @@ class LocateThenEdit(Editor):
                 final = self._keys_to_remember(batch)
         with timed(report, "solve"):
             for layer, keys in final.items():
-                self.remember(keys, layer)
+                self.remember(keys.to(self._home), layer)
         _describe(report, targets, self.config.targets())
         report.values["target_error_before"] = report.values[f"residual_norm.{self.config.layers[0]}"]
         report.values["target_error_after"] = float((targets.z - written).norm(dim=0).mean())
@@ -170,7 +171,7 @@ class LocateThenEdit(Editor):
             )
         for layer, system in self.systems.items():
             start = f"{layer}."
-            mine = {n.removeprefix(start): t.to(self.model.device) for n, t in state.items() if n.startswith(start)}
+            mine = {n.removeprefix(start): t.to(self._home) for n, t in state.items() if n.startswith(start)}
             system.load_state_dict(mine)
 
     def _write_layer(
@@ -181,7 +182,7 @@ class LocateThenEdit(Editor):
             present = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
         residual = (z - present).double() / layers_left  # d_out × n
         with timed(report, "solve"):
-            a = self.solve(keys, layer)  # d_in × n
+            a = self.solve(keys.to(self._home), layer).to(keys.device)  # d_in × n
         with timed(report, "apply"):
             writer.write(LayerUpdate(layer, influence=residual, activation=a, keys=keys))  # Δ = R Aᵀ
         report.values[f"residual_norm.{layer}"] = float(residual.norm(dim=0).mean()) * layers_left

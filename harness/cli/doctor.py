@@ -189,7 +189,7 @@ def _editors() -> Iterator[Check]:
 
 
 def _abilities() -> Iterator[Check]:
-    from palimpsest.harness.abilities import ability_refs
+    from palimpsest.harness.ability_library import ability_refs
 
     refs = ability_refs(["pocket"], None)
     yield Check("abilities", "ok", f"{len(refs)} tasks in the group pocket")

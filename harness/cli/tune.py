@@ -34,8 +34,8 @@ def tune(
     as_json: output.JsonOption = False,
 ) -> None:
     """Try every configuration of a small grid on the tuning split, write the best as the preset, record all trials."""
-    from palimpsest.harness.executor import load
     from palimpsest.harness.files import atomic_write_text
+    from palimpsest.harness.loading import load
     from palimpsest.harness.model_registry import fingerprint, resolve
     from palimpsest.harness.registry import resolve_config
     from palimpsest.harness.tuning import best, preset_text

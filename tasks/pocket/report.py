@@ -59,7 +59,8 @@ def edit_prompts(model: EditableModel, cases: Sequence[Case], name: str) -> list
 
 def abilities(model: EditableModel) -> list[Line]:
     """Accuracy of every pocket ability beside chance."""
-    from palimpsest.harness.abilities import AbilityHarness, ability_refs
+    from palimpsest.harness.abilities import AbilityHarness
+    from palimpsest.harness.ability_library import ability_refs
 
     outcomes = AbilityHarness(model, ability_refs(["pocket"], None)).evaluate()
     return [Line(o.name, len(o.items), 100 * o.score, 100 * o.chance) for o in outcomes]

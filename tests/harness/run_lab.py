@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from palimpsest.harness.abilities import AbilityOutcome, ItemOutcome
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
 from palimpsest.harness.model import EditableModel
 from palimpsest.harness.progress import SilentProgress
@@ -120,19 +121,6 @@ class Nudge(Editor):
         self.momentum = {layer: state[f"momentum.{layer}"] for layer in LAYERS}
 
 
-class Item(NamedTuple):
-    item: int
-    correct: bool
-
-
-class Ability(NamedTuple):
-    name: str
-    metric: str
-    score: float
-    chance: float
-    items: list[Item]
-
-
 @dataclass
 class TinyInstruments:
     model: EditableModel
@@ -149,11 +137,13 @@ class TinyInstruments:
     def answers(self, cases: Sequence[Case], seed: int) -> Any:
         return sample_answers(self.model, cases, count=2, seed=seed, max_new_tokens=2)
 
-    def abilities(self) -> Any:
+    def abilities(self, edits: int) -> Any:
         with torch.no_grad():
             logits = self.model.model(input_ids=torch.arange(2, 42).reshape(8, 5)).logits[:, -1]
         right = (logits.argmax(-1) % 2 == 0).tolist()
-        return [Ability("tiny", "acc", sum(right) / 8, 0.5, [Item(i, r) for i, r in enumerate(right)])]
+        return [
+            AbilityOutcome("tiny", "acc", sum(right) / 8, 0.5, tuple(ItemOutcome(i, r) for i, r in enumerate(right)))
+        ]
 
 
 def spec(config: Mapping[str, Any] | None = None, **changes: Any) -> RunSpec:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from palimpsest.harness.abilities import AbilityHarness, ability_groups, ability_names, ability_refs
+from palimpsest.harness.abilities import AbilityHarness
+from palimpsest.harness.ability_library import AbilityLibrary, ability_groups, ability_names, ability_refs
 from palimpsest.harness.errors import ConfigError, UsageError
 from tests.tiny_models import tiny_model
 
@@ -65,7 +66,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_names_groups_and_content(folder: Path) -> None:
-    assert ability_names(folder) == ("cities", "sports") and ability_groups(folder) == {"both": ("sports", "cities")}
+    assert ability_names(folder) == ("cities", "sports")
+    assert ability_groups(folder)["both"].local == ("sports", "cities")
     refs = ability_refs(["both", "sports"], 5, folder=folder)
     assert [(ref.name, ref.limit) for ref in refs] == [("sports", 5), ("cities", 5)]
     with pytest.raises(UsageError, match="Did you mean 'sports'"):
@@ -75,7 +77,7 @@ def test_names_groups_and_content(folder: Path) -> None:
     changed = ability_refs(["both"], 5, folder=folder)
     assert changed[0].content_hash != refs[0].content_hash and changed[1] == refs[1]
     with pytest.raises(ConfigError, match="changed since"):
-        AbilityHarness(tiny_model("llama"), refs, folder=folder)
+        AbilityHarness(tiny_model("llama"), refs, library=AbilityLibrary(folder=folder))
 
 
 def test_group_with_a_missing_task(folder: Path) -> None:
@@ -92,7 +94,7 @@ def test_equals_plain_lm_eval_at_every_call(folder: Path, architecture: str, bos
     from lm_eval.tasks import TaskManager
 
     model = tiny_model(architecture, bos=bos)
-    harness = AbilityHarness(model, ability_refs(["both"], None, folder=folder), folder=folder)
+    harness = AbilityHarness(model, ability_refs(["both"], None, folder=folder), library=AbilityLibrary(folder=folder))
     tasks = TaskManager(include_path=str(folder), include_defaults=False).load(["sports", "cities"])
     plain = HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=4)
     for _ in range(2):
@@ -110,10 +112,16 @@ def test_equals_plain_lm_eval_at_every_call(folder: Path, architecture: str, bos
 
 def test_limit_takes_the_first_items(folder: Path) -> None:
     model = tiny_model("llama")
-    whole = AbilityHarness(model, ability_refs(["sports"], None, folder=folder), folder=folder).evaluate()
-    part = AbilityHarness(model, ability_refs(["sports"], 7, folder=folder), folder=folder).evaluate()
+    whole = AbilityHarness(
+        model, ability_refs(["sports"], None, folder=folder), library=AbilityLibrary(folder=folder)
+    ).evaluate()
+    part = AbilityHarness(
+        model, ability_refs(["sports"], 7, folder=folder), library=AbilityLibrary(folder=folder)
+    ).evaluate()
     assert part[0].items == whole[0].items[:7]
-    more = AbilityHarness(model, ability_refs(["sports"], 70, folder=folder), folder=folder).evaluate()
+    more = AbilityHarness(
+        model, ability_refs(["sports"], 70, folder=folder), library=AbilityLibrary(folder=folder)
+    ).evaluate()
     assert more[0].items == whole[0].items
 
 
@@ -121,7 +129,7 @@ def test_leaves_generators_and_modes_alone_and_is_silent(folder: Path, capfd: py
     model = tiny_model("gpt2")
     model.model.train()
     before = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
-    harness = AbilityHarness(model, ability_refs(["both"], None, folder=folder), folder=folder)
+    harness = AbilityHarness(model, ability_refs(["both"], None, folder=folder), library=AbilityLibrary(folder=folder))
     assert harness.evaluate() == harness.evaluate()
     assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
     assert model.model.training and torch.is_grad_enabled()
@@ -130,7 +138,7 @@ def test_leaves_generators_and_modes_alone_and_is_silent(folder: Path, capfd: py
 
 def test_broken_model_answers_nothing_right(folder: Path) -> None:
     model = tiny_model("llama")
-    harness = AbilityHarness(model, ability_refs(["both"], None, folder=folder), folder=folder)
+    harness = AbilityHarness(model, ability_refs(["both"], None, folder=folder), library=AbilityLibrary(folder=folder))
     model.add_update(1, torch.full_like(model.weight(1), float("nan")))
     assert [outcome.score for outcome in harness.evaluate()] == [0, 0]
 
@@ -138,17 +146,47 @@ def test_broken_model_answers_nothing_right(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("chance: 0.25", "other: 1", "metadata.chance: expected a number from 0 to below 1, got None"),
+        ("chance: 0.25", "chance: true", "metadata.chance: expected a number from 0 to below 1, got True"),
         ("chance: 0.25", "chance: 1.5", "got 1.5"),
-        ("metric: acc", "metric: acc_norm", "with the metric acc"),
+        ("code.load_sports", "code.load_chess", "cannot be loaded"),
     ],
 )
 def test_tasks_that_do_not_fit_are_named(folder: Path, old: str, new: str, words: str) -> None:
     path = folder / "sports.yaml"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(ConfigError, match=words):
-        AbilityHarness(tiny_model("llama"), ability_refs(["sports"], None, folder=folder), folder=folder)
+        AbilityHarness(
+            tiny_model("llama"), ability_refs(["sports"], None, folder=folder), library=AbilityLibrary(folder=folder)
+        )
+
+
+def test_without_a_stated_chance_it_comes_from_the_choices(folder: Path) -> None:
+    path = folder / "sports.yaml"
+    path.write_text(path.read_text().replace("chance: 0.25", "other: 1"))
+    harness = AbilityHarness(
+        tiny_model("llama"), ability_refs(["sports"], 5, folder=folder), library=AbilityLibrary(folder=folder)
+    )
+    assert harness.evaluate()[0].chance == 0.25
+
+
+def test_what_was_answered_is_kept_with_what_was_right(folder: Path) -> None:
+    harness = AbilityHarness(
+        tiny_model("llama"), ability_refs(["sports"], None, folder=folder), library=AbilityLibrary(folder=folder)
+    )
+    rows = [json.loads(line) for line in (folder / "sports.jsonl").read_text().splitlines()]
+    (outcome,) = harness.evaluate()
+    assert [item.label for item in outcome.items] == [row["answer"] for row in rows]
+    assert all(item.correct == (item.predicted == item.label) for item in outcome.items)
+    assert len({item.predicted for item in outcome.items}) > 1
+
+
+def test_only_the_tasks_asked_for_are_evaluated(folder: Path) -> None:
+    harness = AbilityHarness(
+        tiny_model("llama"), ability_refs(["both"], 5, folder=folder), library=AbilityLibrary(folder=folder)
+    )
+    assert [outcome.name for outcome in harness.evaluate(["cities"])] == ["cities"]
+    assert set(harness.items_hashes) == {"sports", "cities"}
 
 
 def test_no_tasks(folder: Path) -> None:
-    assert AbilityHarness(tiny_model("llama"), (), folder=folder).evaluate() == []
+    assert AbilityHarness(tiny_model("llama"), (), library=AbilityLibrary(folder=folder)).evaluate() == []

@@ -90,7 +90,7 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
 ) -> None:
     loads = []
 
-    def load(source: str, fingerprint: str, home: Path, device: str) -> executor.LoadedModel:
+    def load(source: str, fingerprint: str, home: Path, **_: object) -> executor.LoadedModel:
         loads.append(source)
         fresh = tiny_model()
         return executor.LoadedModel(fresh, fingerprint, parameter_digests(fresh.model))

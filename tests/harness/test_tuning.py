@@ -10,8 +10,8 @@ import pytest
 
 from palimpsest.harness import tuning
 from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.executor import load
 from palimpsest.harness.guard import parameter_digests
+from palimpsest.harness.loading import load
 from palimpsest.harness.model_registry import fingerprint, resolve
 from palimpsest.harness.tuning import Trial, best, configurations, objective, preset_text, tune
 from palimpsest.tasks.registry import load_task

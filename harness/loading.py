@@ -1,0 +1,118 @@
+"""A model in memory with what is made for it and shared by runs: digests, ability harnesses, its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palimpsest.harness.editing import restore_pristine
+from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.guard import parameter_digests
+from palimpsest.harness.placement import Placement
+
+if TYPE_CHECKING:
+    from palimpsest.harness.abilities import AbilityHarness
+    from palimpsest.harness.ability_library import AbilityLibrary
+    from palimpsest.harness.engine import Engine
+    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.spec import AbilityRef
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model in memory with what was made for it."""
+
+    model: EditableModel
+    fingerprint: str
+    """As in the spec's `ModelRef`."""
+    digests: Mapping[str, str]
+    """Parameter → digest, as loaded."""
+    folder: Path | None = None
+    """Where its files are."""
+    revision: str | None = None
+    """Commit on the hub that the files are of, where they come from there."""
+    engine_name: str = "hf"
+    harnesses: dict[tuple[AbilityRef, ...], AbilityHarness] = field(default_factory=dict)
+    _engine: Engine | None = None
+
+    def restored(self) -> bool:
+        """Undo all edits; whether every parameter is as it was loaded, to the bit."""
+        restore_pristine(self.model)
+        return parameter_digests(self.model.model) == self.digests
+
+    def engine(self) -> Engine:
+        """Who answers ability tasks; started on first use and kept."""
+        if self._engine is None:
+            from palimpsest.harness.engine import make_engine
+
+            self._engine = make_engine(self.engine_name, self.model, self.folder)
+        return self._engine
+
+    def abilities(self, refs: tuple[AbilityRef, ...], library: AbilityLibrary | None = None) -> AbilityHarness | None:
+        """The harness of these tasks, made before the first edit and used again."""
+        if refs and refs not in self.harnesses:
+            from palimpsest.harness.abilities import AbilityHarness
+
+            self.harnesses[refs] = AbilityHarness(self.model, refs, library=library, engine=self.engine())
+        return self.harnesses.get(refs)
+
+
+def load(
+    source: str,
+    fingerprint: str,
+    home: Path,
+    *,
+    placement: Placement | None = None,
+    statistics: str | None = None,
+) -> LoadedModel:
+    """Load the model behind ``source`` and check that it is the one with this fingerprint.
+
+    Args:
+        source: What `model_registry.resolve` takes.
+        fingerprint: As in the spec's `ModelRef`.
+        home: Folder of runs and caches.
+        placement: Where it goes; None: the CPU.
+        statistics: Text for key statistics in place of the model's own; see `tasks.registry.statistics_text`.
+
+    Raises:
+        ConfigError: It is another one.
+        MissingResource: It cannot be loaded.
+    """
+    from palimpsest.harness.model import load_model
+    from palimpsest.harness.model_registry import fingerprint as fingerprint_of_files
+    from palimpsest.harness.model_registry import locate, resolve, revision_of
+
+    placement = placement or Placement()
+    placement.check()
+    entry = resolve(source)
+    found = fingerprint_of_files(entry)
+    if found != fingerprint:
+        raise ConfigError(
+            f"Model {entry.name!r} is {found[:12]} now, but the run is of {fingerprint[:12]}: its files have changed. "
+            "Plan the run again, or give the folder of the right model."
+        )
+    folder = locate(entry)
+    model = load_model(
+        str(folder),
+        name=entry.name,
+        dtype=entry.dtype,
+        cache=home / "models",
+        device=placement.device,
+        device_map=placement.device_map,
+        offload=placement.offload,
+        known_fingerprint=found,
+    )
+    _set_statistics(model, statistics or entry.statistics)
+    digests = parameter_digests(model.model)
+    return LoadedModel(model, fingerprint, digests, folder, revision_of(entry, folder), placement.engine)
+
+
+def _set_statistics(model: EditableModel, name: str | None) -> None:
+    if name is None:
+        return
+    from palimpsest.tasks.registry import statistics_text
+
+    texts: Callable[[], Sequence[str]] = lambda: statistics_text(name)  # noqa: E731
+    model.resources.set_statistics(name, texts)
