@@ -141,6 +141,8 @@ class LocateThenEdit(Editor):
                 self._write_layer(batch, targets.z, layer, len(self.config.layers) - number, report, writer)
             with timed(report, "apply"):
                 writer.finish()
+            if self.record_updates:
+                report.updates = writer.written
             with timed(report, "keys"):
                 written = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
                 final = self._keys_to_remember(batch)
