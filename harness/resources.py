@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum
 from palimpsest.harness.errors import EditorError, MissingResource
 from palimpsest.harness.hooks import captured_input, stopped_after
 
@@ -53,22 +54,6 @@ class Spectrum:
     values: Tensor
     vectors: Tensor
     """Columns are eigenvectors."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftSpectrum:
-    """Singular values of an m × d matrix, m of them, descending, and its left singular vectors, in float64."""
-
-    values: Tensor
-    vectors: Tensor
-    """m × m; columns are singular vectors."""
-
-
-def left_spectrum(matrix: Tensor) -> LeftSpectrum:
-    """Left half of the singular value decomposition, through the eigenvectors of the small Gram matrix M Mᵀ."""
-    wide = matrix.double()
-    values, vectors = torch.linalg.eigh(wide @ wide.T)
-    return LeftSpectrum(values.flip(0).clamp_min(0.0).sqrt(), vectors.flip(1).contiguous())
 
 
 class Resources:

@@ -46,6 +46,11 @@ class Filter(Editor):
         """Whether updates are filtered only once those of all layers are known; a field of the config, if any."""
         return bool(getattr(self.config, "after_all_layers", False))
 
+    @property
+    def bottom(self) -> Editor:
+        """The innermost host, which is no filter."""
+        return self.host.bottom if isinstance(self.host, Filter) else self.host
+
     def prepare(self, model: EditableModel) -> None:
         """Prepare the host, and look at what it writes.
 

@@ -1,0 +1,53 @@
+"""Singular values and subspaces of weights, and how much of an update there is; for filters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from palimpsest.editors.toolkit.updates import full
+from palimpsest.harness.editor import LayerUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class LeftSpectrum:
+    """Singular values of an m × d matrix, m of them, descending, and its left singular vectors, in float64."""
+
+    values: Tensor
+    vectors: Tensor
+    """m × m; columns are singular vectors."""
+
+
+def left_spectrum(matrix: Tensor) -> LeftSpectrum:
+    """Left half of the singular value decomposition, through the eigenvectors of the small Gram matrix M Mᵀ."""
+    wide = matrix.double()
+    values, vectors = torch.linalg.eigh(wide @ wide.T)
+    return LeftSpectrum(values.flip(0).clamp_min(0.0).sqrt(), vectors.flip(1).contiguous())
+
+
+def right_basis(matrix: Tensor, left: Tensor) -> Tensor:
+    """The right singular vectors that belong to left ones, up to their signs: d × k, orthonormal, float64.
+
+    Args:
+        matrix: M, m × d.
+        left: Left singular vectors of M with singular values above zero, m × k, k ≤ d.
+    """
+    # Mᵀ u = σ v. The QR decomposition in place of a division by σ keeps the basis orthonormal where σ is small.
+    basis: Tensor = torch.linalg.qr(matrix.double().T @ left).Q
+    return basis
+
+
+def kept_energy(after: LayerUpdate, before: LayerUpdate) -> float:
+    """‖Δ'‖² / ‖Δ‖² of an update after and before a filter; 1 for an update of zeros."""
+    whole = _energy(before)
+    return _energy(after) / whole if whole > 0 else 1.0
+
+
+def _energy(update: LayerUpdate) -> float:
+    """‖Δ‖²; through the small Gram matrices where there are factors, ‖R Aᵀ‖² = Σ (RᵀR ∘ AᵀA)."""
+    r, a = update.influence, update.activation
+    if update.delta is None and r is not None and a is not None:
+        return float(((r.T @ r) * (a.T @ a)).sum())
+    return float(full(update).square().sum())
