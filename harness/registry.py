@@ -26,6 +26,7 @@ __all__ = [
     "find_editor",
     "load_editor_class",
     "resolve_config",
+    "without_host",
 ]
 
 HOST = "host"
@@ -110,6 +111,13 @@ def resolve_config(text: str, model_name: str, overrides: Mapping[str, Any]) -> 
     for own in reversed(_validated(parts, given, advice)):
         config = own.model_dump(mode="json") | ({} if config is None else {HOST: config})
     return config or {}
+
+
+def without_host(text: str, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The outermost editor's own fields of a complete configuration, and its host's; None for an editor without one."""
+    if len(parse(text)) == 1:
+        return dict(config), None
+    return {name: value for name, value in config.items() if name != HOST}, dict(config[HOST])
 
 
 def _by_part(parts: _Parts, nested: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from palimpsest.harness.composition import parse
 from palimpsest.harness.errors import ConfigError, EditorError
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def tune(
     Args:
         loaded: The pristine model; left pristine.
         task: The tuning split.
-        editor_name: A registered editor.
+        editor_name: A registered editor, or a composition by its canonical name.
         grid: Field → values.
         record: JSON file of trials, read first and extended.
         report: Called with (number, trial) after each.
@@ -85,12 +87,13 @@ def tune(
     """
     combinations = configurations(grid)
     pristine: Sequence[AbilityOutcome] | None = None
-    known = {_key(trial.config): trial for trial in _read(record, loaded.fingerprint, task.content_hash)}
+    identity = _identity(editor_name, loaded, task)
+    known = {_key(trial.config): trial for trial in _read(record, identity)}
     for number, config in enumerate(combinations, 1):
         if _key(config) not in known:
             pristine = pristine or _abilities(loaded).evaluate()
             known[_key(config)] = run_trial(loaded, task, editor_name, config, pristine)
-            _write(record, editor_name, loaded, task, [known[_key(c)] for c in combinations if _key(c) in known])
+            _write(record, identity, [known[_key(c)] for c in combinations if _key(c) in known])
         report(number, known[_key(config)])
     return [known[_key(config)] for config in combinations]
 
@@ -142,13 +145,15 @@ def _abilities(loaded: LoadedModel) -> AbilityHarness:
 
 
 def preset_text(editor_name: str, model_name: str, task_name: str, settings: Mapping[str, Any], trial: Trial) -> str:
-    """The preset file of the best trial: every field, with what was tuned and what was fixed."""
+    """The preset file of the best trial: every field that is set, with what was tuned and what was fixed."""
     lines = [
-        f"# {editor_name} on {model_name}: the best of `palimpsest tune {editor_name} --model {model_name}`",
+        f"# {editor_name} on {model_name}: the best of `palimpsest tune {shlex.quote(editor_name)} --model {model_name}`",
         f"# ({EDITS} edits of {task_name} in batches of {BATCH_SIZE}; every trial is in the file beside this one):",
         f"# score {trial.score_argmax:.1f} (argmax), abilities kept {trial.abilities_kept:.1f} %.",
     ]
     for name, value in settings.items():
+        if value is None:
+            continue  # TOML has no null; the default stands
         note = "  # tuned" if name in trial.config else ""
         lines.append(f"{name} = {json.dumps(value)}{note}")
     return "\n".join(lines) + "\n"
@@ -158,28 +163,33 @@ def _key(config: Mapping[str, Any]) -> str:
     return json.dumps(config, sort_keys=True)
 
 
-def _read(record: Path, fingerprint: str, task_hash: str) -> list[Trial]:
+def _identity(editor_name: str, loaded: LoadedModel, task: EditTask) -> dict[str, Any]:
+    """What trials belong to: those of another editor, host, model or split are not taken over."""
+    from palimpsest.harness.registry import resolve_config, without_host
+
+    identity = {
+        "editor": editor_name,
+        "model": loaded.model.name,
+        "model_fingerprint": loaded.fingerprint,
+        "task": task.name,
+        "task_hash": task.content_hash,
+        "edits": EDITS,
+        "batch_size": BATCH_SIZE,
+    }
+    if len(parse(editor_name)) > 1:
+        identity["host"] = without_host(editor_name, resolve_config(editor_name, loaded.model.name, {}))[1]
+    return identity
+
+
+def _read(record: Path, identity: Mapping[str, Any]) -> list[Trial]:
     if not record.is_file():
         return []
     stored = json.loads(record.read_text(encoding="utf-8"))
-    if stored.get("model_fingerprint") != fingerprint or stored.get("task_hash") != task_hash:
-        return []
-    return [Trial(**trial) for trial in stored["trials"]]
+    trials = stored.pop("trials", [])
+    return [Trial(**trial) for trial in trials] if stored == identity else []
 
 
-def _write(record: Path, editor_name: str, loaded: LoadedModel, task: EditTask, trials: Sequence[Trial]) -> None:
+def _write(record: Path, identity: Mapping[str, Any], trials: Sequence[Trial]) -> None:
     from palimpsest.harness.files import atomic_write_json
 
-    atomic_write_json(
-        record,
-        {
-            "editor": editor_name,
-            "model": loaded.model.name,
-            "model_fingerprint": loaded.fingerprint,
-            "task": task.name,
-            "task_hash": task.content_hash,
-            "edits": EDITS,
-            "batch_size": BATCH_SIZE,
-            "trials": [asdict(trial) for trial in trials],
-        },
-    )
+    atomic_write_json(record, {**identity, "trials": [asdict(trial) for trial in trials]})

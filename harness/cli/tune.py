@@ -14,11 +14,13 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(
-    epilog="Examples:\n\npalimpsest tune memit\n\npalimpsest tune my-editor --grid grid.toml --out presets\n\n"
-    "More: docs/tuning.md"
+    epilog='Examples:\n\npalimpsest tune memit\n\npalimpsest tune "revive(memit)"\n\n'
+    "palimpsest tune my-editor --grid grid.toml --out presets\n\nMore: docs/tuning.md"
 )
 def tune(
-    editor: Annotated[str, typer.Argument(help="An editor of `palimpsest list editors`.", metavar="EDITOR")],
+    editor: Annotated[
+        str, typer.Argument(help="An editor of `palimpsest list editors`, or a filter around one.", metavar="EDITOR")
+    ],
     model: Annotated[str, typer.Option("--model", help="Which model.")] = "pocket-llama",
     task: Annotated[
         str, typer.Option("--task", help="The tuning split; never the benchmark itself.")
@@ -34,16 +36,19 @@ def tune(
     as_json: output.JsonOption = False,
 ) -> None:
     """Try every configuration of a small grid on the tuning split, write the best as the preset, record all trials."""
+    from palimpsest.harness.composition import canonical_name, parse
     from palimpsest.harness.files import atomic_write_text
     from palimpsest.harness.loading import load
     from palimpsest.harness.model_registry import fingerprint, resolve
-    from palimpsest.harness.registry import resolve_config
+    from palimpsest.harness.registry import resolve_config, without_host
     from palimpsest.harness.tuning import best, preset_text
     from palimpsest.harness.tuning import tune as run_tuning
     from palimpsest.tasks.registry import load_task
 
-    values = _grid(grid or _presets() / "grids.toml", editor, own=grid is not None)
-    folder = out or _presets() / editor
+    editor = canonical_name(editor)
+    outermost = parse(editor)[0]  # only its own fields are varied and kept; its host has the host's preset
+    values = _grid(grid or _presets() / "grids.toml", outermost, own=grid is not None)
+    folder = out or _presets() / outermost
     folder.mkdir(parents=True, exist_ok=True)
     loaded = load(model, fingerprint(resolve(model)), output.home_folder(home))
     trials = run_tuning(
@@ -59,7 +64,7 @@ def tune(
         ),
     )
     winner = best(trials)
-    settings = resolve_config(editor, model, winner.config)
+    settings, _ = without_host(editor, resolve_config(editor, model, winner.config))
     atomic_write_text(folder / f"{model}.toml", preset_text(editor, model, task, settings, winner))
     if as_json:
         output.json_line({"editor": editor, "model": model, "best": winner, "trials": trials})
