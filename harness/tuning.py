@@ -146,8 +146,9 @@ def _abilities(loaded: LoadedModel) -> AbilityHarness:
 
 def preset_text(editor_name: str, model_name: str, task_name: str, settings: Mapping[str, Any], trial: Trial) -> str:
     """The preset file of the best trial: every field that is set, with what was tuned and what was fixed."""
+    command = f"palimpsest tune {shlex.quote(editor_name)} --model {model_name}"
     lines = [
-        f"# {editor_name} on {model_name}: the best of `palimpsest tune {shlex.quote(editor_name)} --model {model_name}`",
+        f"# {editor_name} on {model_name}: the best of `{command}`",
         f"# ({EDITS} edits of {task_name} in batches of {BATCH_SIZE}; every trial is in the file beside this one):",
         f"# score {trial.score_argmax:.1f} (argmax), abilities kept {trial.abilities_kept:.1f} %.",
     ]
