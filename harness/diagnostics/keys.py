@@ -35,7 +35,7 @@ def clean_keys(
         For each request layer → d_in, float32; None where the subject has no token of its own.
     """
     found: list[dict[int, Tensor] | None] = [None] * len(requests)
-    prepared = [(place, sentence) for place, r in enumerate(requests) if (sentence := _sentence(model, r)) is not None]
+    prepared = [(place, sentence) for place, sentence in enumerate(_sentences(model, requests)) if sentence is not None]
     for start in range(0, len(prepared), _PROMPTS_PER_FORWARD):
         part = prepared[start : start + _PROMPTS_PER_FORWARD]
         # Later tokens cannot change anything at the lookup position, so the texts end there.
@@ -50,8 +50,9 @@ def clean_keys(
     return found
 
 
-def _sentence(model: EditableModel, request: EditRequest) -> Sentence | None:
+def _sentences(model: EditableModel, requests: Sequence[EditRequest]) -> Sequence[Sentence | None]:
+    """All at once; where that fails, one by one, None for those that cannot be had."""
     try:
-        return sentences(model, [(request.prompt, request.subject)])[0]
+        return sentences(model, [(request.prompt, request.subject) for request in requests])
     except EditorError:
-        return None
+        return [found for request in requests for found in (_sentences(model, [request]) if requests[1:] else [None])]

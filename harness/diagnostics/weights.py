@@ -49,5 +49,5 @@ def pretrained_drift(matrix: Tensor, second_moment: Tensor) -> float:
         matrix: D, d_out × d_in.
         second_moment: C0 = E[k kᵀ], d_in × d_in.
     """
-    d = matrix.double()
+    d = matrix.to(second_moment.device).double()  # statistics may be kept on the CPU
     return float(((d @ second_moment.double()) * d).sum())
