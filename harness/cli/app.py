@@ -18,8 +18,8 @@ from palimpsest import __version__
 from palimpsest.harness.cli import output
 from palimpsest.harness.errors import PalimpsestError, unknown_name
 
-VERBS = ("doctor", "list", "plan", "run", "show", "export", "store", "site", "tune", "pocket")
-"""In the order of the work. Each is a module of this package with an ``app``."""
+VERBS = ("doctor", "list", "plan", "run", "show", "export", "store", "site", "tune", "probe-spectrum", "pocket")
+"""In the order of the work. Each is a module of this package, with _ for -, with an ``app``."""
 
 EPILOG = (
     "Examples:\n\n"
@@ -41,7 +41,7 @@ class Verbs(TyperGroup):
         """The verb's command; a wrong name is answered with the near ones."""
         if cmd_name not in VERBS:
             raise unknown_name("Command", cmd_name, VERBS, "palimpsest --help")
-        module = import_module(f"palimpsest.harness.cli.{cmd_name}")
+        module = import_module(f"palimpsest.harness.cli.{cmd_name.replace('-', '_')}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command
