@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +74,7 @@ def load(
         fingerprint: As in the spec's `ModelRef`.
         home: Folder of runs and caches.
         placement: Where it goes; None: the CPU.
-        statistics: Text for key statistics in place of the model's own; see `tasks.registry.statistics_text`.
+        statistics: Text for key statistics in place of the model's own; see `tasks.statistics.statistics_text`.
 
     Raises:
         ConfigError: It is another one.
@@ -110,9 +110,34 @@ def load(
 
 
 def _set_statistics(model: EditableModel, name: str | None) -> None:
+    """Name the text of the statistics, or read recorded ones (``npz:PATH``)."""
     if name is None:
         return
-    from palimpsest.tasks.registry import statistics_text
+    kind, _, place = name.partition(":")
+    if kind == "npz":
+        from palimpsest.harness.moments import read_npz
 
-    texts: Callable[[], Sequence[str]] = lambda: statistics_text(name)  # noqa: E731
+        model.resources.set_second_moments(read_npz(Path(place), model.anatomy.d_inner))
+        return
+    from palimpsest.tasks.statistics import statistics_text
+
+    texts: Callable[[], Iterable[str]] = lambda: statistics_text(name)  # noqa: E731
     model.resources.set_statistics(name, texts)
+
+
+def statistics_source(path: Path) -> tuple[str, str]:
+    """What ``--stats-text`` names: the source for `load`, and the hash that identifies it in a spec.
+
+    Raises:
+        UsageError: There is no such file.
+        ConfigError: It cannot be read.
+    """
+    import hashlib
+
+    if path.is_dir() or path.suffix == ".npz":
+        from palimpsest.harness.moments import read_npz
+
+        return f"npz:{path}", read_npz(path).texts_hash
+    from palimpsest.tasks.statistics import paragraphs
+
+    return f"file:{path}", hashlib.sha256("\n\n".join(paragraphs(path)).encode()).hexdigest()

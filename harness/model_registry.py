@@ -53,7 +53,7 @@ class ModelEntry:
     dtype: str = "float32"
     """Data type of the weights that are not edited; edited ones keep a float32 master copy."""
     statistics: str | None = None
-    """Name of the text that key statistics are taken from; see `palimpsest.tasks.registry.statistics_text`."""
+    """Name of the text that key statistics are taken from; see `palimpsest.tasks.statistics.statistics_text`."""
     description: str = ""
     notes: str = ""
     """What a user must know: a gate, where numbers come from, what could not be checked."""

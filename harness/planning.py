@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from palimpsest.harness.registry import HOST
 from palimpsest.harness.requests import EditTask
 from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, TaskRef
 from palimpsest.harness.suite import EditorChoice, Suite
+
+if TYPE_CHECKING:
+    from palimpsest.harness.ability_library import AbilityLibrary
 
 T = TypeVar("T")
 Place = Callable[[Sequence[str | int]], str]
@@ -40,14 +43,15 @@ class Catalog:
     abilities: Callable[[Sequence[str], int | None], tuple[AbilityRef, ...]]
 
 
-def installed_catalog() -> Catalog:
-    """The models, tasks, editors and abilities of this installation."""
+def installed_catalog(library: AbilityLibrary | None = None) -> Catalog:
+    """The models, tasks, editors and abilities of this installation; ``library`` finds abilities also elsewhere."""
     from palimpsest.harness import ability_library, model_registry, registry
     from palimpsest.tasks.registry import load_task
 
     def model(name: str) -> ModelRef:
         entry = model_registry.resolve(name)
-        return ModelRef(name=entry.name, fingerprint=model_registry.fingerprint(entry))
+        fingerprint = model_registry.fingerprint(entry)
+        return ModelRef.model_validate({"name": entry.name, "fingerprint": fingerprint, "dtype": entry.dtype})
 
     def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
         complete = registry.canonical_name(name)
@@ -55,7 +59,7 @@ def installed_catalog() -> Catalog:
         entry = registry.find_editor(complete)
         return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)
 
-    return Catalog(model, load_task, editor, ability_library.ability_refs)
+    return Catalog(model, load_task, editor, (library or ability_library.AbilityLibrary()).refs)
 
 
 class _Problems:
@@ -82,13 +86,14 @@ class _Problems:
             raise kind("\n".join(dict.fromkeys(map(str, self._errors))))
 
 
-def plan(suite: Suite, catalog: Catalog, *, place: Place) -> list[PlannedRun]:
+def plan(suite: Suite, catalog: Catalog, *, place: Place, statistics: str | None = None) -> list[PlannedRun]:
     """Every run of a suite: models × tasks × seeds × editors, editors innermost so that they share a loaded model.
 
     Args:
         suite: What to run.
         catalog: How names become content.
         place: Says, for messages, where a field of the suite was written.
+        statistics: Hash of the statistics that the runs use in place of each model's own.
 
     Raises:
         PalimpsestError: A name is not known, a config does not fit, or the data have too few cases; lists all.
@@ -121,6 +126,7 @@ def plan(suite: Suite, catalog: Catalog, *, place: Place) -> list[PlannedRun]:
                             scoring=suite.scoring,
                             abilities=abilities or (),
                             seed=seed,
+                            statistics=statistics,
                         )
                         runs.append(PlannedRun(spec, source, task))
     return runs

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +19,12 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum
 from palimpsest.harness.errors import EditorError, MissingResource
-from palimpsest.harness.hooks import captured_input, stopped_after
+from palimpsest.harness.files import atomic_write_json, replace_file
+from palimpsest.harness.statistics import Progress, collect_moments, tokenised
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
 
-_TOKENS_PER_FORWARD = 4096
-_LONGEST_TEXT = 1024
 _TEMPLATE_STARTS = ("The", "Therefore", "Because", "I", "You")
 _TOP_K = 5
 
@@ -63,9 +60,13 @@ class Resources:
         """Args: the model they belong to, the folder of its disk cache (None: memory only), and where they live."""
         self._model = model
         self.device = device or model.device
+        self.progress: Progress | None = None
+        """Is told how far a pass over the statistics text is."""
+        self.used: dict[str, str | int] | None = None
+        """Name, tokens and hash of the statistics that were last asked for."""
         self._folder = folder
         self._statistics_name = ""
-        self._texts: Callable[[], Sequence[str]] | None = None
+        self._texts: Callable[[], Iterable[str]] | None = None
         self._max_tokens: int | None = None
         self._templates: list[list[str]] | None = None
         self._templates_seed = 0
@@ -76,7 +77,7 @@ class Resources:
         self._weight_spectra: dict[int, LeftSpectrum] = {}
         self._sampled: dict[tuple[int, int, int], list[list[str]]] = {}
 
-    def set_statistics(self, name: str, texts: Callable[[], Sequence[str]], max_tokens: int | None = None) -> None:
+    def set_statistics(self, name: str, texts: Callable[[], Iterable[str]], max_tokens: int | None = None) -> None:
         """Name the text that key statistics come from, and how many of its tokens to use at most."""
         self._statistics_name, self._texts, self._max_tokens = name, texts, max_tokens
         self._sequences.clear()
@@ -109,6 +110,7 @@ class Resources:
             lacking = sorted(set(layers) - set(self._given.matrices))
             if lacking:
                 raise MissingResource(f"The given second moments lack layers {lacking}; needed are {list(layers)}.")
+            self.used = {"name": "given", "tokens": self._given.tokens, "texts_hash": self._given.texts_hash}
             return self._given
         sequences, texts_hash = self._token_sequences(max_tokens if max_tokens is not None else self._max_tokens)
         known = self._moments.setdefault(texts_hash, {})
@@ -119,10 +121,13 @@ class Resources:
         missing = sorted(set(layers) - set(known))
         if missing:
             self._require_pristine("Second moments")
-            known.update(_collect(self._model, missing, sequences))
+            name = f"second-moments-{texts_hash[:16]}"
+            part = None if self._folder is None else self._folder / f"{name}-{'-'.join(map(str, missing))}.partial"
+            known.update(collect_moments(self._model, missing, sequences, part, self.progress))
             for layer in missing:
-                self._save(f"second-moments-{texts_hash[:16]}-{layer}", {"c0": known[layer]})
+                self._save(f"{name}-{layer}", {"c0": known[layer]})
         tokens = sum(len(sequence) for sequence in sequences)
+        self._note(texts_hash, tokens)
         return SecondMoments({layer: known[layer] for layer in layers}, tokens, texts_hash)
 
     def spectrum(self, layer: int, max_tokens: int | None = None) -> Spectrum:
@@ -131,11 +136,12 @@ class Resources:
         key = (moments.texts_hash, layer)
         if key not in self._spectra:
             name = f"spectrum-{moments.texts_hash[:16]}-{layer}"
-            cached = self._load(name) if self._given is None else None
+            named_by_content = len(moments.texts_hash) == 64
+            cached = self._load(name) if named_by_content else None
             if cached is None:
                 values, vectors = torch.linalg.eigh(moments[layer])
                 cached = {"values": values, "vectors": vectors}
-                if self._given is None:
+                if named_by_content:
                     self._save(name, cached)
             self._spectra[key] = Spectrum(cached["values"], cached["vectors"])
         return self._spectra[key]
@@ -173,7 +179,7 @@ class Resources:
                 self._sampled[key] = [["{}"], _sample_templates(self._model, *key)]
                 if path is not None:
                     text = json.dumps(self._sampled[key], ensure_ascii=False)
-                    _atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+                    replace_file(path, lambda part: part.write_text(text, encoding="utf-8"))
         return [list(group) for group in self._sampled[key]]
 
     def _token_sequences(self, max_tokens: int | None) -> tuple[list[list[int]], str]:
@@ -184,12 +190,21 @@ class Resources:
                     f"No statistics text is set for {self._model.name}; the editor needs second moments of keys. "
                     "Name one in the model's entry (statistics = …) or call resources.set_statistics(name, texts)."
                 )
-            sequences = _tokenised(self._model, self._texts(), max_tokens)
+            sequences = tokenised(self._model, self._texts(), max_tokens)
             digest = hashlib.sha256(json.dumps(sequences).encode()).hexdigest()
             if not sequences:
                 raise MissingResource(f"The statistics text {self._statistics_name!r} is empty.")
             self._sequences[max_tokens] = (sequences, digest)
         return self._sequences[max_tokens]
+
+    def _note(self, texts_hash: str, tokens: int) -> None:
+        """Record what the statistics rest on, beside them and for the run."""
+        self.used = {"name": self._statistics_name, "tokens": tokens, "texts_hash": texts_hash}
+        if self._folder is not None:
+            path = self._folder / f"statistics-{texts_hash[:16]}.json"
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                atomic_write_json(path, self.used)
 
     def _require_pristine(self, what: str) -> None:
         changed = [
@@ -213,53 +228,7 @@ class Resources:
     def _save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self._folder is not None:
             contents = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
-            _atomically(self._folder / f"{name}.safetensors", lambda part: save_file(contents, part))
-
-
-def _collect(model: EditableModel, layers: Sequence[int], sequences: Sequence[Sequence[int]]) -> dict[int, Tensor]:
-    """C0 of each layer: products in float32 per forward pass, summed in float64."""
-    size = model.anatomy.d_inner
-    place = model.resources.device
-    sums = {layer: torch.zeros(size, size, dtype=torch.float64, device=place) for layer in layers}
-    tokens = sum(len(sequence) for sequence in sequences)
-    for batch in _by_length(sequences):
-        ids, mask = model.padded(batch)
-        with torch.no_grad(), stopped_after(model, max(layers)), ExitStack() as stack:
-            downs = {layer: model.module(model.anatomy.down(layer)) for layer in layers}
-            seen = {layer: stack.enter_context(captured_input(down)) for layer, down in downs.items()}
-            model.module(model.anatomy.backbone)(input_ids=ids, attention_mask=mask, use_cache=False)
-        for layer in layers:
-            keys = seen[layer][0][mask.bool()].float()  # tokens × d_in
-            sums[layer] += (keys.T @ keys).to(place).double()
-    return {layer: total / tokens for layer, total in sums.items()}
-
-
-def _by_length(sequences: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-    """Batches of sequences of like length, each within the token budget after padding."""
-    batch: list[Sequence[int]] = []
-    for sequence in sorted(sequences, key=len):
-        if batch and (len(batch) + 1) * len(sequence) > _TOKENS_PER_FORWARD:
-            yield batch
-            batch = []
-        batch.append(sequence)
-    if batch:
-        yield batch
-
-
-def _tokenised(model: EditableModel, texts: Sequence[str], max_tokens: int | None) -> list[list[int]]:
-    config = model.model.config.get_text_config()
-    longest = min(_LONGEST_TEXT, getattr(config, "max_position_embeddings", _LONGEST_TEXT))
-    sequences: list[list[int]] = []
-    left = max_tokens
-    for start in range(0, len(texts), 256):
-        for ids in model.tokenizer(list(texts[start : start + 256]))["input_ids"]:
-            part = ids[: longest if left is None else min(longest, left)]
-            if part:
-                sequences.append(list(part))
-            left = None if left is None else left - len(part)
-            if left == 0:
-                return sequences
-    return sequences
+            replace_file(self._folder / f"{name}.safetensors", lambda part: save_file(contents, part))
 
 
 @torch.no_grad()
@@ -277,16 +246,3 @@ def _sample_templates(model: EditableModel, seed: int, count: int, length: int) 
         plain = " ".join(text.replace("{", " ").replace("}", " ").split())
         templates.append(f"{plain}. {{}}")
     return templates
-
-
-def _atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name, then rename: readers see the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 PROTOCOL = 1
 """Version of what is measured and how; results of different protocols are never ranked together."""
@@ -15,12 +24,25 @@ PROTOCOL = 1
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
+    silent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came later: left out where they have their default, so that older runs keep their identity."""
+
+    @model_serializer(mode="wrap")
+    def _without_silent_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in values.items() if k not in self.silent or v != fields[k].default}
+
 
 class ModelRef(_Frozen):
     """Which model: a registry name, folder or hub id, and the fingerprint of its tensors, config and tokenizer."""
 
+    silent = frozenset({"dtype"})
+
     name: str = Field(min_length=1, max_length=200)
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the weights as they are loaded; edited ones have float32 master copies."""
 
 
 class EditorRef(_Frozen):
@@ -96,6 +118,8 @@ class AbilityRef(_Frozen):
 class RunSpec(_Frozen):
     """One run: an editor on a model over a task, in a schedule, with a seed."""
 
+    silent = frozenset({"statistics"})
+
     protocol: int = PROTOCOL
     model: ModelRef
     editor: EditorRef
@@ -104,6 +128,8 @@ class RunSpec(_Frozen):
     scoring: Scoring
     abilities: tuple[AbilityRef, ...] = Field(strict=False)
     seed: int = Field(default=0, ge=0)
+    statistics: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the text or the recorded moments that key statistics come from, where not the model's own."""
 
     def canonical(self) -> str:
         """The one JSON text of this spec: sorted keys, no spaces."""

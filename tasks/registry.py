@@ -1,8 +1,8 @@
-"""The edit tasks by name, and the texts that key statistics are taken from."""
+"""The edit tasks by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.requests import Case, EditTask
 from palimpsest.tasks import counterfact, zsre
 from palimpsest.tasks.pocket import edits
-from palimpsest.tasks.pocket.text import statistics_text as pocket_statistics
 from palimpsest.tasks.pocket.world import build_world
 from palimpsest.tasks.records import parse_all
 
@@ -46,7 +45,6 @@ _FILES: dict[str, Callable[[Path, str], EditTask]] = {
     "counterfact": counterfact.load_counterfact,
     "zsre": zsre.load_zsre,
 }
-_STATISTICS: dict[str, Callable[[], Sequence[str]]] = {"pocket": lambda: pocket_statistics(build_world())}
 
 
 def task_names() -> dict[str, str]:
@@ -70,15 +68,3 @@ def load_task(name: str) -> EditTask:
     if name not in _TASKS:
         raise unknown_name("Task", name, _TASKS, "palimpsest list tasks")
     return _TASKS[name][1](name)
-
-
-def statistics_text(name: str) -> Sequence[str]:
-    """The texts called ``name``, or one piece per paragraph of a local text file behind ``file:PATH``."""
-    kind, colon, path = name.partition(":")
-    if colon and kind == "file":
-        if not Path(path).is_file():
-            raise UsageError(f"Statistics text {path}: no such file.")
-        return [piece.strip() for piece in Path(path).read_text(encoding="utf-8").split("\n\n") if piece.strip()]
-    if name not in _STATISTICS:
-        raise unknown_name("Statistics text", name, _STATISTICS, "pocket, or file:PATH")
-    return _STATISTICS[name]()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from palimpsest.harness import resources as resources_module
+from palimpsest.harness import statistics
 from palimpsest.harness.errors import EditorError, MissingResource
 from palimpsest.harness.hooks import captured_input
 from palimpsest.harness.model import EditableModel
@@ -56,13 +59,13 @@ def test_one_pass_serves_all_layers_and_the_disk_serves_the_next_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[tuple[int, ...]] = []
-    collect = resources_module._collect
+    collect = resources_module.collect_moments
 
-    def counted(model: EditableModel, layers: list[int], sequences: list[list[int]]) -> object:
+    def counted(model: EditableModel, layers: list[int], *others: Any) -> object:
         passes.append(tuple(layers))
-        return collect(model, layers, sequences)
+        return collect(model, layers, *others)
 
-    monkeypatch.setattr(resources_module, "_collect", counted)
+    monkeypatch.setattr(resources_module, "collect_moments", counted)
     first = fresh(tmp_path).second_moments([0, 1, 2])
     again = fresh(tmp_path).second_moments([0, 1, 2])
     more = fresh(tmp_path).second_moments([2, 3])
@@ -144,3 +147,45 @@ def test_given_templates_win() -> None:
     found = fresh(None)
     found.set_context_templates([["{}"], ["So. {}"]])
     assert found.context_templates(9) == [["{}"], ["So. {}"]]
+
+
+def test_what_statistics_rest_on_is_recorded(tmp_path: Path) -> None:
+    found = fresh(tmp_path)
+    moments = found.second_moments([1], 30)
+    assert found.used == {"name": "corpus", "tokens": 30, "texts_hash": moments.texts_hash}
+    (path,) = tmp_path.glob("statistics-*.json")
+    assert json.loads(path.read_text()) == found.used
+
+
+def test_a_killed_pass_goes_on_where_it_stopped_and_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "TOKENS_PER_FORWARD", 32)
+    whole = fresh(None).second_moments([0, 2])
+    monkeypatch.setattr(statistics, "SAVE_SECONDS", -1.0)
+    seen: list[int] = []
+
+    def die(done: int, total: int) -> None:
+        seen.append(done)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    killed = fresh(tmp_path)
+    killed.progress = die
+    with pytest.raises(KeyboardInterrupt):
+        killed.second_moments([0, 2])
+    assert len(list(tmp_path.glob("*.partial"))) == 1
+    again = fresh(tmp_path)
+    again.progress = lambda done, total: seen.append(done)
+    found = again.second_moments([0, 2])
+    assert seen[3] == seen[2], "the pass begins with the batch that was not kept"
+    assert seen[-1] == whole.tokens
+    assert all(torch.equal(found[layer], whole[layer]) for layer in (0, 2))
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_offloaded_statistics_live_where_they_are_told_to() -> None:
+    model = tiny_model("llama")
+    found = Resources(model, None, torch.device("cpu"))
+    found.set_statistics("corpus", lambda: iter(TEXTS))
+    assert found.second_moments([0])[0].device.type == "cpu"

@@ -13,7 +13,8 @@ from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
 from palimpsest.tasks.pocket.abilities import FOLDER, ability_files
 from palimpsest.tasks.pocket.edits import counterfact_records, zsre_records
 from palimpsest.tasks.pocket.world import build_world
-from palimpsest.tasks.registry import load_task, statistics_text, task_names
+from palimpsest.tasks.registry import load_task, task_names
+from palimpsest.tasks.statistics import statistics_text
 
 RECORD: dict[str, Any] = {
     "case_id": 7,

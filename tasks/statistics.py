@@ -1,0 +1,68 @@
+"""The texts that key statistics are taken from: the pocket world's, Wikipedia from the hub, or any text file."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+
+WIKIPEDIA = ("wikimedia/wikipedia", "20231101.en", "b04c8d1ceb2f5cd4588862100d08de323dccfbaa")
+"""Hub id, configuration and commit. The papers took the dump of 2020-05-01, which is no longer offered ready-made."""
+_SHUFFLED = 10_000
+"""Articles among which the next one is drawn, seeded: the file is in the order in which articles were begun."""
+
+
+def statistics_text(name: str) -> Iterable[str]:
+    """The texts called ``name``: ``pocket``, ``wikipedia``, or the paragraphs of a local file behind ``file:PATH``.
+
+    Raises:
+        UsageError: The name is not known, or there is no such file.
+        ConfigError: The file is no UTF-8 text.
+        MissingResource: Wikipedia is not cached and the hub cannot be reached.
+    """
+    kind, colon, path = name.partition(":")
+    if colon and kind == "file":
+        return paragraphs(Path(path))
+    if name not in _TEXTS:
+        raise unknown_name("Statistics text", name, _TEXTS, "pocket, wikipedia, or file:PATH")
+    return _TEXTS[name]()
+
+
+def paragraphs(path: Path) -> list[str]:
+    """The paragraphs of a text file, plain or gzipped: what stands between empty lines; raises as `statistics_text`."""
+    if not path.is_file():
+        raise UsageError(f"Statistics text {path}: no such file.")
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Statistics text {path}: cannot be read as UTF-8 text ({error}).") from None
+    found = [piece.strip() for piece in text.replace("\r\n", "\n").split("\n\n")]
+    return [piece for piece in found if piece]
+
+
+def _pocket() -> list[str]:
+    from palimpsest.tasks.pocket.text import statistics_text as pocket_text
+    from palimpsest.tasks.pocket.world import build_world
+
+    return list(pocket_text(build_world()))
+
+
+def _wikipedia() -> Iterator[str]:
+    from datasets import load_dataset
+
+    place, configuration, revision = WIKIPEDIA
+    try:
+        articles = load_dataset(place, configuration, split="train", revision=revision, streaming=True)
+        for article in articles.shuffle(seed=0, buffer_size=_SHUFFLED):
+            yield article["text"]
+    except Exception as error:  # datasets and the hub client each have errors of their own
+        raise MissingResource(
+            f"Key statistics are to come from Wikipedia ({place}, {configuration}), but the hub cannot be read "
+            f"({type(error).__name__}). Connect, or give a text file with --stats-text FILE."
+        ) from error
+
+
+_TEXTS: dict[str, Callable[[], Iterable[str]]] = {"pocket": _pocket, "wikipedia": _wikipedia}
