@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
+from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.harness.diagnostics.gauge import (
     Numbers,
     Pristine,
@@ -225,18 +225,11 @@ def _follow(path: Tensor, energy: float) -> None:
 
 def _statistics_tokens(editor: Editor, level: Level) -> int | None:
     """How many tokens the editor's own statistics come from; None: it has none, and the level does not make any."""
-    config = getattr(editor, "config", None)
-    found = _find(config.model_dump() if isinstance(config, BaseModel) else None, "statistics_tokens")
+    innermost = editor.bottom if isinstance(editor, Filter) else editor
+    found = getattr(getattr(innermost, "config", None), "statistics_tokens", None)
     if isinstance(found, int):
         return found
     return _STATISTICS_TOKENS if level == "full" else None
-
-
-def _find(config: Any, key: str) -> Any:
-    """The value of ``key`` in a configuration or in one inside it; None if there is none."""
-    if not isinstance(config, Mapping):
-        return None
-    return config.get(key, next((v for v in (_find(c, key) for c in config.values()) if v is not None), None))
 
 
 def _second_moments(model: EditableModel, layers: Sequence[int], tokens: int | None) -> Mapping[int, Tensor]:

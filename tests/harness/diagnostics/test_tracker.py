@@ -315,3 +315,22 @@ def test_cheap_leaves_statistics_alone_that_the_editor_does_not_use(tmp_path: Pa
     editor, tracker = started(model, Restrained(EditorConfig()))
     do(editor, tracker, 0)
     assert "pretrained_drift" not in {name for name, _ in numbers(tracker, 1)}
+
+
+@pytest.mark.parametrize("name", ["revive", "rect", "prune"])
+def test_filters_are_measured_with_the_statistics_of_their_host(name: str) -> None:
+    editor, tracker = started(tiny_model(), build_editor(f"{name}(memit)", {"host": MEMIT}))
+    do(editor, tracker, 0)
+    found = {name for name, _ in numbers(tracker, 1)}
+    assert {"pretrained_drift", "superimposed_noise"} <= found
+    assert ("activation_overlap" in found) == (name != "rect")  # no factors are left of a masked update
+
+
+def test_revive_leaves_no_energy_in_the_protected_subspace() -> None:
+    editor, tracker = started(tiny_model(), build_editor("revive(memit)", {"host": MEMIT}))
+    host, plain = started(tiny_model(), build_editor("memit", MEMIT))
+    do(editor, tracker, 0)
+    do(host, plain, 0)
+    for layer in LAYERS:
+        assert numbers(tracker, 1)["protected_energy", layer] < 1e-3
+        assert numbers(plain, 1)["protected_energy", layer] > 1
