@@ -119,10 +119,13 @@ def _set_statistics(model: EditableModel, name: str | None) -> None:
 
         model.resources.set_second_moments(read_npz(Path(place), model.anatomy.d_inner))
         return
-    from palimpsest.tasks.statistics import statistics_text
+    from palimpsest.tasks.statistics import WIKIPEDIA, statistics_text
 
     texts: Callable[[], Iterable[str]] = lambda: statistics_text(name)  # noqa: E731
-    model.resources.set_statistics(name, texts)
+    if name == "wikipedia":
+        model.resources.set_statistics("@".join(WIKIPEDIA), texts, fixed=True)
+    else:
+        model.resources.set_statistics(name, texts)
 
 
 def statistics_source(path: Path) -> tuple[str, str]:

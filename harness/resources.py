@@ -9,6 +9,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ class Resources:
         self._statistics_name = ""
         self._texts: Callable[[], Iterable[str]] | None = None
         self._max_tokens: int | None = None
+        self._fixed_text = False
         self._templates: list[list[str]] | None = None
         self._templates_seed = 0
         self._moments: dict[str, dict[int, Tensor]] = {}
@@ -77,9 +79,23 @@ class Resources:
         self._weight_spectra: dict[int, LeftSpectrum] = {}
         self._sampled: dict[tuple[int, int, int], list[list[str]]] = {}
 
-    def set_statistics(self, name: str, texts: Callable[[], Iterable[str]], max_tokens: int | None = None) -> None:
-        """Name the text that key statistics come from, and how many of its tokens to use at most."""
-        self._statistics_name, self._texts, self._max_tokens = name, texts, max_tokens
+    @property
+    def folder(self) -> Path | None:
+        """Where statistics are kept on the disk; None: nowhere."""
+        return self._folder
+
+    def set_statistics(
+        self, name: str, texts: Callable[[], Iterable[str]], max_tokens: int | None = None, *, fixed: bool = False
+    ) -> None:
+        """Name the text that key statistics come from.
+
+        Args:
+            name: what it is called.
+            texts: reads it.
+            max_tokens: how many of its tokens to use at most.
+            fixed: whether ``name`` stands for the same text for ever; it is then not read when all is cached.
+        """
+        self._statistics_name, self._texts, self._max_tokens, self._fixed_text = name, texts, max_tokens, fixed
         self._sequences.clear()
 
     def set_second_moments(self, moments: SecondMoments) -> None:
@@ -112,7 +128,8 @@ class Resources:
                 raise MissingResource(f"The given second moments lack layers {lacking}; needed are {list(layers)}.")
             self.used = {"name": "given", "tokens": self._given.tokens, "texts_hash": self._given.texts_hash}
             return self._given
-        sequences, texts_hash = self._token_sequences(max_tokens if max_tokens is not None else self._max_tokens)
+        limit = max_tokens if max_tokens is not None else self._max_tokens
+        texts_hash, tokens = self._identity(limit)
         known = self._moments.setdefault(texts_hash, {})
         for layer in set(layers) - set(known):
             cached = self._load(f"second-moments-{texts_hash[:16]}-{layer}")
@@ -121,13 +138,13 @@ class Resources:
         missing = sorted(set(layers) - set(known))
         if missing:
             self._require_pristine("Second moments")
+            sequences, texts_hash = self._token_sequences(limit)
             name = f"second-moments-{texts_hash[:16]}"
             part = None if self._folder is None else self._folder / f"{name}-{'-'.join(map(str, missing))}.partial"
             known.update(collect_moments(self._model, missing, sequences, part, self.progress))
             for layer in missing:
                 self._save(f"{name}-{layer}", {"c0": known[layer]})
-        tokens = sum(len(sequence) for sequence in sequences)
-        self._note(texts_hash, tokens)
+        self._note(texts_hash, tokens, limit)
         return SecondMoments({layer: known[layer] for layer in layers}, tokens, texts_hash)
 
     def spectrum(self, layer: int, max_tokens: int | None = None) -> Spectrum:
@@ -197,14 +214,27 @@ class Resources:
             self._sequences[max_tokens] = (sequences, digest)
         return self._sequences[max_tokens]
 
-    def _note(self, texts_hash: str, tokens: int) -> None:
+    def _identity(self, limit: int | None) -> tuple[str, int]:
+        """Hash and number of tokens; of a text that never changes, remembered, so that it need not be read again."""
+        path = self._note_path(limit)
+        if self._fixed_text and path is not None and path.is_file():
+            with suppress(ValueError, KeyError, OSError):
+                noted = json.loads(path.read_text(encoding="utf-8"))
+                return str(noted["texts_hash"]), int(noted["tokens"])
+        sequences, texts_hash = self._token_sequences(limit)
+        return texts_hash, sum(len(sequence) for sequence in sequences)
+
+    def _note(self, texts_hash: str, tokens: int, limit: int | None) -> None:
         """Record what the statistics rest on, beside them and for the run."""
         self.used = {"name": self._statistics_name, "tokens": tokens, "texts_hash": texts_hash}
-        if self._folder is not None:
-            path = self._folder / f"statistics-{texts_hash[:16]}.json"
-            if not path.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                atomic_write_json(path, self.used)
+        path = self._note_path(limit)
+        if path is not None and not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write_json(path, self.used)
+
+    def _note_path(self, limit: int | None) -> Path | None:
+        name = hashlib.sha256(f"{self._statistics_name} {limit}".encode()).hexdigest()[:16]
+        return None if self._folder is None else self._folder / f"statistics-{name}.json"
 
     def _require_pristine(self, what: str) -> None:
         changed = [

@@ -18,7 +18,20 @@ from palimpsest import __version__
 from palimpsest.harness.cli import output
 from palimpsest.harness.errors import PalimpsestError, unknown_name
 
-VERBS = ("doctor", "list", "plan", "run", "show", "export", "store", "site", "tune", "probe-spectrum", "pocket")
+VERBS = (
+    "doctor",
+    "list",
+    "plan",
+    "run",
+    "show",
+    "stats",
+    "export",
+    "store",
+    "site",
+    "tune",
+    "probe-spectrum",
+    "pocket",
+)
 """In the order of the work. Each is a module of this package, with _ for -, with an ``app``."""
 
 EPILOG = (

@@ -13,7 +13,7 @@ from palimpsest.harness.errors import unknown_name
 
 app = typer.Typer(add_completion=False)
 
-KINDS = ("editors", "models", "tasks", "suites", "runs", "metrics")
+KINDS = ("editors", "models", "tasks", "abilities", "suites", "runs", "metrics")
 
 
 @app.command(
@@ -25,7 +25,7 @@ def list_names(
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
-    """List editors, models, tasks, suites, runs or metrics."""
+    """List editors, models, tasks, abilities, suites, runs or metrics."""
     if what not in KINDS:
         raise unknown_name("Kind of list", what, KINDS, "palimpsest list --help")
     headers, rows = _runs(home) if what == "runs" else _LISTINGS[what]()
@@ -56,14 +56,27 @@ def _models() -> Listing:
     rows: list[tuple[object, ...]] = []
     for entry in registered_models().values():
         there = entry.folder is not None and (entry.folder / "config.json").is_file()
-        rows.append((entry.name, "hub" if entry.folder is None else "here" if there else "missing", entry.description))
-    return ("name", "where", "description"), rows
+        where = "hub" if entry.folder is None else "here" if there else "missing"
+        rows.append((entry.name, where, entry.dtype, entry.description))
+    return ("name", "where", "dtype", "description"), rows
 
 
 def _tasks() -> Listing:
     from palimpsest.tasks.registry import task_names
 
     return ("name", "description"), list(task_names().items())
+
+
+def _abilities() -> Listing:
+    """Groups and the tasks that ship; lm-eval's own are not listed, there are thousands."""
+    from palimpsest.harness.ability_library import ability_groups, ability_names
+
+    rows: list[tuple[object, ...]] = []
+    for name, group in ability_groups().items():
+        limit = "all items" if group.limit is None else f"{group.limit} items each"
+        rows.append((name, "group", f"{', '.join(group.stock or group.local)}; {limit}"))
+    rows += [(name, "local data" if name.startswith("papers_") else "ships", "") for name in ability_names()]
+    return ("name", "kind", "what"), rows
 
 
 def _suites() -> Listing:
@@ -105,6 +118,7 @@ _LISTINGS: dict[str, Callable[[], Listing]] = {
     "editors": _editors,
     "models": _models,
     "tasks": _tasks,
+    "abilities": _abilities,
     "suites": _suites,
     "metrics": _metrics,
 }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from palimpsest.harness.errors import UsageError
+
 if TYPE_CHECKING:
+    from palimpsest.harness.ability_library import AbilityLibrary
     from palimpsest.harness.placement import Placement
 
 MACHINE, DATA = "Machine", "Data"
@@ -60,15 +65,47 @@ StatsTextOption = Annotated[
 ]
 
 
-def placement(device: str, device_map: str | None, *, offload: bool, engine: str = "hf") -> Placement:
-    """The flags as a checked `Placement`.
+@dataclass(frozen=True, slots=True)
+class Means:
+    """With what runs are done, from the options above."""
+
+    placement: Placement
+    library: AbilityLibrary
+    statistics: str | None
+    """Source of key statistics, as `palimpsest.harness.loading.load` takes it; None: each model's own."""
+    statistics_hash: str | None
+    """What identifies that source in a spec."""
+
+
+def means(
+    device: str,
+    device_map: str | None,
+    *,
+    offload: bool,
+    engine: str = "hf",
+    data: Sequence[Path] | None = None,
+    text: Path | None = None,
+) -> Means:
+    """The options as checked values.
 
     Raises:
-        UsageError: A value that does not exist.
+        UsageError: A value that does not exist, or a file or folder that is not there.
+        ConfigError: A statistics file that cannot be read.
         MissingResource: There is no such GPU.
     """
+    from palimpsest.harness.ability_library import AbilityLibrary
     from palimpsest.harness.placement import Placement
 
-    found = Placement(device=device, device_map=device_map, offload=offload, engine=engine)
-    found.check()
-    return found
+    placement = Placement(device=device, device_map=device_map, offload=offload, engine=engine)
+    placement.check()
+    missing = [folder for folder in data or () if not folder.is_dir()]
+    if missing:
+        raise UsageError(f"--ability-data {missing[0]}: no such folder.")
+    source, digest = (None, None) if text is None else _source(text)
+    return Means(placement, AbilityLibrary(data or ()), source, digest)
+
+
+def _source(text: Path) -> tuple[str, str]:
+    from palimpsest.harness.loading import statistics_source
+
+    return statistics_source(text)

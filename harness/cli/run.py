@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palimpsest.harness.cli import output
+from palimpsest.harness.cli import machine, output
 from palimpsest.harness.cli.course import RunResult, exit_code, report, run_all
 from palimpsest.harness.diagnostics.records import LEVELS
 from palimpsest.harness.errors import UsageError, unknown_name
@@ -126,7 +126,11 @@ def run(
     ] = None,
     abilities: Annotated[
         list[str] | None,
-        typer.Option("--abilities", help="Ability task or group; none for none; repeatable.", rich_help_panel=SCORING),
+        typer.Option(
+            "--abilities",
+            help="Ability task, group, lm-eval task or folder of them; none for none; repeatable.",
+            rich_help_panel=SCORING,
+        ),
     ] = None,
     ability_limit: Annotated[
         int | None,
@@ -167,6 +171,12 @@ def run(
             rich_help_panel=COURSE,
         ),
     ] = "cheap",
+    ability_data: machine.AbilityDataOption = None,
+    stats_text: machine.StatsTextOption = None,
+    device: machine.DeviceOption = "cpu",
+    device_map: machine.DeviceMapOption = None,
+    offload: machine.OffloadOption = False,
+    engine: machine.EngineOption = "hf",
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
     quiet: output.QuietOption = False,
@@ -199,18 +209,19 @@ def run(
             sample=sample,
         )
     )
-    planned = plan(chosen, installed_catalog(), place=place)
+    means = machine.means(device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text)
+    planned = plan(chosen, installed_catalog(means.library), place=place, statistics=means.statistics_hash)
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
     how = RunSettings(keep_checkpoints="all" if keep_all else "newest", limit=limit, diagnostics=level)
-    results = _carry_out(planned, output.home_folder(home), how, fresh=fresh, quiet=quiet)
+    results = _carry_out(planned, output.home_folder(home), how, means, fresh=fresh, quiet=quiet)
     report(results, as_json=as_json)
     raise typer.Exit(exit_code(results))
 
 
 def _carry_out(
-    planned: Sequence[PlannedRun], home: Path, how: RunSettings, *, fresh: bool, quiet: bool
+    planned: Sequence[PlannedRun], home: Path, how: RunSettings, means: machine.Means, *, fresh: bool, quiet: bool
 ) -> list[RunResult]:
     """Do the runs in this process; they share the loaded model."""
     from palimpsest.harness.executor import Executor, move_aside
@@ -218,7 +229,15 @@ def _carry_out(
     from palimpsest.harness.progress import make_progress
 
     with Interrupts() as interrupts:
-        executor = Executor(home, progress=make_progress(quiet=quiet), settings=how, interrupts=interrupts)
+        executor = Executor(
+            home,
+            progress=make_progress(quiet=quiet),
+            settings=how,
+            interrupts=interrupts,
+            placement=means.placement,
+            library=means.library,
+            statistics=means.statistics,
+        )
 
         def execute(run: PlannedRun) -> str | None:
             aside = move_aside(home, run.spec) if fresh else None

@@ -189,3 +189,20 @@ def test_offloaded_statistics_live_where_they_are_told_to() -> None:
     found = Resources(model, None, torch.device("cpu"))
     found.set_statistics("corpus", lambda: iter(TEXTS))
     assert found.second_moments([0])[0].device.type == "cpu"
+
+
+def test_a_text_that_never_changes_is_read_once(tmp_path: Path) -> None:
+    reads: list[int] = []
+
+    def texts() -> list[str]:
+        reads.append(1)
+        return TEXTS
+
+    for _ in range(2):
+        found = Resources(tiny_model("llama"), tmp_path)
+        found.set_statistics("corpus@1", texts, fixed=True)
+        found.second_moments([1], 30)
+    assert len(reads) == 1
+    assert found.used is not None and found.used["tokens"] == 30
+    found.second_moments([2], 30)
+    assert len(reads) == 2, "another layer needs the text again"
