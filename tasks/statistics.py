@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, 
 
 WIKIPEDIA = ("wikimedia/wikipedia", "20231101.en", "b04c8d1ceb2f5cd4588862100d08de323dccfbaa")
 """Hub id, configuration and commit. The papers took the dump of 2020-05-01, which is no longer offered ready-made."""
+_BLANK = re.compile(r"\n[^\S\n]*\n")
+_LONGEST = 2_000
 _SHUFFLED = 10_000
 """Articles among which the next one is drawn, seeded: the file is in the order in which articles were begun."""
 
@@ -31,7 +34,11 @@ def statistics_text(name: str) -> Iterable[str]:
 
 
 def paragraphs(path: Path) -> list[str]:
-    """The paragraphs of a text file, plain or gzipped: what stands between empty lines; raises as `statistics_text`."""
+    """The paragraphs of a text file, plain or gzipped; raises as `statistics_text`.
+
+    A paragraph is what stands between blank lines. One of more than `_LONGEST` characters is divided between its lines,
+    since models read only the beginning of what is longer than their context.
+    """
     if not path.is_file():
         raise UsageError(f"Statistics text {path}: no such file.")
     try:
@@ -39,8 +46,16 @@ def paragraphs(path: Path) -> list[str]:
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise ConfigError(f"Statistics text {path}: cannot be read as UTF-8 text ({error}).") from None
-    found = [piece.strip() for piece in text.replace("\r\n", "\n").split("\n\n")]
-    return [piece for piece in found if piece]
+    pieces: list[str] = []
+    for paragraph in _BLANK.split(text.replace("\r\n", "\n")):
+        piece = ""
+        for line in paragraph.strip().split("\n"):
+            if piece and len(piece) + len(line) > _LONGEST:
+                pieces.append(piece)
+                piece = ""
+            piece = f"{piece}\n{line.strip()}" if piece else line.strip()
+        pieces += [piece] if piece else []
+    return pieces
 
 
 def _pocket() -> list[str]:
