@@ -131,26 +131,18 @@ class LocateThenEdit(Editor):
         report = EditReport()
         if not batch:
             return report
-        folds, writer = self._refactorisations(), Writer(self.model, self.filters, report)
+        folds = self._refactorisations()
         with all_or_nothing(self.model, self.writes()):
             with timed(report, "targets"):
-                targets = compute_targets(
-                    self.model, batch, self.templates, self.config.layers[-1], self.config.targets(), whole=self.whole
-                )
-            for number, layer in enumerate(self.config.layers):
-                self._write_layer(batch, targets.z, layer, len(self.config.layers) - number, report, writer)
-            with timed(report, "apply"):
-                writer.finish()
-            if self.record_updates:
-                report.updates = writer.written
+                targets = self.find_targets(batch)
+            solved = self.write(batch, targets.z, report)
             with timed(report, "keys"):
                 written = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
-                final = self._keys_to_remember(batch)
+                final = self.keys_to_remember(batch, solved)
         with timed(report, "solve"):
             for layer, keys in final.items():
                 self.remember(keys.to(self._home), layer)
         _describe(report, targets, self.config.targets())
-        report.values["target_error_before"] = report.values[f"residual_norm.{self.config.layers[0]}"]
         report.values["target_error_after"] = float((targets.z - written).norm(dim=0).mean())
         report.counters["refactorisations"] = self._refactorisations() - folds
         self.describe(report)
@@ -176,9 +168,40 @@ class LocateThenEdit(Editor):
             mine = {n.removeprefix(start): t.to(self._home) for n, t in state.items() if n.startswith(start)}
             system.load_state_dict(mine)
 
+    def find_targets(self, batch: Sequence[EditRequest]) -> Targets:
+        """Z of a batch, with the model as it is now."""
+        return compute_targets(
+            self.model, batch, self.templates, self.config.layers[-1], self.config.targets(), whole=self.whole
+        )
+
+    def write(self, batch: Sequence[EditRequest], z: Tensor, report: EditReport) -> dict[int, Tensor]:
+        """Write every layer once, so that the stream of these requests moves to ``z`` (d_out × n); keys by layer."""
+        writer, keys = Writer(self.model, self.filters, report), {}
+        for number, layer in enumerate(self.config.layers):
+            keys[layer] = self._write_layer(batch, z, layer, len(self.config.layers) - number, report, writer)
+        with timed(report, "apply"):
+            writer.finish()
+        if self.record_updates:
+            report.updates += writer.written
+        return keys
+
+    def keys_to_remember(self, batch: Sequence[EditRequest], solved: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
+        """Keys by layer for `remember`: those on the edited model, if any are wanted.
+
+        Args:
+            batch: All requests of the batch.
+            solved: The keys that it was solved with, from the last time that each layer was written.
+        """
+        if not self.remembers:
+            return {}
+        final = {layer: keys_at(self.model, batch, self.templates, layer) for layer in self.config.layers}
+        if not all(bool(torch.isfinite(keys).all()) for keys in final.values()):
+            raise ModelCollapsed("Keys on the edited model are not finite: the model has collapsed.")
+        return final
+
     def _write_layer(
         self, batch: Sequence[EditRequest], z: Tensor, layer: int, layers_left: int, report: EditReport, writer: Writer
-    ) -> None:
+    ) -> Tensor:
         with timed(report, "keys"):
             keys = keys_at(self.model, batch, self.templates, layer)  # d_in × n
             present = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
@@ -187,15 +210,10 @@ class LocateThenEdit(Editor):
             a = self.solve(keys.to(self._home), layer).to(keys.device)  # d_in × n
         with timed(report, "apply"):
             writer.write(LayerUpdate(layer, influence=residual, activation=a, keys=keys))  # Δ = R Aᵀ
-        report.values[f"residual_norm.{layer}"] = float(residual.norm(dim=0).mean()) * layers_left
-
-    def _keys_to_remember(self, batch: Sequence[EditRequest]) -> dict[int, Tensor]:
-        if not self.remembers:
-            return {}
-        final = {layer: keys_at(self.model, batch, self.templates, layer) for layer in self.config.layers}
-        if not all(bool(torch.isfinite(keys).all()) for keys in final.values()):
-            raise ModelCollapsed("Keys on the edited model are not finite: the model has collapsed.")
-        return final
+        distance = float(residual.norm(dim=0).mean()) * layers_left
+        report.values[f"residual_norm.{layer}"] = distance
+        report.values.setdefault("target_error_before", distance)
+        return keys
 
     def _refactorisations(self) -> int:
         return sum(system.refactorisations for system in self.systems.values())

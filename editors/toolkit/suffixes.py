@@ -102,7 +102,10 @@ class Suffixes:
         return dict(zip(self.numbers.tolist(), self.hidden[rows, self.offset].float(), strict=True))
 
     def losses(self, delta: Tensor) -> Tensor:
-        """Weighted NLL and KL of each request, n × 2, from this group's rows."""
+        """Of each request, n × 3, from this group's rows: weighted NLL, KL, and probability of the target.
+
+        The probability of a sentence's target is that of its tokens on average: exp of minus their mean NLL.
+        """
         log_p = torch.log_softmax(self.logits(delta).float(), dim=1)  # N × V
         kl = self.read_target == KL
         values = log_p.new_zeros(len(log_p))
@@ -110,8 +113,16 @@ class Suffixes:
         if len(self.reference):
             values[kl] = (log_p[kl].exp() * (log_p[kl] - self.reference)).sum(1)  # KL( p_δ ‖ p_0 )
         where = self.request[self.read_row] * 2 + kl
-        total = log_p.new_zeros(2 * len(delta)).index_add(0, where, values * self.read_weight)
-        return total.view(-1, 2)
+        weighted = values * self.read_weight
+        total = log_p.new_zeros(2 * len(delta)).index_add(0, where, weighted)
+        return torch.cat([total.view(-1, 2), self._probability(weighted.detach(), kl, len(delta))[:, None]], dim=1)
+
+    def _probability(self, weighted: Tensor, kl: Tensor, requests: int) -> Tensor:
+        """Σ over a request's sentences of weight · exp(−mean NLL); n."""
+        rows = len(self.request)
+        nll, weight = (x.new_zeros(rows).index_add(0, self.read_row[~kl], x[~kl]) for x in (weighted, self.read_weight))
+        probability = torch.where(weight > 0, weight * torch.exp(-nll / weight.clamp_min(1e-30)), 0.0)
+        return weighted.new_zeros(requests).index_add(0, self.request, probability)
 
     def logits(self, delta: Tensor) -> Tensor:
         """N × V: next-token logits at the reads, with δ added."""

@@ -48,6 +48,18 @@ class TargetSettings:
     clamp_norm_factor: float
     kl_factor: float
     early_stop_loss: float
+    early_stop_probability: float | None = None
+    """A request also leaves once its target's probability, averaged over templates, is above this; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """Keeps δ of some requests out of a subspace: δ ← δ − U Uᵀ δ after each step, before the clamp."""
+
+    directions: Tensor
+    """U: d_out × c, orthonormal."""
+    rows: Tensor
+    """n, bool: which requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,8 @@ def compute_targets(
     settings: TargetSettings,
     *,
     whole: bool = False,
+    start: Tensor | None = None,
+    confinement: Confinement | None = None,
 ) -> Targets:
     """Optimise z for all requests at the output of block ``layer``, with the model as it is now.
 
@@ -90,18 +104,21 @@ def compute_targets(
         layer: L*.
         settings: Of the optimisation.
         whole: Compute whole sentences at each step, for models of which `suffixes_hold` is false.
+        start: h_0 in place of the residual stream, d_out × n: what δ is added to, if that only enters the stream as
+            one of its summands (ROME's MLP output).
+        confinement: Restricts δ.
 
     Raises:
         EditorError: A request cannot be tokenised, or a loss is not finite.
     """
     tasks, clean = _tasks(model, requests, templates, settings)
     parts = split(model, tasks, layer, whole=whole)
-    start = _starts(parts, clean)
-    search = _Search(start, settings)
+    start = _starts(parts, clean) if start is None else start.T.float()
+    search = _Search(start, settings, confinement)
     for step in range(settings.steps):
         is_last = step == settings.steps - 1
         search.visit(parts, step, backward=not is_last)
-        leaving = search.active & (search.loss_last[:, 0] < settings.early_stop_loss)
+        leaving = search.active & search.finished()
         if bool(leaving.any()):
             search.active &= ~leaving
             parts = [kept for part in parts if (kept := part.kept(search.active)) is not None]
@@ -121,9 +138,10 @@ def compute_targets(
 class _Search:
     """δ of all requests with Adam's moments, rows = requests."""
 
-    def __init__(self, start: Tensor, settings: TargetSettings) -> None:
+    def __init__(self, start: Tensor, settings: TargetSettings, confinement: Confinement | None) -> None:
         n = len(start)
         self.settings = settings
+        self.confinement = confinement
         self.delta = torch.zeros_like(start)
         self.gradient = torch.zeros_like(start)
         self.first, self.second = torch.zeros_like(start), torch.zeros_like(start)
@@ -133,6 +151,13 @@ class _Search:
         self.loss_last = torch.zeros_like(self.loss_first)
         self.passes = torch.zeros(n, dtype=torch.long, device=start.device)
         self.clamped = torch.zeros_like(self.active)
+        self.probability = torch.zeros(n, device=start.device)
+
+    def finished(self) -> Tensor:
+        """n, bool: which requests need no further step."""
+        done = self.loss_last[:, 0] < self.settings.early_stop_loss
+        limit = self.settings.early_stop_probability
+        return done if limit is None else done | (self.probability > limit)
 
     def visit(self, parts: Sequence[Suffixes], step: int, *, backward: bool) -> None:
         """One forward pass of all active requests; their losses, and the gradient of δ."""
@@ -142,10 +167,10 @@ class _Search:
             decay = s.weight_decay * torch.linalg.vector_norm(delta, dim=1) / self.start_norm**2
             if backward:
                 torch.autograd.backward(decay[self.active].sum())
-        terms = torch.zeros(len(delta), 2, device=delta.device)
+        terms = torch.zeros(len(delta), 3, device=delta.device)
         for part in parts:
             with torch.set_grad_enabled(backward):
-                found = part.losses(delta)  # n × 2: NLL, KL
+                found = part.losses(delta)  # n × 3: NLL, KL, probability
                 if backward:
                     torch.autograd.backward(found[:, 0].sum() + s.kl_factor * found[:, 1].sum())
             terms += found.detach()
@@ -156,6 +181,7 @@ class _Search:
         if step == 0:
             self.loss_first = losses
         self.loss_last = torch.where(self.active[:, None], losses, self.loss_last)
+        self.probability = terms[:, 2]
         self.passes += self.active
         if delta.grad is not None:
             self.gradient = delta.grad
@@ -167,6 +193,9 @@ class _Search:
         second = _BETA2 * self.second + (1 - _BETA2) * g * g
         scale = (second / (1 - _BETA2**number)).sqrt() + _EPSILON
         moved = self.delta - self.settings.learning_rate / (1 - _BETA1**number) * first / scale
+        if self.confinement is not None:
+            u = self.confinement.directions
+            moved = torch.where(self.confinement.rows[:, None], moved - (moved @ u) @ u.T, moved)
         limit = self.settings.clamp_norm_factor * self.start_norm
         norm = moved.norm(dim=1)
         over = norm > limit
