@@ -27,10 +27,10 @@ def plain_target(
     """z of one request (d_out), its last loss, and the number of forward passes."""
     contexts = flat(templates)
     target = target_ids(model, request)
-    answer = model.tokenizer.decode(target[:-1])
-    texts = [(in_template(context, request.prompt) + answer, request.subject) for context in contexts]
+    texts = [(in_template(context, request.prompt), request.subject) for context in contexts]
     tokenised = sentences(model, [*texts, ("{} is a", request.subject)])
-    ids, filled = model.padded([sentence.ids for sentence in tokenised])
+    *asked, described = [list(sentence.ids) for sentence in tokenised]
+    ids, filled = model.padded([*(prompt + target[:-1] for prompt in asked), described])
     lookups = torch.tensor([sentence.lookup for sentence in tokenised])
     rows = torch.arange(len(tokenised))
     block = model.module(model.anatomy.block(layer))
@@ -53,8 +53,8 @@ def plain_target(
             start = seen[0][0, lookups[0]].detach()
             reference = log_p[-1, lookups[-1]].detach()
         nll = torch.stack([
-            -log_p[row, len(sentence.ids) - len(target) : len(sentence.ids)].gather(1, wanted[:, None]).mean()
-            for row, sentence in enumerate(tokenised[:-1])
+            -log_p[row, len(prompt) - 1 : len(prompt) - 1 + len(target)].gather(1, wanted[:, None]).mean()
+            for row, prompt in enumerate(asked)
         ]).mean()  # fmt: skip
         present = log_p[-1, lookups[-1]]
         kl = settings.kl_factor * (present.exp() * (present - reference)).sum()

@@ -22,6 +22,7 @@ from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum
 from palimpsest.harness.errors import EditorError, MissingResource
 from palimpsest.harness.files import atomic_write_json, replace_file
 from palimpsest.harness.statistics import Progress, collect_moments, tokenised
+from palimpsest.harness.tokens import prompt_ids
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
@@ -266,7 +267,7 @@ def _sample_templates(model: EditableModel, seed: int, count: int, length: int) 
     generator = torch.Generator("cpu").manual_seed(seed)
     templates = []
     for number in range(count):
-        ids: list[int] = list(model.tokenizer(_TEMPLATE_STARTS[number % len(_TEMPLATE_STARTS)])["input_ids"])
+        ids: list[int] = prompt_ids(model.tokenizer, [_TEMPLATE_STARTS[number % len(_TEMPLATE_STARTS)]])[0]
         while len(ids) < length:
             logits = model.model(torch.tensor([ids], device=model.device)).logits[0, -1].float().cpu()
             best, candidates = logits.topk(min(_TOP_K, len(logits)))

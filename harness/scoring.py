@@ -19,6 +19,7 @@ from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.packing import Scorable, score_targets
 from palimpsest.harness.requests import Case, Probe, ProbeKind
 from palimpsest.harness.spec import Scoring
+from palimpsest.harness.tokens import continuation_ids, prompt_ids
 
 SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood")
 
@@ -128,24 +129,14 @@ def _token_ids(model: Scorable, texts: Sequence[str], *, targets: bool = False) 
     distinct = list(dict.fromkeys(texts))
     if not distinct:
         return {}
-    encoded = model.tokenizer(distinct, add_special_tokens=not targets)["input_ids"]
-    end = None if targets else _closing_token(model.tokenizer)
-    ids = {
-        text: tuple(row[:-1] if end is not None and row[-1:] == [end] else row)
-        for text, row in zip(distinct, encoded, strict=True)
-    }
+    rows = (continuation_ids if targets else prompt_ids)(model.tokenizer, distinct)
+    ids = {text: tuple(row) for text, row in zip(distinct, rows, strict=True)}
     for text, row in ids.items():
         if not row:
             raise ConfigError(
                 f"{'Target' if targets else 'Prompt'} {text!r} has no tokens: nothing can be scored on it."
             )
     return ids
-
-
-def _closing_token(tokenizer: Any) -> int | None:
-    """The token that the tokenizer puts after every text, if any: a target could not follow it."""
-    closing = tokenizer("a")["input_ids"][-1]
-    return closing if closing in tokenizer.all_special_ids else None
 
 
 def _check_lengths(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.errors import EditorError
+from palimpsest.harness.tokens import continuation_ids, prompt_ids
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
@@ -31,7 +32,7 @@ def target_ids(model: EditableModel, request: EditRequest) -> list[int]:
     """
     tokenizer = model.tokenizer
     text = request.target_new if request.target_new.startswith(" ") else f" {request.target_new}"
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    (ids,) = continuation_ids(tokenizer, [text])
     if ids and ids[0] in (tokenizer.bos_token_id, tokenizer.unk_token_id):
         ids = ids[1:]
     if not ids or not request.target_new.strip():
@@ -54,10 +55,8 @@ def sentences(model: EditableModel, texts: Sequence[tuple[str, str]]) -> list[Se
             raise EditorError(f"The prompt {text!r} has no {{}} for the subject {subject!r}.")
         upto.append(before + subject)
         whole.append(before + subject + after)
-    if not texts:
-        return []
-    ids = model.tokenizer(whole)["input_ids"]
-    lookups = [len(part) - 1 for part in model.tokenizer(upto)["input_ids"]]
+    ids = prompt_ids(model.tokenizer, whole)
+    lookups = [len(part) - 1 for part in prompt_ids(model.tokenizer, upto)]
     for (text, subject), sequence, lookup in zip(texts, ids, lookups, strict=True):
         if not subject.strip() or not 0 <= lookup < len(sequence):
             raise EditorError(f"The subject {subject!r} has no token of its own in {text!r}.")

@@ -28,7 +28,7 @@ from torch import Tensor
 from palimpsest.editors.toolkit import prompts
 from palimpsest.editors.toolkit.splitting import split
 from palimpsest.editors.toolkit.suffixes import KL, Suffixes, Task
-from palimpsest.harness.errors import EditorError, ModelCollapsed
+from palimpsest.harness.errors import ModelCollapsed
 
 if TYPE_CHECKING:
     from palimpsest.harness.model import EditableModel
@@ -222,22 +222,20 @@ def _tasks(
     clean: list[int] = []
     for number, request in enumerate(requests):
         target = prompts.target_ids(model, request)
-        answer = model.tokenizer.decode(target[:-1])
         clean.append(len(texts))
         for context in contexts:
-            texts.append((prompts.in_template(context, request.prompt) + answer, request.subject))
+            texts.append((prompts.in_template(context, request.prompt), request.subject))
             plans.append((number, target, 1.0 / len(contexts)))
         if settings.kl_factor:
             texts.append(("{} is a", request.subject))
             plans.append((number, [KL], 1.0))
     tasks = []
     for sentence, (number, target, weight) in zip(prompts.sentences(model, texts), plans, strict=True):
-        last = sentence.lookup if target == [KL] else len(sentence.ids) - 1
-        reads = tuple(range(last - len(target) + 1, last + 1))
-        if reads[0] < 0:
-            raise EditorError(f"Case {requests[number].case_id} has a target longer than its sentence.")
-        # Nothing behind the last position that is read can change it.
-        tasks.append(Task(number, sentence.ids[: last + 1], sentence.lookup, reads, tuple(target), weight))
+        first = sentence.lookup if target == [KL] else len(sentence.ids) - 1
+        reads = tuple(range(first, first + len(target)))
+        # The target is put in up to its last token but one. Nothing behind the last position that is read changes it.
+        ids = (*sentence.ids, *target[:-1])[: reads[-1] + 1]
+        tasks.append(Task(number, ids, sentence.lookup, reads, tuple(target), weight))
     return tasks, clean
 
 

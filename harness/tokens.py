@@ -1,0 +1,39 @@
+"""Texts as token ids, in the two places in which an edit needs them: what is asked, and what follows it.
+
+A tokenizer may put a token before every text (BOS), one behind it (EOS), or a space before its first word
+(SentencePiece): right for a text of its own, wrong for the second half of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+_BEFORE = "a"
+"""Stands before a continuation while it is tokenised: no tokenizer joins it to the space that follows."""
+
+
+def prompt_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Each text with the special tokens that the tokenizer puts before it, and without any that it puts behind."""
+    if not texts:
+        return []
+    rows: list[list[int]] = tokenizer(list(texts))["input_ids"]
+    last = tokenizer(_BEFORE)["input_ids"][-1]
+    if last not in tokenizer.all_special_ids:
+        return rows
+    return [row[:-1] if row[-1:] == [last] else row for row in rows]
+
+
+def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Each text, which begins with a space, as it is tokenised behind other text; no special tokens.
+
+    Behind a prompt, `` Brno`` has one space, also for a tokenizer that would put another one before a text of its own.
+    """
+    if not texts:
+        return []
+    before: list[int] = tokenizer(_BEFORE, add_special_tokens=False)["input_ids"]
+    rows = tokenizer([_BEFORE + text for text in texts], add_special_tokens=False)["input_ids"]
+    if all(row[: len(before)] == before for row in rows):
+        return [row[len(before) :] for row in rows]
+    alone: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return alone
