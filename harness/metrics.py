@@ -117,6 +117,29 @@ METRICS: tuple[Metric, ...] = (
         "model is not above chance are left out",
     ),
     Metric(
+        "ability_f1",
+        "ability",
+        "higher",
+        "%",
+        "F1 of each label of one ability task, averaged by how often the label is the right one; no readable answer is "
+        "wrong",
+    ),
+    Metric("ability_mcc", "ability", "higher", "%", "Matthews correlation of the labels given and right, times 100"),
+    Metric(
+        "ability_perplexity",
+        "ability",
+        "lower",
+        "1",
+        "perplexity per word of running text, read in windows of 512 tokens; takes no part in abilities_kept",
+    ),
+    Metric(
+        "abilities_f1_kept",
+        "ability",
+        "higher",
+        "%",
+        "mean over ability tasks with labels of weighted F1 divided by the pristine model's",
+    ),
+    Metric(
         "endurance_editing",
         "endurance",
         "higher",

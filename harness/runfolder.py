@@ -188,8 +188,10 @@ def _window_metrics(probes: Mapping[str, Any], form: str) -> dict[str, dict[str,
 
 
 def _ability_scores(items: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Ability → (share right, chance)."""
-    names = sorted(set(items["ability"]))
+    """Ability → (share right, chance); running text has no such share."""
+    from palimpsest.harness.measurement import PERPLEXITY
+
+    names = sorted(set(items["ability"][items["metric"] != PERPLEXITY]))
     inside = {name: items["ability"] == name for name in names}
     return {n: (float(items["correct"][inside[n]].mean()), float(items["chance"][inside[n]][0])) for n in names}
 

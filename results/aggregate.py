@@ -19,36 +19,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from palimpsest.harness.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE, Endurance, smaller
 from palimpsest.harness.metrics import SCORES, CaseTable, Outcomes, case_table, main_score
 from palimpsest.harness.spec import RunSpec
+from palimpsest.results.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
 from palimpsest.results.folders import RunFolder
 from palimpsest.results.rows import EnduranceValue, Interval, MetricRow, RunStatus
 from palimpsest.results.uncertainty import (
     AbilityItems,
     EnduranceInterval,
-    bootstrap_abilities,
     bootstrap_endurance,
     bootstrap_endurance_abilities,
     bootstrap_metrics,
 )
 from palimpsest.results.validate import WINDOWS
 
-ABILITIES_KEPT = "abilities_kept"
 SHARES = {"endurance": ENDURANCE_SHARE, "half_life": HALF_LIFE_SHARE}
-
-
-@dataclass(frozen=True, slots=True)
-class AbilityScore:
-    """One ability task at one checkpoint; percent."""
-
-    edits: int
-    ability: str
-    metric: str
-    chance: float
-    interval: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +68,12 @@ def aggregate_run(run: RunFolder) -> Aggregates:
         metrics += rows
         if table is not None:
             tables[edits] = table
-    scores, kept, items = _abilities(run)
-    metrics += kept
+    abilities = ability_results(run)
+    metrics += abilities.metrics
     for edits in imputed:
-        metrics += _imputed(run.spec, edits)
-    endurance = _endurance(run, tables, items, imputed, clusters)
-    return Aggregates(status, reason, _edits_done(run), imputed, metrics, scores, endurance)
+        metrics += _imputed(run.spec, edits, abilities)
+    endurance = _endurance(run, tables, abilities.paired, imputed, clusters)
+    return Aggregates(status, reason, _edits_done(run), imputed, metrics, abilities.scores, endurance)
 
 
 def _status(run: RunFolder) -> tuple[RunStatus, str | None]:
@@ -134,7 +121,7 @@ def _checkpoint_metrics(
     return rows, whole
 
 
-def _imputed(spec: RunSpec, edits: int) -> list[MetricRow]:
+def _imputed(spec: RunSpec, edits: int, found: AbilityResults) -> list[MetricRow]:
     """Zeros for a checkpoint that a collapsed run did not reach, in all that a failure lowers to 0."""
     forms = ("token_accuracy",) if spec.task.form == "zsre" else ("preference", "argmax")
     scores = [f"score_{form}" for form in forms]
@@ -146,52 +133,9 @@ def _imputed(spec: RunSpec, edits: int) -> list[MetricRow]:
         rows += [MetricRow(edits, window, name, zero, imputed=True) for name in sorted(names)]
     if spec.abilities:
         rows.append(MetricRow(edits, "", ABILITIES_KEPT, Interval(0.0, 0.0, 0.0, 0), imputed=True))
+    if found.metrics and any(row.metric == F1_KEPT for row in found.metrics):
+        rows.append(MetricRow(edits, "", F1_KEPT, Interval(0.0, 0.0, 0.0, 0), imputed=True))
     return rows
-
-
-def _abilities(run: RunFolder) -> tuple[list[AbilityScore], list[MetricRow], dict[int, list[AbilityItems]]]:
-    """Scores of each task, the kept share at each checkpoint, and the items beside the pristine model's.
-
-    Without a checkpoint at 0 edits there is nothing to compare with: no kept share then. A checkpoint whose items
-    differ from the pristine model's is compared on none of them either.
-    """
-    scores: list[AbilityScore] = []
-    kept: list[MetricRow] = []
-    paired: dict[int, list[AbilityItems]] = {}
-    pristine = _items(run.checkpoints[0]["abilities.parquet"]) if 0 in run.checkpoints else {}
-    for edits, parts in run.checkpoints.items():
-        now = _items(parts["abilities.parquet"])
-        same = now.keys() == pristine.keys() and all(
-            np.array_equal(now[name].item, pristine[name].item) for name in now
-        )
-        tasks = [
-            AbilityItems(name, task.chance, task.correct, pristine[name].correct if same else task.correct)
-            for name, task in now.items()
-        ]
-        share, single = bootstrap_abilities(tasks)
-        for name, task in now.items():
-            scores.append(AbilityScore(edits, name, task.metric, 100 * task.chance, single[name]))
-        if same and tasks:
-            kept.append(MetricRow(edits, "", ABILITIES_KEPT, share))
-            paired[edits] = tasks
-    return scores, kept, paired
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    metric: str
-    chance: float
-    item: np.ndarray[tuple[int], np.dtype[np.int32]]
-    correct: np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-
-def _items(table: pa.Table) -> dict[str, _Task]:
-    tasks = {}
-    for name in sorted(pc.unique(table["ability"]).to_pylist()):
-        rows = table.filter(pc.equal(table["ability"], name)).sort_by("item")
-        metric, chance = rows["metric"][0].as_py(), rows["chance"][0].as_py()
-        tasks[name] = _Task(metric, chance, rows["item"].to_numpy(), rows["correct"].to_numpy())
-    return tasks
 
 
 def _endurance(

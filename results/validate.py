@@ -48,6 +48,8 @@ def _needed(**columns: pa.DataType) -> list[pa.Field]:
     return [pa.field(name, kind, nullable=False) for name, kind in columns.items()]
 
 
+_LATER = {"since": "later"}
+"""Marks columns that older run folders lack; they are read as empty."""
 _TARGETS = _needed(prompt=pa.string(), target_new=pa.string(), target_true=pa.string())
 _PROBE = _needed(case_id=pa.int64(), position=pa.int32(), kind=pa.string(), index=pa.int32())
 CASES = pa.schema([*_needed(position=pa.int32(), case_id=pa.int64(), subject=pa.string()), *_TARGETS])
@@ -65,7 +67,14 @@ SCORES: Mapping[str, pa.Schema] = {
     ),
     "answers.parquet": pa.schema([*_PROBE, *_needed(prompt=pa.string(), text=pa.string())]),
     "abilities.parquet": pa.schema(
-        _needed(ability=pa.string(), metric=pa.string(), chance=pa.float64(), item=pa.int32(), correct=pa.bool_())
+        [
+            *_needed(ability=pa.string(), metric=pa.string(), chance=pa.float64(), item=pa.int32(), correct=pa.bool_()),
+            pa.field("items_hash", pa.string(), metadata=_LATER),
+            pa.field("predicted", pa.int32(), metadata=_LATER),
+            pa.field("label", pa.int32(), metadata=_LATER),
+            pa.field("log_likelihood", pa.float64(), metadata=_LATER),
+            pa.field("words", pa.int32(), metadata=_LATER),
+        ]
     ),
     "diagnostics.parquet": pa.schema(
         [*_needed(name=pa.string()), pa.field("layer", pa.int32()), pa.field("value", pa.float64())]
@@ -125,10 +134,14 @@ def parse_table(data: bytes, schema: pa.Schema) -> pa.Table:
         unpacked = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
         if meta.num_rows > ROWS_TABLE or unpacked > _UNPACKED_TABLE:
             raise Invalid(f"holds {meta.num_rows} rows ({unpacked} bytes), more than is read")
-        missing = [name for name in schema.names if name not in file.schema_arrow.names]
-        if missing:
-            raise Invalid(f"lacks the columns {', '.join(missing)}")
-        table = file.read(columns=schema.names).select(schema.names)
+        missing = [field for field in schema if field.name not in file.schema_arrow.names]
+        needed = [field.name for field in missing if not field.metadata]
+        if needed:
+            raise Invalid(f"lacks the columns {', '.join(needed)}")
+        table = file.read(columns=[name for name in schema.names if name in file.schema_arrow.names])
+        for field in missing:
+            table = table.append_column(field.name, pa.nulls(len(table), field.type))
+        table = table.select(schema.names)
         table = table.cast(pa.schema([field.with_nullable(True) for field in schema]))
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, Invalid):
@@ -259,6 +272,9 @@ def _check_abilities(table: pa.Table, spec: RunSpec) -> None:
     chance = _column(table, "chance")
     if not ((chance >= 0) & (chance < 1)).all():
         raise Invalid("abilities.parquet has a chance level that is not between 0 and 1")
+    labels = table.filter(pc.and_(pc.is_valid(table["label"]), pc.is_valid(table["predicted"])))
+    if not pc.all(pc.equal(labels["correct"], pc.equal(labels["label"], labels["predicted"]))).as_py() and len(labels):
+        raise Invalid("abilities.parquet calls items right or wrong against their labels")
     if len(table.group_by(["ability", "item"]).aggregate([([], "count_all")])) != len(table):
         raise Invalid("abilities.parquet has an item twice")
     if len(table.group_by(["ability", "metric", "chance"]).aggregate([([], "count_all")])) != len(found):

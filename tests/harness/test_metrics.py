@@ -137,7 +137,7 @@ def test_table_of_metrics_is_consistent() -> None:
 
 def test_documentation_says_what_the_table_says() -> None:
     rows = re.findall(
-        r"^\| `([a-z_]+)` \| (\w+) \| (\w+) \| (\S+) \| (\w+) \| (.*) \|$",
+        r"^\| `([a-z0-9_]+)` \| (\w+) \| (\w+) \| (\S+) \| (\w+) \| (.*) \|$",
         DOC.read_text(encoding="utf-8"),
         re.MULTILINE,
     )
