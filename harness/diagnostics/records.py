@@ -324,7 +324,7 @@ RECORDS: tuple[DiagnosticRecord, ...] = (
         "events",
         "1",
         "none",
-        f"what the batches' reports say under this name {_SINCE}: counters summed, values averaged; triggers, skipped "
+        f"what the batches' reports say under this name, mean {_SINCE} (counters: mean per batch); triggers, skipped "
         "edits, clipped singular values, removed and kept energy are among them",
         "",
     ),

@@ -22,7 +22,9 @@ class Reported:
 
 
 def gather(reports: Sequence[Reported]) -> list[Diagnostic]:
-    """Counters summed, values averaged over the edits, of the batches between two checkpoints.
+    """Counters averaged over the batches between two checkpoints, values over their edits.
+
+    Counters are not summed: some state what holds for every batch, like the rank of a projector.
 
     A name that ends in a dot and a number belongs to the layer of that number: ``update_norm.5``.
     """
@@ -33,7 +35,7 @@ def gather(reports: Sequence[Reported]) -> list[Diagnostic]:
         count = sum(report.counters[name] for report in found)
         if name == _REACHED and len(found) == len(reports) and total:
             rows.append(Diagnostic("targets_unreached", None, 100 * (1 - count / total)))
-        rows.append(_row(name, count))
+        rows.append(_row(name, count / len(found)))
     for name in sorted({name for report in reports for name in report.values}):
         weighted = [(report.edits, report.values[name]) for report in reports if name in report.values]
         edits = sum(weight for weight, _ in weighted)

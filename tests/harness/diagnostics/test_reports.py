@@ -6,9 +6,9 @@ from palimpsest.harness.diagnostics.records import Diagnostic
 from palimpsest.harness.diagnostics.reports import Reported, gather
 
 
-def test_counters_are_summed_and_values_averaged_over_edits() -> None:
+def test_counters_are_averaged_over_batches_and_values_over_edits() -> None:
     reports = [Reported(3, {"skipped": 1}, {"loss": 1.0}), Reported(1, {"skipped": 2}, {"loss": 5.0})]
-    assert gather(reports) == [Diagnostic("reported:skipped", None, 3), Diagnostic("reported:loss", None, 2.0)]
+    assert gather(reports) == [Diagnostic("reported:skipped", None, 1.5), Diagnostic("reported:loss", None, 2.0)]
 
 
 def test_a_number_behind_a_dot_is_the_layer() -> None:
