@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from palimpsest.harness.diagnostics.records import EVALUATED
 from palimpsest.results.diagnostics import DiagnosticLine, diagnostic_groups
 from palimpsest.results.rows import RunDetail
 from palimpsest.site.text import significant
@@ -49,7 +50,7 @@ def checkpoints(detail: RunDetail) -> tuple[int, ...]:
 
 
 def _shown(line: DiagnosticLine) -> bool:
-    return line.part in _SHOWN_RANKS or not line.name.startswith(_SPECTRA)
+    return line.part in _SHOWN_RANKS or not line.name.removeprefix(EVALUATED).startswith(_SPECTRA)
 
 
 def _line(line: DiagnosticLine, columns: tuple[int, ...]) -> Line:

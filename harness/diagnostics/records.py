@@ -81,10 +81,10 @@ _SINCE = "over the edits since the last checkpoint"
 _D = "D = W_t - W_0 of an edited down-projection"
 
 RECORDS: tuple[DiagnosticRecord, ...] = (
-    DiagnosticRecord("weight_norm", "‖W_t‖", "size", "1", "none", "Frobenius norm of an edited weight, per layer", ""),
+    DiagnosticRecord("weight_norm", "‖Wₜ‖", "size", "1", "none", "Frobenius norm of an edited weight, per layer", ""),
     DiagnosticRecord(
         "update_norm",
-        "‖W_t − W_0‖",
+        "‖Wₜ − W₀‖",
         "size",
         "1",
         "none",
@@ -92,11 +92,11 @@ RECORDS: tuple[DiagnosticRecord, ...] = (
         "",
     ),
     DiagnosticRecord(
-        "update_spectral_norm", "‖W_t − W_0‖₂", "size", "1", "none", f"largest singular value of {_D}", _PRUNE
+        "update_spectral_norm", "‖Wₜ − W₀‖₂", "size", "1", "none", f"largest singular value of {_D}", _PRUNE
     ),
     DiagnosticRecord(
         "spectral_norm_ratio",
-        "σ_max(D) / σ_max(W_0)",
+        "σ_max(D) / σ_max(W₀)",
         "size",
         "1",
         "lower",
@@ -105,7 +105,7 @@ RECORDS: tuple[DiagnosticRecord, ...] = (
     ),
     DiagnosticRecord(
         "condition_number",
-        "Condition number κ(W_t)",
+        "Condition number κ(Wₜ)",
         "spectrum",
         "1",
         "lower",
@@ -154,7 +154,7 @@ RECORDS: tuple[DiagnosticRecord, ...] = (
     ),
     DiagnosticRecord(
         "singular_value",
-        "Singular values of W_t",
+        "Singular values of Wₜ",
         "spectrum",
         "1",
         "none",
@@ -163,7 +163,7 @@ RECORDS: tuple[DiagnosticRecord, ...] = (
     ),
     DiagnosticRecord(
         "update_singular_value",
-        "Singular values of W_t − W_0",
+        "Singular values of Wₜ − W₀",
         "spectrum",
         "1",
         "none",
@@ -172,7 +172,7 @@ RECORDS: tuple[DiagnosticRecord, ...] = (
     ),
     DiagnosticRecord(
         "hyperspherical_energy_ratio",
-        "Hyperspherical energy, HE_t / HE_0",
+        "Hyperspherical energy, HEₜ / HE₀",
         "sphere",
         "1",
         "none",

@@ -42,6 +42,8 @@ STORED_EDITS: Mapping[Level, int] = {"cheap": 512, "full": 2048}
 """Edits whose key, value and own update are kept, at most, by level."""
 STORED_UPDATES = 128
 """Single updates per layer whose factors are kept, at most."""
+_OF_UPDATES = "superimposed_noise"
+"""Means nothing of weights as they are scored: they are no sum of the updates that the editor made."""
 _STATISTICS_TOKENS = 100_000
 
 
@@ -151,7 +153,7 @@ class Tracker:
             seen = scored.T if self._model.anatomy.transposed else scored
             if not torch.equal(seen, weight):
                 evaluated = _gauged(seen, pristine, stored, batches)
-                numbers |= {EVALUATED + name: value for name, value in evaluated.items()}
+                numbers |= {EVALUATED + name: v for name, v in evaluated.items() if not name.startswith(_OF_UPDATES)}
         return [Diagnostic(name, layer, value) for name, value in numbers.items() if value == value]
 
     def _chosen(self, batch: Batch) -> list[int]:

@@ -217,6 +217,7 @@ def test_weights_that_are_scored_otherwise_are_measured_too() -> None:
         tracker.see_scored()
     found = numbers(tracker, 1)
     assert found[f"{EVALUATED}update_norm", 1] == pytest.approx(found["update_norm", 1] / 2, rel=1e-5)
+    assert ("superimposed_noise", 1) in found and (f"{EVALUATED}superimposed_noise", 1) not in found
     assert f"{EVALUATED}update_norm" not in {name for name, _ in numbers(tracker, 1)}  # only what was seen since
 
 
