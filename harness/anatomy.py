@@ -17,6 +17,7 @@ from palimpsest.harness.errors import UsageError
 _BLOCKS = ("layers", "h")
 _DOWN_PROJECTIONS = ("mlp.down_proj", "mlp.c_proj", "mlp.fc_out", "mlp.dense_4h_to_h")
 _FINAL_NORMS = ("norm", "ln_f", "final_layer_norm")
+_EDITABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,11 @@ def _orientation(model: Any, blocks: nn.ModuleList, down_name: str) -> tuple[boo
             found.add((False, down.weight.shape[0], down.weight.shape[1]))
         else:
             raise _unsupported(model, f"a plain matrix {down_name} (Linear or Conv1D) in block {layer}")
+        if down.weight.dtype not in _EDITABLE:
+            raise _unsupported(
+                model,
+                f"a weight in floating point, not quantised ({down.weight.dtype}), at {down_name} in block {layer}",
+            )
     transposed, d_hidden, d_inner = next(iter(found))
     if len(found) > 1 or d_hidden != hidden:
         raise _unsupported(model, f"down-projections of one shape with {hidden} outputs (found {sorted(found)})")

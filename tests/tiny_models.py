@@ -54,59 +54,85 @@ def tokenizer(*, bos: bool = True) -> Any:
     )
 
 
-def _gemma3() -> Any:
-    kinds = ["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"]
-    sizes = LLAMA_LIKE | {"head_dim": 8, "sliding_window": 5, "layer_types": kinds}
-    return hf.Gemma3ForCausalLM(hf.Gemma3TextConfig(vocab_size=340, query_pre_attn_scalar=8, **sizes))
-
-
-def _gemma2() -> Any:
-    sizes = LLAMA_LIKE | {"head_dim": 8, "sliding_window": 5, "query_pre_attn_scalar": 8}
-    return hf.Gemma2ForCausalLM(hf.Gemma2Config(vocab_size=340, **sizes))
-
-
-def _gptj() -> Any:
-    return hf.GPTJForCausalLM(
-        hf.GPTJConfig(
-            vocab_size=340,
-            bos_token_id=0,
-            eos_token_id=1,
-            n_embd=32,
-            n_layer=4,
-            n_head=4,
-            n_positions=128,
-            rotary_dim=4,
-        )
-    )
-
-
-ARCHITECTURES: dict[str, Any] = {
-    "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=340, **LLAMA_LIKE)),
-    "mistral": lambda: hf.MistralForCausalLM(hf.MistralConfig(vocab_size=340, sliding_window=6, **LLAMA_LIKE)),
-    "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(vocab_size=340, **LLAMA_LIKE)),
-    "qwen3": lambda: hf.Qwen3ForCausalLM(hf.Qwen3Config(vocab_size=340, head_dim=8, **LLAMA_LIKE)),
-    "gemma": lambda: hf.GemmaForCausalLM(hf.GemmaConfig(vocab_size=340, head_dim=8, **LLAMA_LIKE)),
-    "gemma2": _gemma2,
-    "gemma3": _gemma3,
-    "gpt2": lambda: hf.GPT2LMHeadModel(
-        hf.GPT2Config(vocab_size=340, bos_token_id=0, eos_token_id=1, n_embd=32, n_layer=4, n_head=4, n_positions=128)
-    ),
-    "gptj": _gptj,
-    "gpt_neox": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(vocab_size=340, **MINIMUM, intermediate_size=64)),
+WORDS = {"vocab_size": 340, "bos_token_id": 0, "eos_token_id": 1}
+GPT_LIKE = WORDS | {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 128}
+WINDOWED = {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 5}
+KINDS = ["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"]
+ARCHITECTURES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "llama": (hf.LlamaForCausalLM, hf.LlamaConfig, LLAMA_LIKE),
+    "mistral": (hf.MistralForCausalLM, hf.MistralConfig, LLAMA_LIKE | {"sliding_window": 6}),
+    "qwen2": (hf.Qwen2ForCausalLM, hf.Qwen2Config, LLAMA_LIKE),
+    "qwen3": (hf.Qwen3ForCausalLM, hf.Qwen3Config, LLAMA_LIKE | {"head_dim": 8}),
+    "gemma": (hf.GemmaForCausalLM, hf.GemmaConfig, LLAMA_LIKE | {"head_dim": 8}),
+    "gemma2": (hf.Gemma2ForCausalLM, hf.Gemma2Config, LLAMA_LIKE | WINDOWED),
+    "gemma3": (hf.Gemma3ForCausalLM, hf.Gemma3TextConfig, LLAMA_LIKE | WINDOWED | {"layer_types": KINDS}),
+    "gpt2": (hf.GPT2LMHeadModel, hf.GPT2Config, GPT_LIKE),
+    "gptj": (hf.GPTJForCausalLM, hf.GPTJConfig, GPT_LIKE | {"rotary_dim": 4}),
+    "gpt_neox": (hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig, MINIMUM | {"intermediate_size": 64}),
 }
-"""Architecture → maker of a random model."""
+"""Architecture → class, class of its configuration, and what is set there."""
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama, biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, tied, long rotary": (
+        "llama",
+        {
+            "tie_word_embeddings": True,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 10000.0,
+                "factor": 4.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        },
+    ),
+    "mistral, tied, without window": ("mistral", {"tie_word_embeddings": True, "sliding_window": None}),
+    "qwen2, tied, windows": (
+        "qwen2",
+        {"tie_word_embeddings": True, "use_sliding_window": True, "sliding_window": 4, "layer_types": KINDS},
+    ),
+    "qwen3, tied": ("qwen3", {"tie_word_embeddings": True}),
+    "gemma, untied": ("gemma", {"tie_word_embeddings": False}),
+    "gemma2, untied, hard caps": (
+        "gemma2",
+        {"tie_word_embeddings": False, "final_logit_softcapping": 2.0, "attn_logit_softcapping": 1.0},
+    ),
+    "gemma3, untied": ("gemma3", {"tie_word_embeddings": False}),
+    "gpt2, untied": ("gpt2", {"tie_word_embeddings": False, "scale_attn_by_inverse_layer_idx": True}),
+    "gptj, tied": ("gptj", {"tie_word_embeddings": True}),
+    "gpt_neox, tied, sequential": ("gpt_neox", {"tie_word_embeddings": True, "use_parallel_residual": False}),
+}
+"""What else models of these architectures are found with: name → architecture and what differs."""
+
+
+def random_model(architecture: str, **changes: Any) -> Any:
+    """A random model as transformers makes it; ``changes`` go to its configuration."""
+    model, config, sizes = ARCHITECTURES[architecture]
+    return model(config(**(WORDS | sizes | changes)))
 
 
 def tiny_model(
-    architecture: str = "llama", *, bos: bool = True, seed: int = 0, dtype: torch.dtype = torch.float32
+    architecture: str = "llama",
+    *,
+    bos: bool = True,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    **changes: Any,
 ) -> EditableModel:
-    """A random model of one architecture, with larger weights than at the start of a training."""
+    """A random model of one architecture, with larger weights than at the start of a training.
+
+    ``changes`` go to its configuration.
+    """
     torch.manual_seed(seed)
-    model = ARCHITECTURES[architecture]()
+    model = random_model(architecture, **changes)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2:  # unit gain, so that every part of the model matters
                 parameter.mul_(1.2 / (parameter.std() * min(parameter.shape) ** 0.5))
+            elif parameter.ndim == 1 and not bool(parameter.any()):  # biases, and Gemma's norms around 1
+                parameter.normal_(std=0.05)
     words = tokenizer(bos=bos)
     model.config.pad_token_id = words.pad_token_id
     model = model.to(dtype)

@@ -10,7 +10,7 @@ from palimpsest.editors.toolkit.splitting import suffixes_hold
 from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.model import EditableModel
-from tests.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, tiny_model
+from tests.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, VARIANTS, tiny_model
 
 SETTINGS = TargetSettings(
     steps=6, learning_rate=0.2, weight_decay=0.5, clamp_norm_factor=2.0, kl_factor=0.0625, early_stop_loss=0.05
@@ -31,6 +31,29 @@ def test_a_batch_equals_the_plain_loop(architecture: str) -> None:
     model = tiny_model(architecture, bos=architecture != "gpt2")
     assert suffixes_hold(model, 1)
     compare(model, compute_targets(model, REQUESTS, TEMPLATES, 1, SETTINGS), 1, SETTINGS)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_batch_equals_the_plain_loop_on_variants_of_the_architectures(name: str) -> None:
+    architecture, changes = VARIANTS[name]
+    model = tiny_model(architecture, bos=len(name) % 2 == 0, **changes)
+    assert suffixes_hold(model, 1)
+    compare(model, compute_targets(model, REQUESTS, TEMPLATES, 1, SETTINGS), 1, SETTINGS)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_in_bfloat16_suffixes_differ_from_whole_sentences_by_rounding_only(architecture: str) -> None:
+    exact = tiny_model(architecture)
+    rounded = tiny_model(architecture, dtype=torch.bfloat16)
+    assert suffixes_hold(rounded, 1)
+    settings = replace(SETTINGS, steps=2)
+    suffixes, whole, reference = (
+        compute_targets(model, REQUESTS, TEMPLATES, 1, settings, whole=whole)
+        for model, whole in ((rounded, False), (rounded, True), (exact, True))
+    )
+    noise = (whole.loss_first[:, 0] - reference.loss_first[:, 0]).abs().mean()
+    assert (suffixes.loss_first[:, 0] - whole.loss_first[:, 0]).abs().mean() < 2 * noise
+    assert suffixes.z.dtype == torch.float32
 
 
 @pytest.mark.parametrize("layer", [0, 2])

@@ -6,7 +6,7 @@ import transformers as hf
 
 from palimpsest.harness.anatomy import detect
 from palimpsest.harness.errors import UsageError
-from tests.tiny_models import ARCHITECTURES, LLAMA_LIKE, tiny_model
+from tests.tiny_models import ARCHITECTURES, LLAMA_LIKE, VARIANTS, random_model, tiny_model
 
 PATHS = {
     "gpt2": ("transformer.h.2.mlp.c_proj.weight", "transformer.ln_f", True),
@@ -16,9 +16,10 @@ PATHS = {
 LLAMA_PATHS = ("model.layers.2.mlp.down_proj.weight", "model.norm", False)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_supported_architecture_is_understood(architecture: str) -> None:
-    model = ARCHITECTURES[architecture]()
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *VARIANTS])
+def test_every_supported_architecture_is_understood(name: str) -> None:
+    architecture, changes = VARIANTS.get(name, (name, {}))
+    model = random_model(architecture, **changes)
     anatomy = detect(model)
     weight, norm, transposed = PATHS.get(architecture, LLAMA_PATHS)
     assert (anatomy.weight_name(2), anatomy.final_norm, anatomy.transposed) == (weight, norm, transposed)
@@ -26,11 +27,14 @@ def test_every_supported_architecture_is_understood(architecture: str) -> None:
     shape = tuple(model.get_parameter(weight).shape)
     assert shape == ((anatomy.d_inner, 32) if transposed else (32, anatomy.d_inner))
     assert model.get_submodule(anatomy.head) is model.get_output_embeddings()
-    assert anatomy.tied_head is bool(getattr(model.config, "tie_word_embeddings", False))
+    shared = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert anatomy.tied_head is shared is bool(getattr(model.config, "tie_word_embeddings", False))
+    if changes:
+        assert ("untied" in name or "biases" in name) is not shared, "the variant is not what its name says"
     assert anatomy.blocks_return_tuples is (architecture == "gptj")
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_weights_are_shown_as_d_out_by_d_in(architecture: str) -> None:
     model = tiny_model(architecture)
     down = model.module(model.anatomy.down(1))
@@ -48,3 +52,12 @@ def test_unsupported_architectures_say_what_was_looked_for() -> None:
     )
     with pytest.raises(UsageError, match="OPTForCausalLM is not supported"):
         detect(opt)
+
+
+def test_packed_weights_are_not_taken_for_a_matrix() -> None:
+    model = random_model("llama")
+    packed = torch.nn.Linear(64, 32, bias=False)
+    packed.weight = torch.nn.Parameter(torch.zeros(32, 64, dtype=torch.int8), requires_grad=False)
+    model.model.layers[1].mlp.down_proj = packed
+    with pytest.raises(UsageError, match="floating point"):
+        detect(model)
