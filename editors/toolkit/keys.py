@@ -45,6 +45,17 @@ def residual_stream_at(model: EditableModel, requests: Sequence[EditRequest], la
         return _at_lookups(model, prompts.sentences(model, texts), layer, seen).T.contiguous()
 
 
+def outputs_at(model: EditableModel, requests: Sequence[EditRequest], layer: int) -> Tensor:
+    """W k: output of the layer's down-projection, bias included, at each subject's last token in the clean prompt.
+
+    Returns:
+        d_out × n, float32.
+    """
+    texts = [(request.prompt, request.subject) for request in requests]
+    with captured_output(model.module(model.anatomy.down(layer))) as seen:
+        return _at_lookups(model, prompts.sentences(model, texts), layer, seen).T.contiguous()
+
+
 @torch.no_grad()
 def _at_lookups(model: EditableModel, sentences: Sequence[prompts.Sentence], layer: int, seen: list[Tensor]) -> Tensor:
     """What ``seen`` captures in a forward pass up to ``layer``, at the lookup positions, in order of sentences."""

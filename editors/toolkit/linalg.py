@@ -59,6 +59,30 @@ class System:
             raise ModelCollapsed("The solve for this batch gave values that are not finite.")
         return a
 
+    def solve_on(self, chosen: Tensor, keys: Tensor) -> Tensor:
+        """A of the system cut to the rows and columns ``chosen`` (m indices): m × n, for keys of size × n.
+
+        Raises:
+            ModelCollapsed: The keys or the result are not finite.
+        """
+        k = keys.double()[chosen]
+        if not torch.isfinite(k).all():
+            raise ModelCollapsed("The keys of this batch are not finite: the model has collapsed.")
+        matrix = k @ k.T
+        if isinstance(self._base, float):
+            matrix.diagonal().add_(self._base)
+        else:
+            matrix += self._base[chosen][:, chosen]
+        if self._folded is not None:
+            matrix += self._folded[chosen][:, chosen]
+        for block in self._pending:
+            part = block[chosen]
+            matrix += part @ part.T
+        a = torch.cholesky_solve(k, cholesky(matrix))
+        if not torch.isfinite(a).all():
+            raise ModelCollapsed("The solve for this batch gave values that are not finite.")
+        return a
+
     def remember(self, keys: Tensor) -> None:
         """C_p += K' K'ᵀ."""
         block = keys.double().contiguous()

@@ -36,11 +36,9 @@ if TYPE_CHECKING:
     from palimpsest.harness.requests import EditRequest
 
 
-class LocateThenEditConfig(EditorConfig):
-    """What all editors of the family have in common."""
+class TargetConfig(EditorConfig):
+    """How target vectors are found; what editors with such targets have in common."""
 
-    layers: tuple[int, ...] = Field(min_length=1)
-    """Blocks whose down-projection is written, ascending; targets are set at the output of the last."""
     target_steps: int = Field(default=25, ge=1)
     """Forward passes of the target optimisation; one step of Adam less."""
     target_learning_rate: float = Field(gt=0)
@@ -58,13 +56,6 @@ class LocateThenEditConfig(EditorConfig):
     templates_seed: int = Field(default=0, ge=0)
     """Seed of the sampled context templates."""
 
-    @field_validator("layers")
-    @classmethod
-    def _ascending(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
-        if list(layers) != sorted(set(layers)) or layers[0] < 0:
-            raise ValueError(f"layers must be ascending, distinct and not negative, got {list(layers)}")
-        return layers
-
     def targets(self) -> TargetSettings:
         """The settings of the target optimisation."""
         return TargetSettings(
@@ -75,6 +66,20 @@ class LocateThenEditConfig(EditorConfig):
             kl_factor=self.kl_factor,
             early_stop_loss=self.early_stop_loss,
         )
+
+
+class LocateThenEditConfig(TargetConfig):
+    """What all editors of the family have in common."""
+
+    layers: tuple[int, ...] = Field(min_length=1)
+    """Blocks whose down-projection is written, ascending; targets are set at the output of the last."""
+
+    @field_validator("layers")
+    @classmethod
+    def _ascending(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        if list(layers) != sorted(set(layers)) or layers[0] < 0:
+            raise ValueError(f"layers must be ascending, distinct and not negative, got {list(layers)}")
+        return layers
 
 
 class LocateThenEdit(Editor):

@@ -8,13 +8,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from palimpsest.editors import ft_l
 from palimpsest.editors.alphaedit import AlphaEdit
 from palimpsest.editors.ft_l import FineTuneBoxed
 from palimpsest.editors.memit import Memit
 from palimpsest.editors.memit_seq import MemitSeq
 from palimpsest.editors.presets import load_preset, preset_models
-from palimpsest.editors.toolkit import pipeline
+from palimpsest.editors.toolkit import finetuning, pipeline
 from palimpsest.editors.toolkit.keys import keys_at
 from palimpsest.harness.editor import Editor
 from palimpsest.harness.errors import ConfigError, EditorError
@@ -218,7 +217,7 @@ def test_ft_l_stays_in_the_box_of_its_batch() -> None:
 
 
 def test_ft_l_stops_when_the_facts_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ft_l, "_FINISHED_LOSS", 2.0)  # random models cannot come to 0.01
+    monkeypatch.setattr(finetuning, "_FINISHED_LOSS", 2.0)  # random models cannot come to 0.01
     report = prepared("ft-l", tiny_model("llama"), steps=200, norm_constraint=9.0).edit(REQUESTS[:4])
     assert report.counters["epochs"] < 200
     assert report.counters["steps"] < 2 * report.counters["epochs"], "a chunk below the limit takes no step"

@@ -1,0 +1,194 @@
+"""Fine-tuning of one down-projection by Adam, a batch at a time: what FT and FT-L share.
+
+The target is teacher-forced, every token at its own position. The published baseline reads all target tokens at the
+last prompt position, so that they are learned as a bag; its tokeniser adds a begin token, which becomes a target, and
+without an unknown token the padding of shorter targets counts as target, too. ``reference_loss`` gives that.
+Only the weight is trained, never a bias; the published code trains the bias as well on GPT-2, by a loose name match.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from palimpsest.editors.toolkit import prompts
+from palimpsest.editors.toolkit.pipeline import all_or_nothing, timed
+from palimpsest.harness.editor import Editor, EditorConfig, EditReport
+from palimpsest.harness.errors import ConfigError, ModelCollapsed
+from palimpsest.harness.hooks import captured_output, head_at, replaced_blocks, unchanged
+
+if TYPE_CHECKING:
+    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.requests import EditRequest
+
+_FINISHED_LOSS = 0.01
+"""A chunk with a lower loss takes no step; an epoch with a lower mean is the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Requests trained together: B sentences of S tokens, N target positions."""
+
+    ids: Tensor
+    filled: Tensor
+    """B × S: 1 at tokens, 0 at padding."""
+    below: Tensor | None
+    """B × S × d_out: residual stream at the input of the trained block; None for block 0."""
+    row: Tensor
+    column: Tensor
+    target: Tensor
+    weight: Tensor
+    """N, summing to 1: requests count alike, and so do the tokens of one target."""
+
+
+class FineTuning(Editor):
+    """Base of FT and FT-L: Adam on one down-projection, in a box if `half_side` gives one."""
+
+    class Config(EditorConfig):
+        """What FT and FT-L have in common."""
+
+        layer: int = Field(ge=0)
+        """Block whose down-projection is trained."""
+        steps: int = Field(default=25, ge=1)
+        """Epochs over the batch, at most."""
+        learning_rate: float = Field(default=5e-4, gt=0)
+        """Learning rate of Adam."""
+        weight_decay: float = Field(default=0.0, ge=0)
+        """Adam's weight decay."""
+        chunk: int = Field(default=64, ge=1)
+        """Requests per optimiser step."""
+        reference_loss: bool = False
+        """Read all target tokens at the last token of the prompt, as the published baseline does; see the module."""
+
+    config: Config
+
+    def half_side(self) -> float:
+        """ε of the box; infinity for none."""
+        return math.inf
+
+    def prepare(self, model: EditableModel) -> None:
+        """Check that the model has the layer."""
+        if self.config.layer >= model.anatomy.n_layers:
+            raise ConfigError(
+                f"layer: {model.name} has blocks 0 to {model.anatomy.n_layers - 1}, got {self.config.layer}."
+            )
+        self.model = model
+        self.name = model.anatomy.weight_name(self.config.layer)
+
+    def writes(self) -> Collection[str]:
+        """The one trained weight."""
+        return [self.name]
+
+    def edit(self, batch: Sequence[EditRequest]) -> EditReport:
+        """Train on a batch.
+
+        Raises:
+            EditorError: A request cannot be tokenised, or the loss is not finite; the model is as before then.
+        """
+        report = EditReport()
+        if not batch:
+            return report
+        with all_or_nothing(self.model, self.writes()), timed(report, "train"), self._trainable() as parameter:
+            size = self.config.chunk
+            chunks = [self._chunk(batch[start : start + size]) for start in range(0, len(batch), size)]
+            self._train(chunks, parameter, report)
+        return report
+
+    def _train(self, chunks: Sequence[_Chunk], parameter: Tensor, report: EditReport) -> None:
+        start = self.model.read_weights([self.name])[self.name]
+        weight = start.clone()
+        low, high = start - self.half_side(), start + self.half_side()
+        adam = torch.optim.Adam([weight], lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        epochs: list[float] = []
+        for _ in range(self.config.steps):
+            losses = []
+            for chunk in chunks:
+                loss, gradient = self._gradient(chunk, parameter)
+                losses.append(loss)
+                if loss >= _FINISHED_LOSS:
+                    weight.grad = gradient
+                    adam.step()
+                    weight.clamp_(low, high)
+                    self.model.write_weights({self.name: weight})
+                    report.counters["steps"] = report.counters.get("steps", 0) + 1
+            epochs.append(sum(losses) / len(losses))
+            if epochs[-1] < _FINISHED_LOSS:
+                break
+        if not bool(torch.isfinite(weight).all()):
+            raise ModelCollapsed(f"{self.name} is not finite after training: the model has collapsed.")
+        report.counters["epochs"] = len(epochs)
+        report.values |= {
+            "loss_first": epochs[0],
+            "loss_last": epochs[-1],
+            f"update_norm.{self.config.layer}": float((weight - start).norm()),
+        }
+
+    @contextmanager
+    def _trainable(self) -> Iterator[Tensor]:
+        parameter = self.model.model.get_parameter(self.name)
+        parameter.requires_grad_(True)
+        try:
+            yield parameter
+        finally:
+            parameter.requires_grad_(False)
+
+    def _gradient(self, chunk: _Chunk, parameter: Tensor) -> tuple[float, Tensor]:
+        """Loss of a chunk and its gradient in float32."""
+        below = chunk.below
+        with ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(head_at(self.model, chunk.row, chunk.column))
+            if below is not None:
+                lower = dict.fromkeys(range(self.config.layer - 1), unchanged)
+                stack.enter_context(replaced_blocks(self.model, lower | {self.config.layer - 1: lambda _: below}))
+            logits = self.model.model(input_ids=chunk.ids, attention_mask=chunk.filled, use_cache=False).logits
+            log_p = torch.log_softmax(logits.float(), dim=1).gather(1, chunk.target[:, None]).squeeze(1)
+            loss = -(log_p * chunk.weight).sum()
+            (gradient,) = torch.autograd.grad(loss, [parameter])
+        value = float(loss.detach())
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ModelCollapsed("The training loss is not finite: the model has collapsed.")
+        return value, gradient.float()
+
+    @torch.no_grad()
+    def _chunk(self, requests: Sequence[EditRequest]) -> _Chunk:
+        sentences = prompts.sentences(self.model, [(request.prompt, request.subject) for request in requests])
+        forced = not self.config.reference_loss
+        targets = [prompts.target_ids(self.model, request) for request in requests] if forced else self._bags(requests)
+        whole = [
+            [*sentence.ids, *(target[:-1] if forced else ())]
+            for sentence, target in zip(sentences, targets, strict=True)
+        ]
+        ids, filled = self.model.padded(whole)
+        reads = [
+            (row, len(sentence.ids) - 1 + (number if forced else 0), token, 1 / (len(target) * len(requests)))
+            for row, (sentence, target) in enumerate(zip(sentences, targets, strict=True))
+            for number, token in enumerate(target)
+        ]
+        row, column, target, weight = (torch.tensor(values, device=ids.device) for values in zip(*reads, strict=True))
+        return _Chunk(ids, filled, self._below(ids, filled), row, column, target, weight)
+
+    def _bags(self, requests: Sequence[EditRequest]) -> list[list[int]]:
+        """Target tokens as the published code counts them: special tokens and padding among them, unknown ones not."""
+        tokenizer = self.model.tokenizer
+        texts = [f" {request.target_new.removeprefix(' ')}" for request in requests]
+        ids = tokenizer(texts)["input_ids"]
+        longest = max(map(len, ids))
+        fill = tokenizer.pad_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+        padded = [[*target, *[fill] * (longest - len(target))] for target in ids]
+        return [[token for token in target if token != tokenizer.unk_token_id] for target in padded]
+
+    def _below(self, ids: Tensor, filled: Tensor) -> Tensor | None:
+        """Training leaves the blocks below as they are, so their output is computed once."""
+        if self.config.layer == 0:
+            return None
+        with captured_output(self.model.module(self.model.anatomy.block(self.config.layer - 1))) as seen:
+            self.model.module(self.model.anatomy.backbone)(input_ids=ids, attention_mask=filled, use_cache=False)
+        return seen[0]
