@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum
 from palimpsest.harness.diagnostics import edits, spectra, weights
 
 SHOWN_SINGULAR_VALUES = 16
@@ -31,14 +32,14 @@ class Pristine:
     """tr(W_0 C0 W_0ᵀ); NaN without C0."""
 
 
-def gauge_pristine(weight: Tensor, second_moment: Tensor | None) -> Pristine:
+def gauge_pristine(weight: Tensor, parts: LeftSpectrum, second_moment: Tensor | None) -> Pristine:
     """Measure W_0.
 
     Args:
         weight: W_0, d_out × d_in, finite.
+        parts: `left_spectrum` of it.
         second_moment: C0, or None where it is not known.
     """
-    parts = spectra.singular(weight)
     rank = max(1, min(spectra.protected_rank(parts.values), int((parts.values > 0).sum())))
     return Pristine(
         weight=weight,
@@ -59,7 +60,7 @@ def gauge_weight(weight: Tensor, pristine: Pristine, batches: int) -> Numbers:
         batches: Batches so far.
     """
     update = weight.double() - pristine.weight.double()
-    now, changed = spectra.singular(weight), spectra.singular_values(update)
+    now, changed = left_spectrum(weight), spectra.singular_values(update)
     rank = pristine.protected.left.shape[1]
     there = spectra.leading(weight, now, rank)
     round_sphere = weights.sphere(weight)

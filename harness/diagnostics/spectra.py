@@ -11,25 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum, right_basis
+
 PROTECTED_SHARE = 0.1
 """τ: the protected subspace carries this share of the sum of the singular values of W_0 (REVIVE's default)."""
 NONZERO = 1e-6
 """Singular values below this share of the largest count as zero: W Wᵀ in float64 resolves no smaller ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Singular:
-    """Singular values of a weight and its left singular vectors, in float64."""
-
-    values: Tensor
-    """Descending, d_out."""
-    left: Tensor
-    """Columns u_i, d_out × d_out."""
-
-    @property
-    def largest(self) -> float:
-        """σ_max."""
-        return float(self.values[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +29,6 @@ class Leading:
     """V_k, d_in × k."""
 
 
-def singular(weight: Tensor) -> Singular:
-    """Singular values and left vectors, from the eigenvectors of W Wᵀ.
-
-    Args:
-        weight: d_out × d_in, finite.
-    """
-    wide = weight.double()
-    squares, vectors = torch.linalg.eigh(wide @ wide.T)
-    return Singular(squares.flip(0).clamp_min(0.0).sqrt(), vectors.flip(1))
-
-
 def singular_values(weight: Tensor) -> Tensor:
     """Singular values alone, descending, d_out."""
     wide = weight.double()
@@ -60,16 +36,16 @@ def singular_values(weight: Tensor) -> Tensor:
     return squares.flip(0).clamp_min(0.0).sqrt()
 
 
-def leading(weight: Tensor, parts: Singular, rank: int) -> Leading:
-    """U_k and V_k = Wᵀ U_k Σ_k⁻¹.
+def leading(weight: Tensor, parts: LeftSpectrum, rank: int) -> Leading:
+    """U_k and V_k.
 
     Args:
         weight: d_out × d_in.
-        parts: `singular` of it.
+        parts: `left_spectrum` of it.
         rank: k; the first k singular values must not be zero.
     """
-    left = parts.left[:, :rank]
-    return Leading(left, weight.double().T @ left / parts.values[:rank])
+    left = parts.vectors[:, :rank]
+    return Leading(left, right_basis(weight, left))
 
 
 def protected_rank(values: Tensor, share: float = PROTECTED_SHARE) -> int:
@@ -137,7 +113,7 @@ def truncated(weight: Tensor, percent: float) -> Tensor:
     rank = components(min(weight.shape), percent)
     if rank >= min(weight.shape):
         return weight.clone()
-    left = singular(weight).left[:, :rank]
+    left = left_spectrum(weight).vectors[:, :rank]
     return (left @ (left.T @ weight.double())).float()
 
 

@@ -71,7 +71,10 @@ class Tracker:
         with self._at_work():
             moments = _second_moments(model, self._layers, _statistics_tokens(editor, level))
             self._pristine: dict[int, Pristine] = {
-                layer: gauge_pristine(self._pristine_weight(layer), moments.get(layer)) for layer in self._layers
+                layer: gauge_pristine(
+                    model.pristine_weight(layer), model.resources.weight_spectrum(layer), moments.get(layer)
+                )
+                for layer in self._layers
             }
         self._paths = {layer: _new_path(self._pristine[layer].energy) for layer in self._layers}
 
@@ -188,10 +191,6 @@ class Tracker:
                     }
                     self._updates[update.layer].add(number, vectors)
             ordinals[update.layer] += 1
-
-    def _pristine_weight(self, layer: int) -> Tensor:
-        weight = self._model.pristine(self._model.anatomy.weight_name(layer))
-        return weight.T if self._model.anatomy.transposed else weight
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

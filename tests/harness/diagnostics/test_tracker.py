@@ -302,7 +302,7 @@ def test_a_weight_that_cannot_be_decomposed_still_has_its_norms(monkeypatch: pyt
     def fails(*_: Any) -> Any:
         raise RuntimeError("did not converge")
 
-    monkeypatch.setattr("palimpsest.harness.diagnostics.gauge.spectra.singular", fails)
+    monkeypatch.setattr("palimpsest.harness.diagnostics.gauge.left_spectrum", fails)
     found = numbers(tracker, 1)
     assert found["update_norm", 1] > 0 and ("condition_number", 1) not in found
 
