@@ -1,12 +1,17 @@
 """Suites: strict YAML, all problems together, shipped suites."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from palimpsest.harness.ability_library import ability_groups, ability_names
 from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.harness.model_registry import registered_models
+from palimpsest.harness.registry import available_editors
 from palimpsest.harness.strict_yaml import parse
 from palimpsest.harness.suite import load_suite, suite_names
+from palimpsest.tasks.registry import task_names
 
 GOOD = """
 model: pocket-llama
@@ -145,3 +150,47 @@ def test_unreadable_yaml_says_where(text: str, complaint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, source="f.yaml")
     assert str(caught.value).startswith(complaint)
+
+
+HUB = {"counterfact", "multi-counterfact", "zsre"}
+PAPERS = {
+    "llama3-counterfact": (2000, 100),
+    "llama3-zsre": (2000, 100),
+    "gptj-counterfact": (2000, 100),
+    "gpt2xl-counterfact": (2000, 100),
+    "memit-10000": (10000, 10000),
+    "prune-sequential": (2000, 1),
+    "deltaedit-3000": (3000, 1),
+    "sphere-15000": (15000, 100),
+    "sphere-5000": (5000, 100),
+    "sphere-plugin-3000": (3000, 100),
+    "revive-10000": (10000, 100),
+    "revive-20000": (20000, 100),
+    "revive-zsre-19086": (19086, 100),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_settings_ship_as_suites(name: str) -> None:
+    suite = load_suite(name)
+    assert (suite.schedule.edits, suite.schedule.batch_size) == PAPERS[name]
+    assert suite.schedule.checkpoints[0] == 0 and suite.schedule.order_seed is None
+    assert suite.abilities.tasks == ("glue-papers", "perplexity")
+
+
+def test_every_name_in_a_shipped_suite_is_known() -> None:
+    abilities = set(ability_groups()) | set(ability_names())
+    editors = {entry.name for entry in available_editors()}
+    for name in suite_names():
+        suite = load_suite(name)
+        assert set(suite.models) <= set(registered_models()), name
+        assert set(suite.tasks) <= set(task_names()) | HUB, name
+        assert set(suite.abilities.tasks) <= abilities, name
+        for choice in suite.editors:
+            assert set(re.findall(r"[\w-]+", choice.name)) <= editors, f"{name}: {choice.name}"
+
+
+def test_the_nightly_suite_repeats_three_seeds_in_orders_of_their_own() -> None:
+    suite = load_suite("nightly")
+    assert suite.seeds == (0, 1, 2) and suite.schedule.order_seed == "run"
+    assert set(suite.models) == {"pocket-llama", "pocket-gpt2"}
