@@ -108,6 +108,13 @@ class Executor:
             make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),
             instruments=ModelInstruments(model, harness, spec.abilities, PristineAbilities(cache, environment)),
             pristine_scores=PristineScores(cache, spec, environment | asked),
+            provenance={
+                "revision": loaded.revision,
+                "dtype": str(model.model.dtype).removeprefix("torch."),
+                "device": self._placement.device_map or self._placement.device,
+                "offload": self._placement.offload,
+                "engine": self._placement.engine,
+            },
         )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from palimpsest.harness.diagnostics.records import Level
 from palimpsest.harness.diagnostics.tracker import Tracker
@@ -76,6 +76,8 @@ class Workbench:
     instruments: Instruments
     pristine_scores: PristineScores | None = None
     """Scores of the unedited model that runs share; None: measure them for this run."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """What to record about how the model was loaded."""
 
 
 class Run:
@@ -187,10 +189,14 @@ class Run:
             self._save()
 
     def _begin(self) -> Editing:
+        begin = time.perf_counter()
         with self._interrupts.at_once():
             self._progress.phase("preparing the editor")
             editing = Editing(self._bench.model, self._bench.make_editor, self.spec.editor, self.spec.seed)
             self._tracker = Tracker(editing.model, editing.written, editing.editor, self._settings.diagnostics)
+        used = {"statistics": editing.model.resources.used} if editing.model.resources.used else {}
+        seconds = round(time.perf_counter() - begin, 3)
+        self.folder.journal.append("prepared", seconds=seconds, **self._bench.provenance, **used)
         self._editing = editing
         self._edits = self._saved = 0
         return editing

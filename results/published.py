@@ -1,8 +1,8 @@
 """Numbers that papers report, as reference lines beside measured ones; never stored with them and never ranked.
 
 ``results/published/*.csv`` holds one number a row, with its source, setting and form. The form is part of the number:
-the same edits give values 40 points apart as preference and as argmax, so a line is offered only to a measured metric of
-the same name, which says its form.
+the same edits give values 40 points apart as preference and as argmax, so a line is offered only to a measured metric
+of the same name, which says its form.
 """
 
 from __future__ import annotations

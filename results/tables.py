@@ -274,7 +274,7 @@ def _events(run: RunFolder) -> Rows:
     for line, event in run.events:
         if event["event"] == "batch" or len(rows) >= _MAX_EVENTS:
             continue
-        text = next((event[key] for key in ("message", "reason") if isinstance(event.get(key), str)), "")
+        text = _event_text(event)
         rows.append(
             {
                 "line": line,
@@ -285,3 +285,16 @@ def _events(run: RunFolder) -> Rows:
             }
         )
     return rows
+
+
+def _event_text(event: Mapping[str, Any]) -> str:
+    """What an event says: its message or reason, or what a run was prepared with."""
+    said = next((event[key] for key in ("message", "reason") if isinstance(event.get(key), str)), "")
+    if event["event"] != "prepared":
+        return said
+    words = [f"{key} {event[key]}" for key in ("device", "dtype", "engine", "revision") if event.get(key)]
+    statistics = event.get("statistics")
+    if isinstance(statistics, dict):
+        tokens, name, digest = (statistics.get(key) for key in ("tokens", "name", "texts_hash"))
+        words.append(f"key statistics from {tokens} tokens of {name} ({str(digest)[:12]})")
+    return ", ".join(map(str, words))

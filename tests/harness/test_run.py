@@ -42,7 +42,7 @@ def test_a_complete_run_is_not_done_again(whole: Path, tmp_path: Path, lab_model
 def test_what_a_run_folder_holds(whole: Path) -> None:
     events = [event["event"] for event in read_events(whole / "events.jsonl")]
     assert events == [
-        "run_started", "checkpoint", "batch", "batch", "save", "checkpoint",
+        "run_started", "prepared", "checkpoint", "batch", "batch", "save", "checkpoint",
         "batch", "batch", "save", "checkpoint", "run_finished",
     ]  # fmt: skip
     assert json.loads((whole / "result.json").read_text()) == {"status": "complete", "edits": 4, "reason": None}

@@ -109,7 +109,7 @@ def _export(run: str, model: Path, home: Path) -> None:
     [
         (["--set", "stepz=3"], 2, "did you mean steps"),
         (["--set", "layer=x"], 2, "layer"),
-        (["--editor", "ft"], 2, "Editor 'ft' is not known. Did you mean 'ft-l'"),
+        (["--editor", "memt"], 2, "Editor 'memt' is not known. Did you mean 'memit'"),
         (["--task", "pocket-counterfac"], 2, "Did you mean 'pocket-counterfact'"),
         (["--model", "pocket-lama"], 2, "Did you mean 'pocket-llama'"),
         (["--edits", "99999", "--checkpoints", "0,99999"], 2, "2662 cases"),
