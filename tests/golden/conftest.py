@@ -40,5 +40,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     found = config.stash[CHOSEN]
     terminalreporter.section(f"golden runs in {found.folder.name}")
-    terminalreporter.write_line(f"replayed:    {', '.join(found.covered()) or 'none'}")
+    terminalreporter.write_line(f"replayed:    {', '.join([*found.covered(), *found.elsewhere()]) or 'none'}")
     terminalreporter.write_line(f"not covered: {', '.join(found.not_covered()) or 'none'}")

@@ -37,6 +37,12 @@ OWN_FIELDS = {
     "alphaedit": {"nullspace_threshold": "nullspace_threshold", "L2": "ridge"},
 }
 
+ELSEWHERE = {
+    "memit_rect", "sphere", "prune", "revive_memit_by_formula",
+    "nse", "nse_p1", "deltaedit", "rome", "rome_noadj", "ft", "ft_l",
+}  # fmt: skip
+"""Runs with a test module of their own: filters, and editors that record other things than the pipeline's."""
+
 
 @dataclass
 class Replayed:
@@ -66,8 +72,12 @@ class Recording:
     def covered(self) -> list[str]:
         return [run for run in self.settings["runs"] if self.editor(run) and (self.folder / f"{run}.npz").is_file()]
 
+    def elsewhere(self) -> list[str]:
+        return [run for run in self.settings["runs"] if run in ELSEWHERE and (self.folder / f"{run}.npz").is_file()]
+
     def not_covered(self) -> list[str]:
-        return [run for run in self.settings["runs"] if not self.editor(run) and (self.folder / f"{run}.npz").is_file()]
+        done = {*self.covered(), *self.elsewhere()}
+        return [run for run in self.settings["runs"] if run not in done and (self.folder / f"{run}.npz").is_file()]
 
     def arrays(self, run: str) -> dict[str, Any]:
         with np.load(self.folder / f"{run}.npz") as file:
@@ -128,6 +138,19 @@ class Recording:
 
     def _json(self, name: str) -> Any:
         return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+def noted_targets(module: Any, monkeypatch: Any) -> list[Targets]:
+    """A list that receives the targets of every batch that ``module`` computes from here on."""
+    found: list[Targets] = []
+    compute = module.compute_targets
+
+    def noted(*arguments: Any, **named: Any) -> Targets:
+        found.append(compute(*arguments, **named))
+        return found[-1]
+
+    monkeypatch.setattr(module, "compute_targets", noted)
+    return found
 
 
 def replay(editor: LocateThenEdit, batch: list[EditRequest], monkeypatch: Any) -> Replayed:

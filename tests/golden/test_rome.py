@@ -1,0 +1,60 @@
+"""ROME against recorded runs of four requests, one after another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from palimpsest.editors.rome import Rome
+from tests.golden.conftest import recording
+from tests.golden.recorded import FIELDS, Recording
+from tests.golden.test_golden import off
+
+TOLERANCE = 1e-4
+RUNS = ("rome", "rome_noadj")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    found = recording(metafunc.config)
+    metafunc.parametrize("rome_run", [run for run in RUNS if (found.folder / f"{run}.npz").is_file()])
+
+
+def prepared(golden: Recording, run: str) -> Rome:
+    setting = golden.setting(run)
+    editor = Rome(
+        Rome.Config(
+            **{FIELDS[name]: value for name, value in setting.items() if name in FIELDS and name != "layers"},
+            layer=setting["layers"][0],
+            second_moment_adjustment=setting["mom2_adjustment"],
+            template_lengths=(10,),  # the recorded templates are a clean one and five of this length
+            templates_per_length=5,
+        )
+    )
+    editor.prepare(golden.model())
+    return editor
+
+
+def test_recorded_keys_give_the_recorded_direction(golden: Recording, rome_run: str) -> None:
+    arrays, editor = golden.arrays(rome_run), prepared(golden, rome_run)
+    for number in range(1, 5):
+        mean_key, key, wanted, present = (
+            torch.from_numpy(arrays[f"e{number}.{name}"]).double() for name in ("kbar", "k", "v_star", "Wk")
+        )
+        u = editor.direction(mean_key)
+        assert off(u, arrays[f"e{number}.u"]) < 2e-6
+        residual, at = editor.residual(wanted - present, key, mean_key)
+        assert off(residual / (at @ u), arrays[f"e{number}.right"]) < 2e-6
+
+
+def test_the_whole_run_is_reproduced(golden: Recording, rome_run: str) -> None:
+    arrays, editor = golden.arrays(rome_run), prepared(golden, rome_run)
+    editor.record_updates = True
+    for number in range(1, 5):
+        report = editor.edit([golden.request(number - 1)])
+        (update,) = report.updates
+        assert update.influence is not None and update.activation is not None and update.keys is not None
+        assert off(update.keys[:, 0], arrays[f"e{number}.k"]) < TOLERANCE
+        assert off(update.activation[:, 0], arrays[f"e{number}.u"]) < TOLERANCE
+        assert off(update.influence[:, 0], arrays[f"e{number}.right"]) < TOLERANCE
+        assert report.values["target_passes"] == int(arrays[f"e{number}.n_forward"])
+        assert report.values["loss_last"] == pytest.approx(float(arrays[f"e{number}.loss_last"][0]), rel=1e-3)
