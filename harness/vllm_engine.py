@@ -88,10 +88,11 @@ class VllmEngine:
         answers = self._llm.generate([{"prompt_token_ids": row} for row in rows], asked, use_tqdm=False)
         log_prob, hits = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
         for i, (answer, row, (_, target)) in enumerate(zip(answers, rows, continuations, strict=True)):
-            entries = zip(answer.prompt_logprobs[-len(target) :], row[-len(target) :], strict=True)
+            first = len(row) - len(target)
+            entries = zip(answer.prompt_logprobs[first:], row[first:], strict=True)
             read = [(seen[token].logprob, seen[token].rank == 1) for seen, token in entries]
-            log_prob[i] = np.mean([value for value, _ in read])
-            hits[i] = sum(first and np.isfinite(value) for value, first in read)
+            log_prob[i] = np.mean([value for value, _ in read]) if read else 0.0
+            hits[i] = sum(best and np.isfinite(value) for value, best in read)
         return TargetScores(log_prob, hits)
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
