@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +40,7 @@ OWN_FIELDS = {
 
 ELSEWHERE = {
     "memit_rect", "sphere", "prune", "revive_memit_by_formula",
-    "nse", "nse_p1", "deltaedit", "rome", "rome_noadj", "ft", "ft_l",
+    "nse", "nse_p1", "deltaedit", "rome", "rome_noadj", "r_rome", "ft", "ft_l",
 }  # fmt: skip
 """Runs with a test module of their own: filters, and editors that record other things than the pipeline's."""
 
@@ -74,6 +75,10 @@ class Recording:
 
     def elsewhere(self) -> list[str]:
         return [run for run in self.settings["runs"] if run in ELSEWHERE and (self.folder / f"{run}.npz").is_file()]
+
+    def having(self, names: Iterable[str]) -> list[str]:
+        """Which of these runs the folder holds."""
+        return [name for name in names if (self.folder / f"{name}.npz").is_file()]
 
     def not_covered(self) -> list[str]:
         done = {*self.covered(), *self.elsewhere()}

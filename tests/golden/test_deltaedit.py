@@ -10,18 +10,13 @@ from torch import Tensor
 
 from palimpsest.editors import deltaedit
 from palimpsest.editors.deltaedit import DeltaEdit
-from tests.golden.conftest import recording
 from tests.golden.recorded import FIELDS, Recording, noted_targets
 from tests.golden.test_golden import off
 
 TOLERANCE = 1e-3
 EXACT_RANK = 24
 """The reference's randomised SVD of this rank finds the leading directions exactly while M has no larger one."""
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    found = recording(metafunc.config)
-    metafunc.parametrize("delta_run", [run for run in ("deltaedit",) if (found.folder / f"{run}.npz").is_file()])
+RUNS_OF = {"delta_run": lambda found: found.having(("deltaedit",))}
 
 
 def test_thirty_edits_are_reproduced(golden: Recording, delta_run: str, monkeypatch: pytest.MonkeyPatch) -> None:

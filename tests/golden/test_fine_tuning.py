@@ -10,17 +10,12 @@ import pytest
 from palimpsest.editors.ft import FineTune
 from palimpsest.editors.ft_l import FineTuneBoxed
 from palimpsest.editors.toolkit.finetuning import FineTuning
-from tests.golden.conftest import recording
 from tests.golden.recorded import Recording
 from tests.golden.test_golden import off
 
 TOLERANCE = 1e-5
 RUNS = ("ft", "ft_l")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    found = recording(metafunc.config)
-    metafunc.parametrize("tuned_run", [run for run in RUNS if (found.folder / f"{run}.npz").is_file()])
+RUNS_OF = {"tuned_run": lambda found: found.having(RUNS)}
 
 
 def prepared(golden: Recording, run: str) -> FineTuning:

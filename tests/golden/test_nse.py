@@ -11,17 +11,12 @@ from torch import Tensor
 from palimpsest.editors.nse import Nse
 from palimpsest.editors.toolkit import pipeline
 from palimpsest.harness.editor import LayerUpdate
-from tests.golden.conftest import recording
 from tests.golden.recorded import FIELDS, Recording, noted_targets
 from tests.golden.test_golden import off
 
 GIVEN_SELECTION = 1e-5
 END_TO_END = {"nse": 1e-4, "nse_p1": 1e-3}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    found = recording(metafunc.config)
-    metafunc.parametrize("nse_run", [run for run in END_TO_END if (found.folder / f"{run}.npz").is_file()])
+RUNS_OF = {"nse_run": lambda found: found.having(END_TO_END)}
 
 
 def prepared(golden: Recording, run: str) -> Nse:
