@@ -22,7 +22,8 @@ def random(rows: int, columns: int, seed: int) -> Tensor:
 
 
 def orthogonal(size: int, seed: int) -> Tensor:
-    return torch.linalg.qr(random(size, size, seed).double()).Q
+    basis: Tensor = torch.linalg.qr(random(size, size, seed).double()).Q
+    return basis
 
 
 def made(values: list[float], columns: int, seed: int = 0) -> Tensor:

@@ -243,9 +243,9 @@ def test_watching_changes_neither_weights_nor_reports_nor_generators(level: Any)
                 tracker.measure(number + 1)
         state = torch.get_rng_state()
         results.append((model.read_weights(editor.writes()), [(r.counters, r.values) for r in reports], state))
-    (weights, reports, state), (other, unwatched, untouched) = results
+    (weights, watched_reports, state), (other, unwatched, untouched) = results
     assert all(torch.equal(weight, other[name]) for name, weight in weights.items())
-    assert reports == unwatched and torch.equal(state, untouched)
+    assert watched_reports == unwatched and torch.equal(state, untouched)
 
 
 def test_an_editor_that_writes_no_down_projection_is_only_measured_by_its_norms() -> None:
