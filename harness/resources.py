@@ -165,7 +165,7 @@ class Resources:
         return self._spectra[key]
 
     def weight_spectrum(self, layer: int) -> LeftSpectrum:
-        """Singular values and left singular vectors of the layer's pristine down-projection, d_out × d_in."""
+        """Singular values and left singular vectors of the layer's pristine down-projection, on the device of that."""
         if layer not in self._weight_spectra:
             weight = self._model.pristine_weight(layer)
             digest = hashlib.sha256(weight.contiguous().cpu().numpy().data).hexdigest()
@@ -175,7 +175,8 @@ class Resources:
                 found = left_spectrum(weight)
                 cached = {"values": found.values, "vectors": found.vectors}
                 self._save(name, cached)
-            self._weight_spectra[layer] = LeftSpectrum(cached["values"], cached["vectors"])
+            values, vectors = (cached[part].to(weight.device) for part in ("values", "vectors"))
+            self._weight_spectra[layer] = LeftSpectrum(values, vectors)
         return self._weight_spectra[layer]
 
     def context_templates(self, seed: int | None = None, count: int = 5, length: int = 10) -> list[list[str]]:
