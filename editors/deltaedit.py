@@ -53,6 +53,8 @@ _STATISTICS = "disturbance"
 class DeltaEdit(AlphaEdit):
     """AlphaEdit with influence vectors kept out of earlier updates when noise piles up (arXiv 2505.07899)."""
 
+    filters_inside = True
+
     class Config(AlphaEdit.Config):
         """DeltaEdit's settings."""
 

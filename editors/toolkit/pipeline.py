@@ -90,7 +90,7 @@ class LocateThenEdit(Editor):
     remembers: bool = False
     """Whether `remember` wants the keys on the edited model; they are not computed otherwise."""
     filters_inside: ClassVar[bool] = False
-    """To be set in a subclass whose own `edit` writes with a `Writer` through `filters`; its filters see only what a
+    """To be set in a subclass with an `edit` of its own that writes through `write`; its filters see only what a
     whole batch changed otherwise."""
     filters: list[UpdateFilter]
     """What changes updates before they are written, from the innermost out; empty once prepared."""

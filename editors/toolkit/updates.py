@@ -84,7 +84,8 @@ class Writer:
 
     def _filtered(self, update: LayerUpdate, filters: Sequence[UpdateFilter]) -> LayerUpdate:
         for filter in filters:
-            update = filter.filter(update, self._model.weight(update.layer), self._report)
+            weight = self._model.weight(update.layer)
+            update = filter.filter(_on(weight.device, update), weight, self._report)
         return update
 
     def _delta(self, update: LayerUpdate) -> Tensor:
@@ -102,3 +103,9 @@ class Writer:
 def _require_finite(part: Tensor | None, layer: int) -> None:
     if part is not None and not bool(torch.isfinite(part).all()):
         raise ModelCollapsed(f"The update of layer {layer} is not finite: the model has collapsed.")
+
+
+def _on(device: torch.device, update: LayerUpdate) -> LayerUpdate:
+    """The update with its tensors where the layer's weight is; a model may lie on several devices."""
+    parts = (update.influence, update.activation, update.keys, update.delta)
+    return LayerUpdate(update.layer, *[None if part is None else part.to(device) for part in parts])
