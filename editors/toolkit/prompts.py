@@ -55,8 +55,8 @@ def sentences(model: EditableModel, texts: Sequence[tuple[str, str]]) -> list[Se
             raise EditorError(f"The prompt {text!r} has no {{}} for the subject {subject!r}.")
         upto.append(before + subject)
         whole.append(before + subject + after)
-    ids = prompt_ids(model.tokenizer, whole)
-    lookups = [len(part) - 1 for part in prompt_ids(model.tokenizer, upto)]
+    rows = prompt_ids(model.tokenizer, whole + upto)
+    ids, lookups = rows[: len(whole)], [len(part) - 1 for part in rows[len(whole) :]]
     for (text, subject), sequence, lookup in zip(texts, ids, lookups, strict=True):
         if not subject.strip() or not 0 <= lookup < len(sequence):
             raise EditorError(f"The subject {subject!r} has no token of its own in {text!r}.")
