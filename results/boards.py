@@ -8,7 +8,7 @@ from typing import Any
 from palimpsest.harness.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE
 from palimpsest.harness.errors import unknown_name
 from palimpsest.harness.metrics import main_score
-from palimpsest.results.aggregate import ABILITIES_KEPT
+from palimpsest.results.abilities import ABILITIES_KEPT
 from palimpsest.results.migrations import MIGRATIONS
 from palimpsest.results.ranking import ranked_rows, resolution
 from palimpsest.results.rows import BoardRow, Curve, CurvePoint, EnduranceValue, Interval, StoreInfo, Track

@@ -221,7 +221,7 @@ def _outcomes(run: SyntheticRun, edits: int, probes: dict[str, Any], rng: np.ran
     prefers = luck < np.minimum(0.999, chance + 0.5 * (1 - chance) * (0.2 if not edits else 1))
     good = rng.gamma(2.0, 0.4, keep.size) * np.where(exact, 0.3, 1.5) + 0.02
     bad = np.where(prefers, good + rng.gamma(2.0, 1.2, keep.size) + 0.05, good * rng.uniform(0.1, 0.95, keep.size))
-    tokens = rng.integers(1, 5, (2, keep.size)).astype(np.int32)
+    tokens = np.random.default_rng(7).integers(1, 5, (2, len(probes["kind"]))).astype(np.int32)[:, keep]
     hits_good = np.where(exact, tokens[0], (tokens[0] * rng.uniform(0, 0.8, keep.size)).astype(np.int32))
     hits_bad = (tokens[1] * rng.uniform(0, 0.5, keep.size)).astype(np.int32)
     new = {"nll": np.where(near, bad, good), "exact": exact & ~near}
