@@ -92,6 +92,14 @@ class AbilityHarness:
         """Task → SHA-256 of its rendered questions."""
         return self._hashes if self._refs else {}
 
+    @property
+    def documents(self) -> Mapping[str, int]:
+        """Task → number of its items."""
+        return {
+            name: sum(len({instance.doc_id for instance in task.instances}) for task in tasks)
+            for name, tasks in self._leaves.items()
+        }
+
     def evaluate(self, names: Sequence[str] | None = None, *, canary_texts: Sequence[str] = ()) -> list[AbilityOutcome]:
         """Ask the items of the model as it is now; global random generators and model modes are left as they are.
 

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palimpsest.harness.costs import require
 from palimpsest.harness.errors import RunBusy
 from palimpsest.harness.instruments import ModelInstruments, scoring_environment
 from palimpsest.harness.interrupts import Interrupts
 from palimpsest.harness.loading import LoadedModel, load
+from palimpsest.harness.model_registry import resolve
 from palimpsest.harness.placement import Placement
 from palimpsest.harness.pristine import PristineAbilities, PristineScores
 from palimpsest.harness.registry import build_editor
@@ -90,6 +92,7 @@ class Executor:
         if self._loaded is not None and (self._loaded.fingerprint != wanted or not self._loaded.restored()):
             self._loaded = None
         if self._loaded is None:
+            require(resolve(planned.model_source), planned.spec.editor.config, self.home, self._placement)
             self._loaded = load(
                 planned.model_source, wanted, self.home, placement=self._placement, statistics=self._statistics
             )

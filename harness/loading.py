@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ class LoadedModel:
     revision: str | None = None
     """Commit on the hub that the files are of, where they come from there."""
     engine_name: str = "hf"
+    seconds_load: float = 0.0
     harnesses: dict[tuple[AbilityRef, ...], AbilityHarness] = field(default_factory=dict)
     _engine: Engine | None = None
 
@@ -84,7 +86,7 @@ def load(
     from palimpsest.harness.model_registry import fingerprint as fingerprint_of_files
     from palimpsest.harness.model_registry import locate, resolve, revision_of
 
-    placement = placement or Placement()
+    begin, placement = time.perf_counter(), placement or Placement()
     placement.check()
     entry = resolve(source)
     found = fingerprint_of_files(entry)
@@ -106,7 +108,8 @@ def load(
     )
     _set_statistics(model, statistics or entry.statistics)
     digests = parameter_digests(model.model)
-    return LoadedModel(model, fingerprint, digests, folder, revision_of(entry, folder), placement.engine)
+    revision, seconds = revision_of(entry, folder), time.perf_counter() - begin
+    return LoadedModel(model, fingerprint, digests, folder, revision, placement.engine, seconds)
 
 
 def _set_statistics(model: EditableModel, name: str | None) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from palimpsest.harness.ability_library import AbilityLibrary
 
 T = TypeVar("T")
+UNKNOWN = "0" * 64
+"""Fingerprint of a model whose files are not here; its runs are only planned."""
 Place = Callable[[Sequence[str | int]], str]
 
 
@@ -43,14 +45,20 @@ class Catalog:
     abilities: Callable[[Sequence[str], int | None], tuple[AbilityRef, ...]]
 
 
-def installed_catalog(library: AbilityLibrary | None = None) -> Catalog:
-    """The models, tasks, editors and abilities of this installation; ``library`` finds abilities also elsewhere."""
+def installed_catalog(library: AbilityLibrary | None = None, *, fetch: bool = True) -> Catalog:
+    """The models, tasks, editors and abilities of this installation.
+
+    Args:
+        library: Finds abilities also elsewhere; None: only those that ship and lm-eval's own.
+        fetch: Whether models that are not here are fetched; if not, their fingerprint is `UNKNOWN`.
+    """
     from palimpsest.harness import ability_library, model_registry, registry
     from palimpsest.tasks.registry import load_task
 
     def model(name: str) -> ModelRef:
         entry = model_registry.resolve(name)
-        fingerprint = model_registry.fingerprint(entry)
+        here = fetch or model_registry.is_here(entry)
+        fingerprint = model_registry.fingerprint(entry) if here else UNKNOWN
         return ModelRef.model_validate({"name": entry.name, "fingerprint": fingerprint, "dtype": entry.dtype})
 
     def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:

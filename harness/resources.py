@@ -99,8 +99,22 @@ class Resources:
         self._statistics_name, self._texts, self._max_tokens, self._fixed_text = name, texts, max_tokens, fixed
         self._sequences.clear()
 
-    def set_second_moments(self, moments: SecondMoments) -> None:
-        """Use these statistics in place of computed ones."""
+    def has_second_moments(self, layers: Sequence[int], max_tokens: int | None = None) -> bool:
+        """Whether `second_moments` of these layers are there and nothing has to be collected."""
+        if self._given is not None:
+            return set(layers) <= set(self._given.matrices)
+        if self._texts is None:
+            return False
+        texts_hash, _ = self._identity(max_tokens if max_tokens is not None else self._max_tokens)
+        known, folder = self._moments.get(texts_hash, {}), self._folder
+        name = f"second-moments-{texts_hash[:16]}"
+        return all(
+            layer in known or (folder is not None and (folder / f"{name}-{layer}.safetensors").is_file())
+            for layer in layers
+        )
+
+    def set_second_moments(self, moments: SecondMoments | None) -> None:
+        """Use these statistics in place of computed ones; None: computed ones again."""
         self._given = moments
         self._spectra.clear()
 

@@ -80,6 +80,19 @@ def collect_moments(
     return {layer: moment / total for layer, moment in sums.items()}
 
 
+def seconds_per_token(model: EditableModel, layers: Sequence[int]) -> float:
+    """About how long a pass takes for each token, from two batches of made-up ones."""
+    longest = min(LONGEST_TEXT, getattr(model.model.config.get_text_config(), "max_position_embeddings", LONGEST_TEXT))
+    count = max(1, TOKENS_PER_FORWARD // longest)
+    sequence = [number % len(model.tokenizer) for number in range(longest)]
+    for _ in range(2):  # the first one is slow
+        begin = time.perf_counter()
+        for product in _products(model, layers, [sequence] * count).values():
+            product.to(model.resources.device).double().sum().item()
+        seconds = time.perf_counter() - begin
+    return seconds / (count * longest)
+
+
 @torch.no_grad()
 def _products(model: EditableModel, layers: Sequence[int], batch: Sequence[Sequence[int]]) -> dict[int, Tensor]:
     """K Kᵀ of each layer over the tokens of a batch, d_in × d_in, float32."""

@@ -17,6 +17,7 @@ import typer
 
 from palimpsest.harness.cli import output
 from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.memory import free_memory
 
 app = typer.Typer(add_completion=False)
 
@@ -113,28 +114,12 @@ def _machine() -> Iterator[Check]:
     too_many = threads is not None and threads.isdecimal() and int(threads) > cores
     advice = f"OMP_NUM_THREADS is {threads}, more than the cores: runs get slower. Unset it." if too_many else ""
     yield Check("cores", "warn" if too_many else "ok", f"{cores} cores, threads {threads or 'automatic'}", advice)
-    free = _free_memory_gb()
-    if free is not None:
+    available = free_memory()
+    if available is not None:
+        free = available / 1e9
         short = free < MEMORY_GB
         advice = f"The pocket suite needs up to {MEMORY_GB:g} GB. Close other programs." if short else ""
         yield Check("memory", "warn" if short else "ok", f"{free:.1f} GB free", advice)
-
-
-def _free_memory_gb() -> float | None:
-    """Memory that can be had now, within the limit of the container; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text(encoding="ascii").strip()
-        if limit.isdecimal():
-            available = min(available, int(limit) - int((group / "memory.current").read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        pass
-    return available / 1e9
 
 
 def _home(home: Path) -> Iterator[Check]:

@@ -96,6 +96,8 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
         return executor.LoadedModel(fresh, fingerprint, parameter_digests(fresh.model))
 
     monkeypatch.setattr(executor, "load", load)
+    monkeypatch.setattr(executor, "resolve", lambda source: None)
+    monkeypatch.setattr(executor, "require", lambda *_: None)
     monkeypatch.setattr(executor, "build_editor", lambda name, config: Nudge(NudgeConfig(**config)))
     task = EditTask("tiny", "counterfact", tuple(cases(4)))
     plans = [

@@ -137,9 +137,15 @@ def test_plan(model: Path, tmp_path: Path) -> None:
             }
         )
     )
-    before = as_json("plan", str(suite), home=tmp_path)
+    before = as_json("plan", str(suite), "--no-calibration", home=tmp_path)
     assert [(run["state"], run["seconds"]) for run in before["runs"]] == [("missing", None)]
-    assert before["seconds"] is None
+    assert before["seconds"] is None and before["runs"][0]["basis"] == "sizes"
+    measured = as_json("plan", str(suite), home=tmp_path)["runs"][0]
+    assert measured["basis"] == "calibration" and sum(measured["parts"].values()) == pytest.approx(measured["seconds"])
+    assert measured["seconds"] > 0 and measured["peak_memory_mb"] > 100 and measured["disk_mb"] > 0
+    assert not list((tmp_path / "runs").glob("*")), "planning begins nothing"
+    again = as_json("plan", str(suite), "--no-calibration", home=tmp_path)["runs"][0]
+    assert again["seconds"] == measured["seconds"], "what was measured is remembered"
     assert cli("run", "--suite", str(suite), "--quiet", home=tmp_path)[0] == 0
     after = as_json("plan", str(suite), home=tmp_path)
     assert [(run["state"], run["seconds"]) for run in after["runs"]] == [("done", 0)]

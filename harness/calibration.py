@@ -1,0 +1,216 @@
+"""A short calibration: what one batch, one checkpoint and one round of abilities cost here, measured and remembered.
+
+The editor does a few edits on the real model and is undone; nothing of a run is begun. Statistics that are not there
+yet are not collected for it, unless that takes seconds: matrices of the same size and a likely spectrum stand in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from palimpsest.harness.costs import flattened
+from palimpsest.harness.editing import Editing, restore_pristine
+from palimpsest.harness.files import atomic_write_json
+from palimpsest.harness.instruments import ModelInstruments
+from palimpsest.harness.measurement import model_files
+from palimpsest.harness.memory import PeakMemory
+from palimpsest.harness.provenance import environment_segment
+from palimpsest.harness.registry import build_editor
+from palimpsest.harness.resources import SecondMoments
+from palimpsest.harness.schedule import order
+from palimpsest.harness.statistics import seconds_per_token
+
+if TYPE_CHECKING:
+    from palimpsest.harness.abilities import AbilityHarness
+    from palimpsest.harness.ability_library import AbilityLibrary
+    from palimpsest.harness.loading import LoadedModel
+    from palimpsest.harness.placement import Placement
+    from palimpsest.harness.planning import PlannedRun
+
+FEW, SECONDS_OF_STATISTICS = 8, 60.0
+ITEMS = 40
+"""Items per ability task that are asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What parts of a run cost on this machine."""
+
+    seconds_prepare: float
+    """Preparing the editor with statistics that are there."""
+    seconds_statistics: float
+    """Collecting the key statistics, where they are not there yet; estimated from a sample of tokens."""
+    seconds_batch: float
+    """One whole batch."""
+    seconds_checkpoint: float
+    """One checkpoint, whatever the number of cases."""
+    seconds_case: float
+    """Each scored case more."""
+    seconds_abilities: float
+    """One round of the ability tasks."""
+    seconds_start: float
+    """Loading the model and rendering the ability tasks."""
+    seconds_save: float
+    bytes_save: int
+    """Of one save: edited weights and the editor's state after a batch."""
+    peak_memory_mb: float
+
+
+def calibrated(
+    planned: PlannedRun,
+    home: Path,
+    *,
+    placement: Placement,
+    load: Callable[[], LoadedModel] | None,
+    library: AbilityLibrary | None = None,
+) -> Calibration | None:
+    """The calibration of a run's editor, model and task on this machine.
+
+    Args:
+        planned: The run.
+        home: Where calibrations are remembered.
+        placement: Where the model goes.
+        load: Gives the model to measure with when nothing is remembered; None: then there is none.
+        library: Where ability tasks are found.
+    """
+    spec = planned.spec
+    segment = environment_segment(())
+    relevant = {
+        "model": spec.model.model_dump(),
+        "editor": [spec.editor.name, spec.editor.config],
+        "task": spec.task.form,
+        "batch": spec.schedule.batch_size,
+        "scoring": spec.scoring.model_dump(),
+        "abilities": [ref.model_dump() for ref in spec.abilities],
+        "machine": [segment[name] for name in ("cpu", "cores", "packages", "palimpsest_version")],
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "placement": asdict(placement),
+    }
+    key = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    path = home / "models" / spec.model.fingerprint / "calibrations" / f"{key}.json"
+    with suppress(OSError, ValueError, TypeError):
+        return Calibration(**json.loads(path.read_text(encoding="utf-8")))
+    if load is None:
+        return None
+    found = measure(planned, load(), library)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_json(path, asdict(found))
+    return found
+
+
+def measure(planned: PlannedRun, loaded: LoadedModel, library: AbilityLibrary | None = None) -> Calibration:
+    """Do a little of everything that the run does, timed; the model is pristine again afterwards."""
+    spec, model, memory = planned.spec, loaded.model, PeakMemory()
+    begin = time.perf_counter()
+    few = tuple(ref.model_copy(update={"limit": min(ref.limit or ITEMS, ITEMS)}) for ref in spec.abilities)
+    harness = loaded.abilities(few, library)
+    seconds_start = time.perf_counter() - begin + loaded.seconds_load
+    statistics, stand_in = _statistics(loaded, spec.editor.config)
+    cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
+    try:
+        begin = time.perf_counter()
+        editing = Editing(model, lambda: build_editor(spec.editor.name, spec.editor.config), spec.editor, spec.seed)
+        seconds_prepare = time.perf_counter() - begin
+        seconds_batch = _batch(editing, cases, spec.schedule.batch_size)
+        begin = time.perf_counter()
+        weights, state = editing.snapshot()
+        size = sum(tensor.nbytes for tensor in (*weights.values(), *state.values()))
+        seconds_save = time.perf_counter() - begin + size / 300e6
+        with editing.evaluated():
+            instruments = ModelInstruments(model, None)
+            fixed, each = _scoring(planned, cases, instruments)
+            seconds_abilities = _abilities(harness, loaded, spec.abilities, library)
+    finally:
+        restore_pristine(model)
+        if stand_in:
+            model.resources.set_second_moments(None)
+    return Calibration(
+        seconds_prepare,
+        statistics,
+        seconds_batch,
+        fixed,
+        each,
+        seconds_abilities,
+        seconds_start,
+        seconds_save,
+        size,
+        memory.megabytes(),
+    )
+
+
+def _statistics(loaded: LoadedModel, config: Mapping[str, Any]) -> tuple[float, bool]:
+    """Seconds that collecting statistics will take, and whether stand-ins are used here."""
+    flat, resources = flattened(config), loaded.model.resources
+    tokens, layers = flat.get("statistics_tokens"), flat.get("layers") or [flat.get("layer")]
+    if tokens is None or None in layers or resources.has_second_moments(layers, tokens):
+        return 0.0, False
+    seconds = seconds_per_token(loaded.model, layers) * tokens
+    if seconds < SECONDS_OF_STATISTICS:
+        resources.second_moments(layers, tokens)  # the run needs them too, and finds them
+        return 0.0, False
+    size, generator = loaded.model.anatomy.d_inner, torch.Generator().manual_seed(0)
+    spectrum = torch.logspace(0, -6, size, dtype=torch.float64)
+    basis = torch.randn(size, min(size, 256), generator=generator, dtype=torch.float64) / size**0.5
+    moment = torch.diag(spectrum) + basis @ basis.T * 1e-3
+    resources.set_second_moments(SecondMoments({layer: moment.to(resources.device) for layer in layers}, tokens, ""))
+    return seconds, True
+
+
+def _batch(editing: Editing, cases: Any, batch_size: int) -> float:
+    """Seconds of one batch: measured where it is small, else from two smaller ones.
+
+    What each edit more costs is taken to lie between half and all of the mean, so that noise is not multiplied.
+    """
+    few, more = min(batch_size, FEW), min(batch_size, 2 * FEW)
+    editing.edit(0, [case.request for case in cases[:1]])  # the first one is slow
+    seconds = _edit(editing, cases, few)
+    if more == few:
+        return seconds
+    second = _edit(editing, cases, more)
+    each = min(max((second - seconds) / (more - few), 0.5 * second / more), second / more)
+    return second + each * (batch_size - more)
+
+
+def _edit(editing: Editing, cases: Any, count: int) -> float:
+    restore_pristine(editing.model)
+    return editing.edit(1, [case.request for case in cases[:count]])[1]
+
+
+def _scoring(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> tuple[float, float]:
+    """Seconds of a checkpoint without cases, and of each case, from checkpoints over few and over more."""
+    counts = sorted({min(len(cases), n) for n in (8, 60)})
+    seconds = []
+    for count in [counts[0], *counts]:  # the first one is slow
+        schedule = planned.spec.schedule.model_copy(update={"edits": count})
+        spec = planned.spec.model_copy(update={"schedule": schedule})
+        begin = time.perf_counter()
+        model_files(spec, cases[:count], count, instruments)
+        seconds.append(time.perf_counter() - begin)
+    if len(counts) == 1:
+        return 0.0, seconds[-1] / counts[0]
+    each = max(0.0, (seconds[-1] - seconds[-2]) / (counts[1] - counts[0]))
+    return max(0.0, seconds[-1] - each * counts[1]), each
+
+
+def _abilities(harness: AbilityHarness | None, loaded: LoadedModel, refs: Any, library: AbilityLibrary | None) -> float:
+    """Seconds of a round of all items, from a round of a few."""
+    if harness is None:
+        return 0.0
+    harness.evaluate()  # the first one tokenises
+    begin = time.perf_counter()
+    harness.evaluate()
+    seconds = float(time.perf_counter() - begin)
+    whole = loaded.abilities(tuple(refs), library)
+    assert whole is not None
+    items: int = sum(whole.documents.values())
+    return seconds * items / max(1, sum(harness.documents.values()))
