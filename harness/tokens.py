@@ -18,10 +18,10 @@ def prompt_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     if not texts:
         return []
     rows: list[list[int]] = tokenizer(list(texts))["input_ids"]
-    last = tokenizer(_BEFORE)["input_ids"][-1]
-    if last not in tokenizer.all_special_ids:
-        return rows
-    return [row[:-1] if row[-1:] == [last] else row for row in rows]
+    framed, plain = (tokenizer(_BEFORE, add_special_tokens=special)["input_ids"] for special in (True, False))
+    starts = [i for i in range(len(framed)) if framed[i : i + len(plain)] == plain]
+    behind = len(framed) - starts[0] - len(plain) if starts else 0
+    return [row[: len(row) - behind] for row in rows]
 
 
 def continuation_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import transformers as hf
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
-from tokenizers.models import BPE
+from tokenizers.models import BPE, WordLevel
 
 from palimpsest.harness.tokens import continuation_ids, prompt_ids
 from tests.tiny_models import CORPUS, tokenizer
@@ -59,3 +59,11 @@ def test_a_token_that_closes_a_text_is_not_part_of_a_prompt() -> None:
     closing = sentence_piece(prepends="nothing", eos=True)
     for text, found in zip(WORDS, prompt_ids(closing, WORDS), strict=True):
         assert [*found, closing.eos_token_id] == closing(text)["input_ids"]
+
+
+def test_words_that_a_tokenizer_does_not_know_stay() -> None:
+    inner = Tokenizer(WordLevel({"<unk>": 0, "known": 1}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words = hf.PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", pad_token="<unk>")
+    assert prompt_ids(words, ["known a", "a"]) == [[1, 0], [0]]
+    assert continuation_ids(words, [" known", " a"]) == [[1], [0]]
