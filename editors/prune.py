@@ -6,6 +6,9 @@ Ma, Wang, Xu, Ling, Gu 2024 (ICLR 2025), "Perturbation-Restrained Sequential Mod
     F(σ̂) = σ̂ if σ̂ < σ_max,  else log_α(σ̂) − log_α(σ_max) + σ_max        (or  ½ σ̂ + ½ σ_max, "linear")
     W_eval = W_0 + Û F(Σ̂) V̂ᵀ
 
+F compresses where σ̂ > 1 / ln α. The formula is not free of scale: above a smaller σ_max it raises the singular values
+between σ_max and where it crosses σ̂ again, and the reported share of removed energy may be negative.
+
 Only triplets above σ_max change, so with those alone, Û_b Σ̂_b V̂_b, and V̂_b = Dᵀ Û_b Σ̂_b⁻¹,
 
     W_eval = W_t + Û_b (F(Σ̂_b) Σ̂_b⁻¹ − I) Û_bᵀ D
