@@ -118,6 +118,17 @@ def test_settings_go_to_all_editors_or_to_the_named_one() -> None:
         selected(flags(settings=["a=1", "a=2"]))
 
 
+def test_settings_reach_hosts_of_filters() -> None:
+    settings = ["tau=0.2", "host.ridge=1", "revive(memit).host.steps=3", "host.host.layers=[1]"]
+    suite, _ = selected(flags(editors=["revive( memit )", "rect(memit)"], settings=settings))
+    assert [editor.name for editor in suite.editors] == ["revive(memit)", "rect(memit)"]
+    common = {"ridge": 1, "host": {"layers": [1]}}
+    assert suite.editors[0].set == {"tau": 0.2, "host": common | {"steps": 3}}
+    assert suite.editors[1].set == {"tau": 0.2, "host": common}
+    with pytest.raises(ConfigError, match=r"--set memit.tau: 'memit' is not among the editors revive\(memit\)"):
+        selected(flags(editors=["revive(memit)"], settings=["memit.tau=1"]))
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
