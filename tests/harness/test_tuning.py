@@ -13,6 +13,7 @@ from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.guard import parameter_digests
 from palimpsest.harness.loading import load
 from palimpsest.harness.model_registry import fingerprint, resolve
+from palimpsest.harness.registry import resolve_config, without_host
 from palimpsest.harness.tuning import Trial, best, configurations, objective, preset_text, tune
 from palimpsest.tasks.registry import load_task
 
@@ -64,3 +65,22 @@ def test_trials_are_recorded_resumed_and_leave_the_model_pristine(
     assert again == first and [trial.config for trial in first] == configurations(grid)
     text = preset_text("ft-l", "pocket-gpt2", task.name, {"layer": 1, "norm_constraint": 0.01}, best(first))
     assert tomllib.loads(text) == {"layer": 1, "norm_constraint": 0.01}
+
+
+def test_filters_are_tuned_around_their_host_with_its_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("EDITS", 2), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
+        monkeypatch.setattr(tuning, name, value)
+    loaded = load("pocket-gpt2", fingerprint(resolve("pocket-gpt2")), tmp_path)
+    task, record = load_task("pocket-counterfact-tuning"), tmp_path / "record.json"
+    trials = tune(loaded, task, "rect(ft-l)", {"kept_share": [0.2, 0.5]}, record, lambda number, trial: None)
+    assert [trial.failure for trial in trials] == [None, None]
+    assert json.loads(record.read_text())["host"] == resolve_config("ft-l", "pocket-gpt2", {})
+    own, _ = without_host("rect(ft-l)", resolve_config("rect(ft-l)", "pocket-gpt2", trials[0].config))
+    kept = tomllib.loads(preset_text("rect(ft-l)", "pocket-gpt2", task.name, {**own, "unset": None}, trials[0]))
+    assert kept == own and kept["kept_share"] == 0.2
+    again: list[str] = []
+    monkeypatch.setattr(tuning, "run_trial", lambda loaded, task, name, *rest: again.append(name) or trials[0])
+    tune(loaded, task, "rect(ft-l)", {"kept_share": [0.2, 0.5]}, record, lambda number, trial: None)
+    assert again == []
+    tune(loaded, task, "rect(memit)", {"kept_share": [0.2, 0.5]}, record, lambda number, trial: None)
+    assert again == ["rect(memit)"] * 2  # another host, other trials
