@@ -83,6 +83,22 @@ def test_spectra_are_cached_and_true(tmp_path: Path) -> None:
     torch.testing.assert_close(found.vectors @ torch.diag(found.values) @ found.vectors.T, c0)
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_spectra_of_weights_are_true_and_cached_by_content(architecture: str, tmp_path: Path) -> None:
+    model = tiny_model(architecture)
+    weight = model.weight(1).double()
+    made = Resources(model, tmp_path).weight_spectrum(1)
+    assert torch.allclose(made.values, torch.linalg.svdvals(weight))
+    assert torch.allclose(made.vectors.T @ weight @ weight.T @ made.vectors, made.values.square().diag(), atol=1e-9)
+    (file,) = tmp_path.glob("weight-spectrum-*-1.safetensors")
+    model.add_update(1, torch.ones_like(weight))  # the pristine weight counts
+    again = Resources(model, tmp_path)
+    assert torch.equal(again.weight_spectrum(1).vectors, made.vectors)
+    assert list(tmp_path.iterdir()) == [file]
+    other = Resources(tiny_model(architecture, seed=1), tmp_path).weight_spectrum(1)
+    assert not torch.equal(other.values, made.values)
+
+
 def test_a_damaged_cache_file_is_made_again(tmp_path: Path) -> None:
     first = fresh(tmp_path).second_moments([1])[1]
     (path,) = tmp_path.glob("second-moments-*")
