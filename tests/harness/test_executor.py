@@ -115,3 +115,36 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
     moved = executor.move_aside(tmp_path, plans[0].spec)
     assert moved is not None and moved.parent == tmp_path / "replaced"
     assert str(run_state(tmp_path, plans[0].spec)) == "missing"
+
+
+def test_pristine_abilities_are_shared_between_runs_over_other_edits(tmp_path: Path) -> None:
+    from palimpsest.harness.abilities import AbilityHarness
+    from palimpsest.harness.ability_library import ability_refs
+    from palimpsest.harness.instruments import ModelInstruments
+    from palimpsest.harness.pristine import PristineAbilities
+    from tests import tiny_models
+
+    model = tiny_models.tiny_model("llama")
+    refs = ability_refs(["pocket_recall", "pocket_addition"], 6)
+    asked: list[list[str]] = []
+
+    class Counted(AbilityHarness):
+        def evaluate(self, names: object = None, **other: object) -> object:  # type: ignore[override]
+            asked.append(list(names or ["all"]))  # type: ignore[call-overload]
+            return super().evaluate(names, **other)  # type: ignore[arg-type]
+
+    def ask(environment: dict[str, str], edits: int = 0) -> object:
+        store = PristineAbilities(tmp_path, environment)
+        return ModelInstruments(model, Counted(model, refs), refs, store).abilities(edits)
+
+    first = ask({"torch": "1"})
+    assert ask({"torch": "1"}) == first
+    assert asked == [["pocket_recall", "pocket_addition"], ["all"]], "the second time nothing is left to ask"
+    asked.clear()
+    damaged = next((tmp_path / "abilities").glob("*/abilities.parquet"))
+    flip(damaged, 50)
+    assert ask({"torch": "1"}) == first and len(asked[0]) == 1, "a damaged outcome is measured again, alone"
+    asked.clear()
+    ask({"torch": "2"})
+    ask({"torch": "1"}, edits=5)
+    assert asked == [["pocket_recall", "pocket_addition"], ["all"]], "edited models are always asked"
