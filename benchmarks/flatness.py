@@ -7,8 +7,7 @@ steps: their cost does not depend on the edits made, and would only hide what do
 per batch in the second and in the last tenth of the batches, their ratio, and the same ratio of what the editor reports
 beside its targets (keys, solve, writing). Exit code 1 if the ratio of whole batches exceeds ``--at-most``.
 
-Some editors fold what they remember every 20 batches, and a batch costs more the longer that was ago. With 100 batches,
-as by default and with ``--quick``, both tenths are the second half of such a period.
+Some editors fold what they remember from time to time, and a batch costs a little more the longer that was ago.
 """
 
 from __future__ import annotations

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 
 _JITTER = 1e-10
 _TOLERANCE = 1e-6
-_BATCHES_BEFORE_FOLD = 20
 
 
 class System:
     """A = (S_0 + C_p + K Kᵀ)⁻¹ K, with C_p = Σ K' K'ᵀ over everything remembered.
 
     C_p is held in two parts: ``folded``, inside a Cholesky factor of S_0 + folded, and ``pending``, the newest
-    blocks of keys, which enter by the Woodbury identity. Pending blocks are folded every 20 batches, when they
-    outgrow half the dimension, or when a solve's own residual exceeds 1e-6.
+    blocks of keys, which enter by the Woodbury identity. With m pending columns a solve costs about d m² more, and
+    folding them d³ / 3; in batches of n the sum of both is least if they are folded at m³ = d² n / 2. So the cost
+    of a batch does not grow with what is remembered. They are also folded when a solve's own residual exceeds 1e-6.
+
+    A recursion of the inverse, Q ← Q − Q K' (I + K'ᵀ Q K')⁻¹ K'ᵀ Q, is as flat, but slower, as it rewrites d × d
+    numbers in every batch (one core, d = 1024: 22 ms against 2.4 for n = 1, 35 against 16 for n = 50), and less exact.
     """
 
     def __init__(self, base: Tensor | float, size: int) -> None:
@@ -89,7 +92,7 @@ class System:
         self._pending.append(block)
         self._halves.append(self._half(block))
         columns = sum(pending.shape[1] for pending in self._pending)
-        if len(self._pending) >= _BATCHES_BEFORE_FOLD or columns > self.size // 2:
+        if columns**3 >= self.size**2 * block.shape[1] / 2:
             self._fold()
 
     def remembered(self) -> Tensor:
