@@ -23,7 +23,6 @@ tested against the H before the batch, and those constrained share one U, with a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -76,7 +75,7 @@ class DeltaEdit(AlphaEdit):
     def prepare(self, model: EditableModel) -> None:
         """As AlphaEdit; nothing has been disturbed yet."""
         super().prepare(model)
-        self.mean, self.variance, self.seen = math.nan, 0.0, 0  # no mean before the first disturbance
+        self.mean, self.variance, self.seen = 0.0, 0.0, 0  # a mean of 0 is none: disturbances are above 0
         self._constrained, self._removed_columns = 0, 0
 
     def edit(self, batch: Sequence[EditRequest]) -> EditReport:
@@ -117,7 +116,7 @@ class DeltaEdit(AlphaEdit):
         self.seen += 1
         if disturbance == 0:
             return False
-        if math.isnan(self.mean):
+        if self.mean == 0:
             self.mean = disturbance
         away = disturbance - self.mean
         if self.config.trigger == "reference":
@@ -144,7 +143,7 @@ class DeltaEdit(AlphaEdit):
         """How many requests were constrained, and the statistics of disturbances."""
         super().describe(report)
         report.counters |= {"constrained": self._constrained, "removed_directions": self._removed_columns}
-        if not math.isnan(self.mean):
+        if self.mean > 0:
             report.values |= {"disturbance_mean": self.mean, "disturbance_variance": self.variance}
 
     def state_dict(self) -> dict[str, Tensor]:

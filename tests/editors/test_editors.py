@@ -9,10 +9,15 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from palimpsest.editors.alphaedit import AlphaEdit
+from palimpsest.editors.deltaedit import DeltaEdit
+from palimpsest.editors.ft import FineTune
 from palimpsest.editors.ft_l import FineTuneBoxed
 from palimpsest.editors.memit import Memit
 from palimpsest.editors.memit_seq import MemitSeq
+from palimpsest.editors.nse import Nse
 from palimpsest.editors.presets import load_preset, preset_models
+from palimpsest.editors.r_rome import RRome
+from palimpsest.editors.rome import Rome
 from palimpsest.editors.toolkit import finetuning, pipeline
 from palimpsest.editors.toolkit.keys import keys_at
 from palimpsest.harness.editor import Editor
@@ -28,10 +33,20 @@ FAMILY: dict[str, Any] = {
     "clamp_norm_factor": 3.0,
     "statistics_tokens": 400,
 }
+ALONE = {name: value for name, value in FAMILY.items() if name != "layers"} | {"layer": 1}
+ROUNDS = {"second_moment_weight": 2.0, "error_threshold": 0.1, "error_limit": 1e9, "neuron_share": 0.9}
 EDITORS: dict[str, tuple[type[Editor], dict[str, Any]]] = {
     "memit": (Memit, FAMILY | {"second_moment_weight": 2.0}),
     "memit-seq": (MemitSeq, FAMILY | {"second_moment_weight": 2.0}),
     "alphaedit": (AlphaEdit, FAMILY | {"nullspace_threshold": 2.0, "ridge": 0.1}),
+    "nse": (
+        Nse,
+        FAMILY | {"second_moment_weight": 2.0, "error_threshold": 0.1, "error_limit": 1e9, "neuron_share": 0.9},
+    ),
+    "deltaedit": (DeltaEdit, FAMILY | {"nullspace_threshold": 2.0, "ridge": 0.1}),
+    "rome": (Rome, ALONE),
+    "r-rome": (RRome, ALONE),
+    "ft": (FineTune, {"layer": 1, "steps": 5, "learning_rate": 0.01, "chunk": 3}),
     "ft-l": (FineTuneBoxed, {"layer": 1, "steps": 5, "learning_rate": 0.01, "norm_constraint": 0.02, "chunk": 3}),
 }
 BATCHES = (REQUESTS[:3], REQUESTS[3:5], REQUESTS[5:])
@@ -70,7 +85,8 @@ def test_edits_take_and_only_declared_parameters_change(name: str, architecture:
     after = parameters(model)
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     assert changed == set(editor.writes()) == set(model.edited_names())
-    assert sum(target_nll(model, r) < loss for r, loss in zip(REQUESTS, losses, strict=True)) >= 5
+    learned = 4 if name in ("rome", "r-rome") else 5  # written one by one, a later edit of a subject moves its key
+    assert sum(target_nll(model, r) < loss for r, loss in zip(REQUESTS, losses, strict=True)) >= learned
     assert report.values["loss_last"] < report.values["loss_first"]
     assert report.seconds and all(seconds >= 0 for seconds in report.seconds.values())
     assert not any(parameter.requires_grad for parameter in model.model.parameters())
@@ -120,7 +136,7 @@ def test_nothing_is_left_of_an_edit_that_fails(name: str, monkeypatch: pytest.Mo
     assert same(before, parameters(model))
 
     writes = 0
-    original = EditableModel.write_weights if name == "ft-l" else EditableModel.add_update
+    original = EditableModel.write_weights if name in ("ft", "ft-l") else EditableModel.add_update
 
     def failing(self: EditableModel, *arguments: Any) -> None:
         nonlocal writes
@@ -160,7 +176,7 @@ def test_edge_batches(name: str) -> None:
     assert all(bool(torch.isfinite(p).all()) for p in model.model.parameters())
 
 
-@pytest.mark.parametrize("name", ["memit", "memit-seq", "alphaedit"])
+@pytest.mark.parametrize("name", ["memit", "memit-seq", "alphaedit", "nse", "deltaedit"])
 def test_the_order_within_a_batch_hardly_matters(name: str) -> None:
     results = []
     for batch in (REQUESTS, REQUESTS[::-1]):
