@@ -30,6 +30,9 @@ VERBS = (
     "site",
     "tune",
     "probe-spectrum",
+    "submit",
+    "verify",
+    "ledger",
     "pocket",
 )
 """In the order of the work. Each is a module of this package, with _ for -, with an ``app``."""

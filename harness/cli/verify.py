@@ -1,0 +1,91 @@
+"""`palimpsest verify`: is a submission what it says? Without running anything of it, or by doing its run again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palimpsest.harness.cli import output
+
+if TYPE_CHECKING:
+    from palimpsest.results.rerun import Rerun
+
+app = typer.Typer(add_completion=False)
+
+_WORDS = {
+    "bits": "agrees to the bit",
+    "tolerance": "agrees within the tolerances",
+    "differs": "DIFFERS",
+}
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest verify results/submissions/3f9c0a1b2c3d\n\n"
+    "palimpsest verify results/submissions/3f9c0a1b2c3d --rerun\n\nMore: docs/submitting.md"
+)
+def verify(
+    bundles: Annotated[list[Path], typer.Argument(help="Folders that `submit` made.", metavar="BUNDLE…")],
+    again: Annotated[
+        bool, typer.Option("--rerun", help="Also do each run again, with the installed plugin, and compare.")
+    ] = False,
+    checkpoints: Annotated[
+        int, typer.Option("--checkpoints", min=1, help="How many of a run's checkpoints are compared.")
+    ] = 2,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which ones.")] = 0,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Check bundles: schema, checksums, completeness, values, means against rows; nothing in them is executed."""
+    from palimpsest.results.bounded import verify_bounded
+
+    results: list[dict[str, Any]] = []
+    for bundle in bundles:
+        problems = verify_bounded(bundle)
+        result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in problems]}
+        if again and not problems:
+            found = _done_again(bundle, output.home_folder(home), checkpoints, seed)
+            result["rerun"] = {**asdict(found), "verdict": found.verdict}
+        results.append(result)
+        if not as_json:
+            _tell(bundle, result)
+    if as_json:
+        output.json_line(results)
+    if any(r["problems"] or r.get("rerun", {}).get("verdict") == "differs" for r in results):
+        raise typer.Exit(1)
+
+
+def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int) -> Rerun:
+    from palimpsest.harness.progress import make_progress
+    from palimpsest.results.rerun import rerun
+    from palimpsest.results.verify import verify_bundle
+    from palimpsest.tasks.registry import load_task
+
+    found = verify_bundle(bundle)
+    assert found.run is not None and found.manifest is not None  # the bounded check found nothing
+    place = home / "reruns"
+    return rerun(found.run, found.manifest.editors, place, make_progress(), load_task, count=checkpoints, seed=seed)
+
+
+def _tell(bundle: Path, result: dict[str, Any]) -> None:
+    for problem in result["problems"]:
+        output.line(f"{bundle.name}  {problem['path']}: {problem['message']}")
+    if result["problems"]:
+        output.line(f"{bundle.name}  {len(result['problems'])} problems")
+        return
+    output.line(f"{bundle.name}  good")
+    found = result.get("rerun")
+    if found is None:
+        return
+    for point in found["checkpoints"]:
+        bits = "same bits" if point["same_bits"] else (
+            f"{point['mean_nats']:.2g} nats apart on average, {100 * point['different']:.2g} % answered otherwise"
+        )  # fmt: skip
+        output.line(f"{bundle.name}  after {point['edits']} edits: {bits}")
+    if found["platform"]:
+        output.line(f"{bundle.name}  another platform: {'; '.join(found['platform'])}")
+    if not found["same_source"]:
+        output.line(f"{bundle.name}  the installed editor's source is not that of the submission")
+    output.line(f"{bundle.name}  the re-run {_WORDS[found['verdict']]}")
