@@ -124,6 +124,8 @@ class FineTuning(Editor):
         if not bool(torch.isfinite(weight).all()):
             raise ModelCollapsed(f"{self.name} is not finite after training: the model has collapsed.")
         report.counters["epochs"] = len(epochs)
+        if math.isfinite(self.half_side()):
+            report.counters["clipped"] = int(((weight <= low) | (weight >= high)).sum())
         report.values |= {
             "loss_first": epochs[0],
             "loss_last": epochs[-1],

@@ -227,8 +227,9 @@ def test_ft_l_stays_in_the_box_of_its_batch() -> None:
     editor = prepared("ft-l", model, learning_rate=0.1)
     for batch in BATCHES[:2]:
         start = model.weight(1).clone()
-        editor.edit(batch)
+        report = editor.edit(batch)
         moved = (model.weight(1) - start).abs().max()
+        assert 0 < report.counters["clipped"] < model.weight(1).numel()
         assert 0.019 < float(moved) <= 0.02 + 1e-6
 
 
