@@ -85,7 +85,9 @@ def test_broken_plugins_stop_nobody_else(install: Callable[..., None]) -> None:
 
 
 def test_unknown_name_lists_near_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"Editor 'alphedit' is not known. Did you mean 'alphaedit' or 'deltaedit'\? All: palimpsest"):
+    with pytest.raises(
+        UsageError, match=r"Editor 'alphedit' is not known. Did you mean 'alphaedit' or 'deltaedit'\? All: palimpsest"
+    ):
         registry.find_editor("alphedit")
     monkeypatch.setenv("PALIMPSEST_PLUGINS", "something-else")
     with pytest.raises(UsageError, match="PALIMPSEST_PLUGINS=something-else"):
