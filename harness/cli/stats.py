@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from palimpsest.harness.cli import machine, output
-from palimpsest.harness.errors import UsageError
+from palimpsest.harness.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from palimpsest.harness.loading import LoadedModel
 
 app = typer.Typer(add_completion=False)
+
+DEFAULT_TOKENS = 100_000
+"""As the editors' configurations have it without a preset."""
 
 
 @app.command(
@@ -29,11 +32,14 @@ def stats(
         typer.Option("--layers", metavar="N,N,…", help="Blocks; without it, those that the papers edit, or all."),
     ] = None,
     tokens: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--tokens", parser=output.whole_number, metavar="N", help="How many tokens of the text to read, at most."
+            "--tokens",
+            parser=output.whole_number,
+            metavar="N",
+            help="How many tokens of the text to read, at most; without it, what MEMIT's preset says.",
         ),
-    ] = 100_000,
+    ] = None,
     stats_text: machine.StatsTextOption = None,
     device: machine.DeviceOption = "cpu",
     device_map: machine.DeviceMapOption = None,
@@ -46,7 +52,7 @@ def stats(
     from palimpsest.harness.loading import load
     from palimpsest.harness.model_registry import fingerprint, resolve
 
-    if tokens < 1:
+    if tokens is not None and tokens < 1:
         raise UsageError(f"--tokens: expected a whole number of at least 1, got {tokens}.")
     wanted = None if layers is None else _layers(layers)
     means = machine.means(device, device_map, offload=offload, text=stats_text)
@@ -62,7 +68,7 @@ def stats(
     wrong = [layer for layer in chosen if layer >= loaded.model.anatomy.n_layers]
     if wrong:
         raise UsageError(f"--layers: {entry.name} has blocks 0 to {loaded.model.anatomy.n_layers - 1}, got {wrong[0]}.")
-    found = collect(loaded, chosen, tokens, quiet=quiet)
+    found = collect(loaded, chosen, tokens or usual_tokens(entry.name), quiet=quiet)
     if as_json:
         output.json_line(found)
         return
@@ -86,6 +92,16 @@ def collect(loaded: LoadedModel, layers: Sequence[int], tokens: int, *, quiet: b
     resources.second_moments(layers, tokens)
     resources.progress = None
     return {**(resources.used or {}), "layers": list(layers), "folder": str(resources.folder)}
+
+
+def usual_tokens(model: str) -> int:
+    """How many tokens the editors ask for by MEMIT's preset for the model, or without one."""
+    from palimpsest.harness.registry import resolve_config
+
+    try:
+        return int(resolve_config("memit", model, {})["statistics_tokens"])
+    except ConfigError:
+        return DEFAULT_TOKENS
 
 
 def _layers(text: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import pytest
 from palimpsest.harness.ability_library import ability_groups, ability_names
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.model_registry import registered_models
-from palimpsest.harness.registry import available_editors
+from palimpsest.harness.registry import available_editors, resolve_config
 from palimpsest.harness.strict_yaml import parse
 from palimpsest.harness.suite import load_suite, suite_names
 from palimpsest.tasks.registry import task_names
@@ -194,3 +194,11 @@ def test_the_nightly_suite_repeats_three_seeds_in_orders_of_their_own() -> None:
     suite = load_suite("nightly")
     assert suite.seeds == (0, 1, 2) and suite.schedule.order_seed == "run"
     assert set(suite.models) == {"pocket-llama", "pocket-gpt2"}
+
+
+def test_every_editor_of_a_shipped_suite_has_a_complete_configuration_for_its_models() -> None:
+    for name in suite_names():
+        suite = load_suite(name)
+        for model in suite.models:
+            for choice in suite.editors:
+                assert resolve_config(choice.name, model, dict(choice.set)), f"{name}: {choice.name} on {model}"
