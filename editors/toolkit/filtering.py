@@ -28,13 +28,19 @@ _STATE = "host."
 class Filter(Editor):
     """Base of filters. Subclasses override `filter`, or `evaluated`, and `start` if they need something per layer."""
 
-    default_host: ClassVar[str]
+    default_host: ClassVar[str] = "memit"
     """The editor that it stands around when none is named."""
     host: Editor
     layers: tuple[int, ...]
     """Blocks whose down-projection the host writes, ascending; known once prepared."""
     pipeline: LocateThenEdit | None = None
     """The editor, at the bottom of the hosts, into which filters are let; None: weight differences are filtered."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a field whose name is taken: configurations of compositions hold the host's under it."""
+        super().__init_subclass__()
+        if "host" in getattr(cls, "Config", EditorConfig).model_fields:
+            raise TypeError(f"{cls.__name__}.Config has a field 'host', where the host's configuration stands.")
 
     def __init__(self, config: EditorConfig, host: Editor) -> None:
         """Args: the filter's own configuration, and the editor that it stands around."""

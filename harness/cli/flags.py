@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from palimpsest.harness.errors import UsageError
+from palimpsest.harness.composition import canonical_name
+from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.planning import Place, with_settings
 from palimpsest.harness.problems import shown
 from palimpsest.harness.suite import Suite, build_suite, load_suite, on_command_line
@@ -87,8 +88,8 @@ def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
     lists: dict[str, Sequence[Any]] = {"models": flags.models, "tasks": flags.tasks, "seeds": flags.seeds}
     values |= {name: list(given) for name, given in lists.items() if given}
     if flags.editors:
-        known = {choice.name: choice.model_dump() for choice in base.editors} if base else {}
-        values["editors"] = [known.get(_AROUND.sub(r"\1", name), {"name": name}) for name in flags.editors]
+        known = {_complete(choice.name): choice.model_dump() for choice in base.editors} if base else {}
+        values["editors"] = [known.get(_complete(name) if known else name, {"name": name}) for name in flags.editors]
     values["schedule"] = _schedule(flags, dict(values["schedule"]))
     if flags.sample is not None:
         values["scoring"] = {**values.get("scoring", {}), "sample": flags.sample}
@@ -98,6 +99,14 @@ def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
     if flags.ability_limit is not None:
         abilities["limit"] = flags.ability_limit
     values["abilities"] = abilities
+
+
+def _complete(name: str) -> str:
+    """The canonical name of an editor; a name that has none, which planning tells of, as it is."""
+    try:
+        return canonical_name(name)
+    except PalimpsestError:
+        return name
 
 
 def _schedule(flags: Flags, schedule: dict[str, Any]) -> dict[str, Any]:

@@ -339,6 +339,14 @@ def test_hosts_that_cannot_be_filtered_are_refused_before_the_first_edit(filter:
         filter(filter.Config(), other).prepare(model)
 
 
+def test_a_filter_may_not_have_a_field_where_its_host_s_configuration_stands() -> None:
+    class Config(EditorConfig):
+        host: str = "x"
+
+    with pytest.raises(TypeError, match="Bad.Config has a field 'host'"):
+        type("Bad", (Filter,), {"Config": Config})
+
+
 def test_an_empty_batch_is_nothing(model: EditableModel) -> None:
     for text, config in (("revive(memit)", MEMIT), ("rect(ft-l)", FT), ("prune(memit)", MEMIT)):
         editor = started(model, text, {"host": config})

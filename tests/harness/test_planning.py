@@ -1,6 +1,7 @@
 """From suites and flags to runs."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +117,18 @@ def test_settings_go_to_all_editors_or_to_the_named_one() -> None:
         selected(flags(settings=["rome.a=1"]))
     with pytest.raises(UsageError, match="--set a is given twice"):
         selected(flags(settings=["a=1", "a=2"]))
+
+
+def test_an_editor_chosen_from_a_suite_keeps_its_settings_however_it_is_spelled(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "models: [a]\ntasks: [facts]\neditors: [memit, {name: revive, set: {tau: 0.2}}]\n"
+        "schedule: {edits: 2, batch_size: 1, checkpoints: [2]}\n"
+    )
+    suite, _ = selected(Flags(suite=str(file), editors=["revive( alphaedit )"]))
+    assert [editor.set for editor in suite.editors] == [{"tau": 0.2}]
+    suite, _ = selected(Flags(suite=str(file), editors=["revive(memit)"]))
+    assert [(editor.name, editor.set) for editor in suite.editors] == [("revive(memit)", {})]
 
 
 def test_settings_reach_hosts_of_filters() -> None:
