@@ -11,14 +11,18 @@ from palimpsest.harness.metrics import main_score
 from palimpsest.results.abilities import ABILITIES_KEPT
 from palimpsest.results.migrations import MIGRATIONS
 from palimpsest.results.ranking import ranked_rows, resolution
-from palimpsest.results.rows import BoardRow, Curve, CurvePoint, EnduranceValue, Interval, StoreInfo, Track
+from palimpsest.results.rows import BoardRow, Curve, CurvePoint, EnduranceValue, Interval, LedgerRow, StoreInfo, Track
 from palimpsest.results.store import Store
 
 _BOARD = """
-SELECT r.*, s.segments, s.dirty
+SELECT r.*, s.segments, s.dirty, l.submitted, l.verified
 FROM runs r LEFT JOIN (
     SELECT run_id, count(*) AS segments, bool_or(dirty) AS dirty FROM environment GROUP BY run_id
-) s USING (run_id)
+) s USING (run_id) LEFT JOIN (
+    SELECT run AS run_id, bool_or(action IN ('include', 'replace')) AS submitted,
+        max(time[:10]) FILTER (verdict IN ('bits', 'tolerance')) AS verified
+    FROM ledger GROUP BY run
+) l USING (run_id)
 WHERE r.track_id = ? ORDER BY r.run_id
 """
 _SAME = (
@@ -36,6 +40,12 @@ def store_info(store: Store) -> StoreInfo:
         " FROM runs"
     )[0]
     return StoreInfo(schema_version=len(MIGRATIONS), runs=row[0], tracks=row[1], latest=row[2] or None)
+
+
+def ledger(store: Store) -> list[LedgerRow]:
+    """The record of submissions, in the order of time."""
+    columns = "time, action, run, editor, reason, replaces, verdict"
+    return [LedgerRow(*row) for row in store.rows(f"SELECT {columns} FROM ledger ORDER BY line")]
 
 
 def run_ids(store: Store) -> list[str]:
@@ -134,6 +144,8 @@ def _board_row(
         abilities_kept=kept,
         dirty=bool(row["dirty"]),
         segments=row["segments"] or 1,
+        submitted=bool(row["submitted"]),
+        verified=row["verified"],
         **{name: row[name] for name in _SAME},
         **values,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import duckdb
 from palimpsest.harness.errors import StoreError
 from palimpsest.results.aggregate import aggregate_run
 from palimpsest.results.folders import RUN_ID, folder_digest, read_run_folder
+from palimpsest.results.ledger import Entry, read_ledger, standing
 from palimpsest.results.store import Store
 from palimpsest.results.tables import RUN_TABLES, run_tables
 from palimpsest.results.text import clean_text
@@ -34,8 +35,20 @@ class IngestReport:
     """Runs in the store whose folders are gone; `rebuild` drops them."""
 
 
-def ingest(store: Store, runs_dir: Path, progress: Progress | None = None) -> IngestReport:
-    """Bring every run folder under ``runs_dir`` into ``store``.
+@dataclass(frozen=True, slots=True)
+class Submissions:
+    """Where bundles are, and which of them are on the leaderboard."""
+
+    folder: Path
+    """Of bundles, each under its run's id."""
+    ledger: Path
+    """Says which of them count; see `palimpsest.results.ledger`."""
+
+
+def ingest(
+    store: Store, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+) -> IngestReport:
+    """Bring every run folder under ``runs_dir``, and every bundle that the ledger includes, into ``store``.
 
     A folder that is in the store as it is now is not touched, so that ingesting twice changes nothing; a changed one
     replaces its run as a whole. A damaged folder is listed in the report and stops nobody else; if its run is in the
@@ -46,18 +59,34 @@ def ingest(store: Store, runs_dir: Path, progress: Progress | None = None) -> In
     known = {run_id: digest for run_id, digest in store.rows("SELECT run_id, digest FROM runs")}
     report = IngestReport()
     names = sorted(path.name for path in runs_dir.iterdir()) if runs_dir.is_dir() else []
-    for name in names:
-        if name.startswith(".") or not (runs_dir / name).is_dir():
-            continue
-        done = _ingest_folder(store, runs_dir / name, known.get(name), report)
+    folders = {name: runs_dir / name for name in names if not name.startswith(".") and (runs_dir / name).is_dir()}
+    if submissions is not None:
+        entries = read_ledger(submissions.ledger)
+        folders |= {run: submissions.folder / run for run in standing(entries) if run not in folders}
+        _keep_ledger(store, entries)
+    for name, folder in sorted(folders.items()):
+        done = _ingest_folder(store, folder, known.get(name), report)
         if progress is not None:
             progress(clean_text(name, 40), done)
-    report.orphaned = sorted(set(known) - set(names))
+    report.orphaned = sorted(set(known) - set(folders))
     return report
 
 
-def rebuild(path: Path, runs_dir: Path, progress: Progress | None = None) -> IngestReport:
-    """Make the store at ``path`` anew from the run folders alone, and put it in place of the old one when done.
+def _keep_ledger(store: Store, entries: Sequence[Entry]) -> None:
+    rows = [{"line": line, **entry.model_dump()} for line, entry in enumerate(entries, start=1)]
+    with store.transaction():
+        store.rows("DELETE FROM ledger")
+        store.insert("ledger", [{key: _cleaned(value) for key, value in row.items()} for row in rows])
+
+
+def _cleaned(value: object) -> object:
+    return clean_text(value, 1000) if isinstance(value, str) else value
+
+
+def rebuild(
+    path: Path, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+) -> IngestReport:
+    """Make the store at ``path`` anew from run folders and bundles, and put it in place of the old one when done.
 
     Raises:
         StoreError: another process has the store open, or it cannot be written.
@@ -67,7 +96,7 @@ def rebuild(path: Path, runs_dir: Path, progress: Progress | None = None) -> Ing
     try:
         _remove(fresh)
         with Store.open(fresh) as store:
-            report = ingest(store, runs_dir, progress)
+            report = ingest(store, runs_dir, progress, submissions)
         try:
             if held is not None:
                 held.close()

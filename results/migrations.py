@@ -28,9 +28,17 @@ def _edit_order(connection: DuckDBPyConnection) -> None:
     connection.execute("UPDATE runs SET edit_order = coalesce('order seed ' || order_seed::VARCHAR, 'file order')")
 
 
+def _ledger(connection: DuckDBPyConnection) -> None:
+    connection.execute(
+        "CREATE TABLE ledger (line INTEGER NOT NULL, time VARCHAR NOT NULL, action VARCHAR NOT NULL, run VARCHAR NOT"
+        " NULL, editor VARCHAR NOT NULL, reason VARCHAR NOT NULL, replaces VARCHAR, verdict VARCHAR)"
+    )
+
+
 MIGRATIONS: list[Migration] = [
     Migration("first tables", _first_tables),
     Migration("the order of edits in words", _edit_order),
+    Migration("the ledger of submissions", _ledger),
 ]
 
 

@@ -94,6 +94,21 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One line of the record of submissions, in the order of time."""
+
+    time: str
+    action: str
+    """``include``, ``replace``, ``withdraw`` or ``rerun``."""
+    run_id: str
+    editor: str
+    reason: str
+    replaces: str | None
+    verdict: str | None
+    """Of a re-run: ``bits``, ``tolerance`` or ``differs``."""
+
+
+@dataclass(frozen=True, slots=True)
 class BoardRow:
     """One run on the board of its track."""
 
@@ -134,6 +149,10 @@ class BoardRow:
     """Some segment ran from a working tree with uncommitted changes."""
     segments: int = 1
     """How many times the run was started or resumed."""
+    submitted: bool = False
+    """From a bundle that the ledger includes, not from a run of our own."""
+    verified: str | None = None
+    """Day on which doing the run again last agreed with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,40 +10,47 @@ import typer
 from palimpsest.harness.cli import output
 
 if TYPE_CHECKING:
-    from palimpsest.results.ingest import IngestReport
+    from palimpsest.results.ingest import IngestReport, Submissions
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Keep the DuckDB store of all runs.")
+
+SUBMISSIONS = Path("results/submissions")
+SubmissionsOption = Annotated[
+    Path, typer.Option("--submissions", help="Folder of bundles; the ledger.jsonl beside it says which count.")
+]
 
 
 @app.command(
     epilog="Examples:\n\npalimpsest store ingest\n\npalimpsest store ingest --json\n\nMore: docs/command-line.md"
 )
 def ingest(
+    submissions: SubmissionsOption = SUBMISSIONS,
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
     quiet: output.QuietOption = False,
 ) -> None:
-    """Bring new and changed run folders into the store; twice changes nothing."""
+    """Bring new and changed run folders, and included submissions, into the store; twice changes nothing."""
     from palimpsest.results.ingest import ingest as bring
     from palimpsest.results.store import Store
 
     place = output.home_folder(home)
     with Store.open(store_path(place)) as store:
-        report = bring(store, place / "runs", None if quiet else _progress)
+        report = bring(store, place / "runs", None if quiet else _progress, _submissions(submissions))
     _tell(report, store_path(place), as_json=as_json)
 
 
 @app.command(epilog="Example:\n\npalimpsest store rebuild\n\nMore: docs/command-line.md")
 def rebuild(
+    submissions: SubmissionsOption = SUBMISSIONS,
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
     quiet: output.QuietOption = False,
 ) -> None:
-    """Make the store anew from the run folders alone."""
+    """Make the store anew from run folders and included submissions alone."""
     from palimpsest.results.ingest import rebuild as remake
 
     place = output.home_folder(home)
-    report = remake(store_path(place), place / "runs", None if quiet else _progress)
+    report = remake(store_path(place), place / "runs", None if quiet else _progress, _submissions(submissions))
     _tell(report, store_path(place), as_json=as_json)
 
 
@@ -66,6 +73,14 @@ def query(
         output.json_line([dict(zip(result.columns, row, strict=True)) for row in result.rows])
     else:
         output.table(result.columns, result.rows)
+
+
+def _submissions(folder: Path) -> Submissions | None:
+    from palimpsest.results import ledger
+    from palimpsest.results.ingest import Submissions
+
+    record = folder.parent / ledger.NAME
+    return Submissions(folder, record) if record.is_file() else None
 
 
 def store_path(home: Path) -> Path:

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from palimpsest.harness.errors import StoreError, UsageError
+from palimpsest.harness.sources import EditorSource
+from palimpsest.results import queries
+from palimpsest.results.bundle import write_bundle
+from palimpsest.results.ingest import Submissions, ingest, rebuild
 from palimpsest.results.ledger import Entry, append, read_ledger, standing, verified
+from palimpsest.results.store import Store
+
+from .conftest import small_runs
+from .synthetic import write_run
 
 TIME = "2026-01-02T03:04:05+00:00"
 A, B = "a" * 12, "b" * 12
@@ -60,3 +68,26 @@ def test_every_damaged_line_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         read_ledger(ledger)
     assert "line 2: time" in str(caught.value) and "line 3" in str(caught.value)
+
+
+def test_included_bundles_are_ingested_and_withdrawn_ones_leave_at_the_next_rebuild(tmp_path: Path) -> None:
+    run = tmp_path / "elsewhere" / write_run(tmp_path / "elsewhere", small_runs()[0])
+    source = EditorSource("memit", "palimpsest-bench", "0.1.0", "0" * 64)
+    bundle = write_bundle(run, tmp_path / "submissions", [source], version="0.1.0")
+    place = Submissions(bundle.parent, tmp_path / "ledger.jsonl")
+    store_path = tmp_path / "store.duckdb"
+    with Store.open(store_path) as store:
+        assert ingest(store, tmp_path / "runs", submissions=place).added == []  # nobody has included it
+        append(place.ledger, entry("include", bundle.name))
+        append(place.ledger, entry("rerun", bundle.name, verdict="bits"))
+        assert ingest(store, tmp_path / "runs", submissions=place).added == [bundle.name]
+        assert ingest(store, tmp_path / "runs", submissions=place).unchanged == [bundle.name]
+        (row,) = queries.board(store, queries.tracks(store)[0].track_id)
+        assert (row.submitted, row.verified) == (True, "2026-01-02")
+        assert [line.action for line in queries.ledger(store)] == ["include", "rerun"]
+        append(place.ledger, entry("withdraw", bundle.name))
+        assert ingest(store, tmp_path / "runs", submissions=place).orphaned == [bundle.name]
+    rebuild(store_path, tmp_path / "runs", submissions=place)
+    with Store.open(store_path, read_only=True) as store:
+        assert queries.run_ids(store) == []
+        assert [line.action for line in queries.ledger(store)] == ["include", "rerun", "withdraw"]
