@@ -8,7 +8,7 @@ from palimpsest.editors.toolkit.prompts import in_template, sentences, target_id
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.hooks import captured_input, captured_output
 from palimpsest.harness.requests import EditRequest
-from tests.tiny_models import REQUESTS, TEMPLATES, tiny_model
+from tests.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, tiny_model
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -48,7 +48,7 @@ def test_braces_elsewhere_do_no_harm() -> None:
     assert tiny_model("llama").tokenizer.decode(sentence.ids, skip_special_tokens=True) == "Anna is {x}"
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gptj"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_keys_are_the_mean_of_group_means(architecture: str) -> None:
     model = tiny_model(architecture)
     for number, request in enumerate(REQUESTS[:3]):

@@ -17,7 +17,7 @@ from palimpsest.harness.packing import make_packs, score_targets
 from palimpsest.harness.requests import Case, EditRequest, Probe
 from palimpsest.harness.scoring import ProbeOutcome, choose_windows, sample_answers, score_cases
 from palimpsest.harness.spec import Scoring
-from tests.tiny_models import ARCHITECTURES, tiny_model
+from tests.tiny_models import ARCHITECTURES, VARIANTS, tiny_model
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -48,9 +48,10 @@ def cases() -> list[Case]:
 
 
 @pytest.mark.parametrize("bos", [True, False])
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
-def test_equals_one_sequence_at_a_time(architecture: str, bos: bool) -> None:
-    model = tiny_model(architecture, bos=bos)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *VARIANTS])
+def test_equals_one_sequence_at_a_time(name: str, bos: bool) -> None:
+    architecture, changes = VARIANTS.get(name, (name, {}))
+    model = tiny_model(architecture, bos=bos, **changes)
     outcomes = score_cases(model, cases())
     probes = [(c.request.case_id, p) for c in cases() for p in c.probes if p.kind not in ("generation", "attribute")]
     assert [(o.case_id, o.kind, o.index) for o in outcomes] == [(i, p.kind, p.index) for i, p in probes]
