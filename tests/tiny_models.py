@@ -135,7 +135,8 @@ def tiny_model(
                 parameter.normal_(std=0.05)
     words = tokenizer(bos=bos)
     model.config.pad_token_id = words.pad_token_id
-    model = model.to(dtype)
+    for parameter in model.parameters():  # as when it is loaded: buffers, such as rotary frequencies, stay in float32
+        parameter.data = parameter.data.to(dtype)
     editable = EditableModel(
         model, words, name=f"tiny-{architecture}", fingerprint=fingerprint(model, words), cache=None
     )

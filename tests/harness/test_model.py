@@ -8,7 +8,9 @@ import torch
 
 from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.harness.model import EditableModel, fingerprint, load_model
-from tests.tiny_models import tiny_model, tokenizer
+from tests.tiny_models import ARCHITECTURES, tiny_model, tokenizer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @pytest.fixture
@@ -80,6 +82,19 @@ def test_a_saved_model_loads_with_the_same_fingerprint(folder: Path) -> None:
     assert first.fingerprint == second.fingerprint
     assert first.tokenizer.pad_token_id is not None and first.tokenizer.padding_side == "right"
     assert torch.equal(first.weight(0), tiny_model("gpt2").weight(0))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_loads_from_a_folder(architecture: str, dtype: str, tmp_path: Path) -> None:
+    first = tiny_model(architecture)
+    first.model.save_pretrained(tmp_path)
+    first.tokenizer.save_pretrained(tmp_path)
+    loaded, expected = load_model(str(tmp_path), name="x", dtype=dtype), tiny_model(architecture, dtype=DTYPES[dtype])
+    assert loaded.anatomy == expected.anatomy
+    ids = torch.tensor([tokenizer()("Anna Sorel lives in Oslo")["input_ids"]])
+    with torch.no_grad():
+        assert torch.equal(loaded.model(ids).logits, expected.model(ids).logits)
 
 
 def test_the_fingerprint_sees_weights_but_not_use() -> None:
