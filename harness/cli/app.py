@@ -33,6 +33,7 @@ VERBS = (
     "submit",
     "verify",
     "ledger",
+    "nightly",
     "pocket",
 )
 """In the order of the work. Each is a module of this package, with _ for -, with an ``app``."""

@@ -1,0 +1,125 @@
+"""`palimpsest nightly`: run, resume, ingest, compare with the last night, build the page; again and again the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palimpsest.harness.cli import output
+
+if TYPE_CHECKING:
+    from palimpsest.results.nights import Move, Night
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest nightly\n\npalimpsest nightly --suite smoke --home /tmp/nights\n\n"
+    "More: docs/nightly.md"
+)
+def nightly(
+    suite: Annotated[str, typer.Option("--suite", help="What is run.")] = "nightly",
+    day: Annotated[
+        str | None, typer.Option("--day", metavar="YYYY-MM-DD", help="Which night.", show_default="today, in UTC")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write what moved as Markdown, if anything did.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the site.", show_default="HOME/site")] = None,
+    home: output.HomeOption = None,
+    quiet: output.QuietOption = False,
+) -> None:
+    """Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval."""
+    from palimpsest.harness.cli.course import exit_code
+
+    place = output.home_folder(home)
+    night = checked_day(day)
+    folder = place / "nights" / night
+    results = _run(suite, folder, quiet=quiet)
+    code = exit_code(results)
+    if code in (130, 143, 3):
+        output.note(f"The night {night} is not complete; the same command goes on with it.")
+        raise typer.Exit(code)
+    found = _summarise(folder, night)
+    moved = _compared(place / "nights", found)
+    _build(folder, out or place / "site")
+    ours = [move for move in moved if move.built_in]
+    for move in moved:
+        output.line(move.words)
+    output.line(f"{night}: {len(found.numbers)} numbers, {len(moved)} moved, {len(ours)} of built-in editors")
+    if report is not None and moved:
+        report.write_text(as_markdown(found, moved), encoding="utf-8")
+    if code or ours:
+        raise typer.Exit(code or 1)
+
+
+def checked_day(day: str | None) -> str:
+    """The night's day; today in UTC if none is given.
+
+    Raises:
+        UsageError: It is no day of the calendar.
+    """
+    from datetime import UTC, date, datetime
+
+    from palimpsest.harness.errors import UsageError
+
+    if day is None:
+        return datetime.now(UTC).date().isoformat()
+    try:
+        return date.fromisoformat(day).isoformat()
+    except ValueError as error:
+        raise UsageError(f"--day: expected a day like 2026-03-01, got {day!r}.") from error
+
+
+def as_markdown(night: Night, moved: list[Move]) -> str:
+    """What an issue says about the numbers that moved."""
+    lines = [f"On {night.day} (commit {night.commit or 'unknown'}) these numbers left their intervals:", ""]
+    lines += [f"- {'' if move.built_in else '(third party) '}{move.words}" for move in moved]
+    return "\n".join([*lines, "", "Repeat with `palimpsest nightly`.", ""])
+
+
+def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def]
+    from palimpsest.harness.cli.course import run_all
+    from palimpsest.harness.cli.flags import Flags, selected
+    from palimpsest.harness.executor import Executor
+    from palimpsest.harness.interrupts import Interrupts
+    from palimpsest.harness.planning import installed_catalog, plan
+    from palimpsest.harness.progress import make_progress
+
+    chosen, where = selected(Flags(suite=suite))
+    planned = plan(chosen, installed_catalog(), place=where)
+    with Interrupts() as interrupts:
+        executor = Executor(home, progress=make_progress(quiet=quiet), interrupts=interrupts)
+        return run_all(planned, home, lambda run: executor.execute(run).stopped, quiet=quiet)
+
+
+def _summarise(folder: Path, day: str) -> Night:
+    from palimpsest import __version__
+    from palimpsest.harness.cli.store import store_path
+    from palimpsest.harness.provenance import environment_segment
+    from palimpsest.results.ingest import ingest
+    from palimpsest.results.nights import NAME, night_of, write_night
+    from palimpsest.results.store import Store
+
+    with Store.open(store_path(folder)) as store:
+        ingest(store, folder / "runs")
+        night = night_of(store, day, __version__, environment_segment(())["commit"])
+    write_night(folder / NAME, night)
+    return night
+
+
+def _compared(nights: Path, night: Night) -> list[Move]:
+    from palimpsest.results.nights import moves, read_nights
+
+    earlier = [one for one in read_nights(nights) if one.day < night.day]
+    return moves(earlier[-1], night) if earlier else []
+
+
+def _build(folder: Path, out: Path) -> None:
+    from palimpsest.harness.cli.store import store_path
+    from palimpsest.site.build import build
+
+    page = build(store_path(folder), out).path.resolve().as_uri()
+    output.note(page)

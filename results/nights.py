@@ -1,0 +1,152 @@
+"""Night after night: what a night measured, what moved since the last one, and every number over time.
+
+A night is a small JSON file, made from the store of that night's runs. Two nights are compared number by number: a
+metric of an editor on a track moved when its new value lies outside the interval of the night before. The same code on
+the same machine gives the same bits, so anything that moves was moved by a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from palimpsest.harness.errors import StoreError
+from palimpsest.harness.files import atomic_write_text
+from palimpsest.results.store import Store
+from palimpsest.results.text import clean_text
+
+NAME = "night.json"
+BUILT_IN = "palimpsest-bench"
+_DAY = r"^\d{4}-\d\d-\d\d$"
+_SMALLEST = 1e-9
+"""Values that are nearer than this are the same, whatever their interval."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Number(_Part):
+    """One number of one night."""
+
+    track: str
+    editor: str
+    distribution: str
+    seed: int
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """What the number is of."""
+        return self.track, self.editor, self.seed, self.metric
+
+
+class Night(_Part):
+    """All final numbers of one night."""
+
+    day: str = Field(pattern=_DAY)
+    commit: str | None = None
+    version: str
+    tracks: dict[str, str]
+    """Track id → model, task and schedule in words."""
+    numbers: tuple[Number, ...] = Field(strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A number that is elsewhere than the night before."""
+
+    before: Number
+    after: Number | None
+    """None: it is no longer measured."""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether all of the editor is ours, so that the move is our doing."""
+        return set(self.before.distribution.split(" + ")) == {BUILT_IN}
+
+    @property
+    def words(self) -> str:
+        """In one line."""
+        number = self.before
+        name = f"{number.editor}, seed {number.seed}: {number.metric}"
+        if self.after is None:
+            return f"{name} was {_shown(number.value)} and is no longer measured"
+        interval = f" (interval {_shown(number.low)} to {_shown(number.high)})" if number.low is not None else ""
+        return f"{name} was {_shown(number.value)}{interval} and is {_shown(self.after.value)}"
+
+
+def night_of(store: Store, day: str, version: str, commit: str | None) -> Night:
+    """The final numbers of all finished runs in ``store``."""
+    rows = store.rows(
+        """
+        SELECT r.track_id, r.editor, r.distribution, r.seed, m.metric, m.value, m.low, m.high
+        FROM metrics m JOIN runs r USING (run_id)
+        WHERE r.status IN ('complete', 'collapsed') AND m."window" IN ('all', '') AND m.edits = r.edits_planned
+        UNION ALL
+        SELECT r.track_id, r.editor, r.distribution, r.seed, 'endurance_' || e.kind, coalesce(e.edits, e.censored_at),
+            e.low, e.high
+        FROM endurance e JOIN runs r USING (run_id) WHERE r.status IN ('complete', 'collapsed') AND e.share = 0.8
+        ORDER BY ALL
+        """
+    )
+    names = ("track", "editor", "distribution", "seed", "metric", "value", "low", "high")
+    words = store.rows(
+        "SELECT DISTINCT track_id, model || ', ' || task || ', ' || edits_planned || ' edits in batches of ' ||"
+        " batch_size FROM runs ORDER BY ALL"
+    )
+    numbers = tuple(Number(**dict(zip(names, row, strict=True))) for row in rows)
+    return Night(day=day, commit=commit, version=version, tracks=dict(words), numbers=numbers)
+
+
+def write_night(path: Path, night: Night) -> None:
+    """Keep a night; see `read_nights`."""
+    atomic_write_text(path, night.model_dump_json(indent=1) + "\n")
+
+
+def read_nights(folder: Path) -> list[Night]:
+    """All nights below ``folder``, ``<day>/night.json``, in order of time.
+
+    Raises:
+        StoreError: One of them cannot be read; all such are named.
+    """
+    nights, wrong = [], []
+    for path in sorted(folder.glob(f"*/{NAME}")):
+        try:
+            nights.append(Night.model_validate_json(path.read_bytes()))
+        except (ValidationError, OSError) as error:
+            wrong.append(f"{path}: {clean_text(str(error).splitlines()[0], 300)}")
+    if wrong:
+        raise StoreError("\n".join([*wrong, "Move what is damaged away; the other nights stay as they are."]))
+    return sorted(nights, key=lambda night: night.day)
+
+
+def moves(before: Night, after: Night) -> list[Move]:
+    """What moved from one night to the next, in the order of the numbers; new numbers are no moves."""
+    now = {number.key: number for number in after.numbers}
+    found = [Move(number, now.get(number.key)) for number in before.numbers]
+    return [move for move in found if move.after is None or _moved(move.before, move.after)]
+
+
+def over_time(nights: Iterable[Night], keys: Sequence[tuple[str, str, int, str]]) -> list[list[float | None]]:
+    """For each of ``keys`` its value in each night, None where it was not measured."""
+    tables = [{number.key: number.value for number in night.numbers} for night in nights]
+    return [[table.get(key) for table in tables] for key in keys]
+
+
+def _moved(before: Number, after: Number) -> bool:
+    if before.value is None or after.value is None:
+        return before.value is not after.value
+    low = before.low if before.low is not None else before.value
+    high = before.high if before.high is not None else before.value
+    return not low - _SMALLEST <= after.value <= high + _SMALLEST
+
+
+def _shown(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4g}"
