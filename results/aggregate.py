@@ -51,6 +51,9 @@ class Aggregates:
     abilities: list[AbilityScore]
     endurance: dict[tuple[str, float], EnduranceValue]
     """(``editing``, ``abilities`` or ``both``; share) → value."""
+    draws: dict[str, tuple[float, ...]]
+    """``endurance`` and ``score`` (the main one at the last checkpoint) in each resample; the same cases are drawn for
+    every run of a track, so that differences of two runs are paired. Missing where there is no interval."""
 
 
 def aggregate_run(run: RunFolder) -> Aggregates:
@@ -72,8 +75,8 @@ def aggregate_run(run: RunFolder) -> Aggregates:
     metrics += abilities.metrics
     for edits in imputed:
         metrics += _imputed(run.spec, edits, abilities)
-    endurance = _endurance(run, tables, abilities.paired, imputed, clusters)
-    return Aggregates(status, reason, _edits_done(run), imputed, metrics, abilities.scores, endurance)
+    endurance, draws = _endurance(run, tables, abilities.paired, imputed, clusters)
+    return Aggregates(status, reason, _edits_done(run), imputed, metrics, abilities.scores, endurance, draws)
 
 
 def _status(run: RunFolder) -> tuple[RunStatus, str | None]:
@@ -144,25 +147,39 @@ def _endurance(
     items: Mapping[int, list[AbilityItems]],
     imputed: tuple[int, ...],
     clusters: Mapping[int, Hashable] | None,
-) -> dict[tuple[str, float], EnduranceValue]:
+) -> tuple[dict[tuple[str, float], EnduranceValue], dict[str, tuple[float, ...]]]:
     limit = run.ending.edits if imputed and run.ending is not None else None
     values: dict[tuple[str, float], EnduranceValue] = {}
+    draws: dict[str, tuple[float, ...]] = {}
     for share in SHARES.values():
+        found: list[EnduranceInterval] = []
         if tables or not imputed:
             score = main_score(run.spec.task.form)
-            found = bootstrap_endurance(tables, score, collapsed_at=imputed, clusters=clusters, share=share)
-            editing = _capped(found, limit)
+            found.append(bootstrap_endurance(tables, score, collapsed_at=imputed, clusters=clusters, share=share))
+            editing = _capped(found[0], limit)
         else:
             editing = EnduranceValue(edits=0.0)
         abilities = EnduranceValue()
         if any(items):
-            found = bootstrap_endurance_abilities(items, collapsed_at=imputed, share=share)
-            abilities = _capped(found, limit)
+            found.append(bootstrap_endurance_abilities(items, collapsed_at=imputed, share=share))
+            abilities = _capped(found[-1], limit)
         elif imputed and 0 in items:
             abilities = EnduranceValue(edits=min((1 - share) * imputed[0], float(limit or 0)))
         values["editing", share], values["abilities", share] = editing, abilities
         values["both", share] = _smaller(editing, abilities)
-    return values
+        if share == ENDURANCE_SHARE and tables:
+            draws = _draws(found, limit)
+    return values, draws
+
+
+def _draws(found: list[EnduranceInterval], limit: int | None) -> dict[str, tuple[float, ...]]:
+    """Endurance (the smaller of editing and abilities) and final score in each resample."""
+    known = [one.draws for one in found if one.draws is not None]
+    if not known or found[0].final is None:
+        return {}
+    smallest = np.minimum.reduce(known)
+    endurance = smallest if limit is None else np.minimum(smallest, limit)
+    return {"endurance": tuple(endurance.tolist()), "score": tuple(found[0].final.tolist())}
 
 
 def _capped(found: EnduranceInterval, limit: int | None) -> EnduranceValue:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from palimpsest.harness.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE
 from palimpsest.harness.errors import unknown_name
 from palimpsest.harness.metrics import main_score
@@ -56,7 +59,7 @@ def run_ids(store: Store) -> list[str]:
 def tracks(store: Store) -> list[Track]:
     """All tracks, by model, task and length."""
     rows = store.records("SELECT DISTINCT ON (track_id) * FROM runs ORDER BY track_id, run_id")
-    found = [_track(row, _board_rows(store, row["track_id"])) for row in rows]
+    found = [_track(store, row, _board_rows(store, row["track_id"])) for row in rows]
     return sorted(found, key=lambda t: (t.model, t.task, t.edits, t.batch_size, t.track_id))
 
 
@@ -70,10 +73,10 @@ def track(store: Store, track_id: str, rows: Sequence[BoardRow] | None = None) -
     if not found:
         known = [row[0] for row in store.rows("SELECT DISTINCT track_id FROM runs")]
         raise unknown_name("Track", track_id, known, "palimpsest store query 'FROM runs'")
-    return _track(found[0], _board_rows(store, track_id) if rows is None else rows)
+    return _track(store, found[0], _board_rows(store, track_id) if rows is None else rows)
 
 
-def _track(row: dict[str, Any], rows: Sequence[BoardRow]) -> Track:
+def _track(store: Store, row: dict[str, Any], rows: Sequence[BoardRow]) -> Track:
     return Track(
         track_id=row["track_id"],
         model=row["model"],
@@ -90,7 +93,7 @@ def _track(row: dict[str, Any], rows: Sequence[BoardRow]) -> Track:
         runs=len(rows),
         task_hash=row["task_hash"],
         main_metric=main_score(row["task_form"]),
-        resolution=resolution(rows, row["task_form"]),
+        resolution=resolution(rows, row["task_form"], rank_draws(store, row["track_id"])),
     )
 
 
@@ -98,7 +101,15 @@ def board(store: Store, track_id: str) -> list[BoardRow]:
     """The runs of one track with rank intervals, best first; see `ranking`."""
     rows = _board_rows(store, track_id)
     form = store.rows("SELECT any_value(task_form) FROM runs WHERE track_id = ?", [track_id])[0][0]
-    return ranked_rows(rows, form) if rows else []
+    return ranked_rows(rows, form, rank_draws(store, track_id)) if rows else []
+
+
+def rank_draws(store: Store, track_id: str) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Resampled endurance and final score of the runs of a track, as `ranking` wants them."""
+    rows = store.rows(
+        "SELECT run_id, quantity, draws FROM rank_draws JOIN runs USING (run_id) WHERE track_id = ?", [track_id]
+    )
+    return {(run_id, quantity): np.asarray(draws, dtype=np.float64) for run_id, quantity, draws in rows}
 
 
 def _board_rows(store: Store, track_id: str) -> list[BoardRow]:
@@ -146,6 +157,7 @@ def _board_row(
         segments=row["segments"] or 1,
         submitted=bool(row["submitted"]),
         verified=row["verified"],
+        row_id=row["row_id"] or row["run_id"],
         **{name: row[name] for name in _SAME},
         **values,
     )

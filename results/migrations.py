@@ -35,10 +35,25 @@ def _ledger(connection: DuckDBPyConnection) -> None:
     )
 
 
+def _courses(connection: DuckDBPyConnection) -> None:
+    """Filled at the next ingest, which finds every run changed."""
+    for statement in (
+        "ALTER TABLE runs ADD COLUMN row_id VARCHAR",  # hash of the spec without its seed
+        "ALTER TABLE runs ADD COLUMN texts_hash VARCHAR",  # of all prompts and targets, in the order of the edits
+        "CREATE TABLE rank_draws (run_id VARCHAR NOT NULL, quantity VARCHAR NOT NULL, draws FLOAT[] NOT NULL)",
+        "CREATE TABLE case_courses (run_id VARCHAR NOT NULL, position INTEGER NOT NULL, case_id BIGINT NOT NULL,"
+        " course VARCHAR NOT NULL)",  # see courses.py
+        "CREATE TABLE ability_courses (run_id VARCHAR NOT NULL, edits INTEGER NOT NULL, ability VARCHAR NOT NULL,"
+        " chance DOUBLE NOT NULL, items VARCHAR NOT NULL)",
+    ):
+        connection.execute(statement)
+
+
 MIGRATIONS: list[Migration] = [
     Migration("first tables", _first_tables),
     Migration("the order of edits in words", _edit_order),
     Migration("the ledger of submissions", _ledger),
+    Migration("courses of cases and draws for ranks", _courses),
 ]
 
 

@@ -89,8 +89,7 @@ class Track:
     main_metric: str = "score_argmax"
     """The score that editing endurance is about: ``score_argmax``, or ``score_token_accuracy`` for ZsRE."""
     resolution: float | None = None
-    """Smallest difference of the main metric at the end that the track can resolve: twice the median half-width of
-    the rows' intervals, in points; None without finished rows."""
+    """Smallest difference of the main metric at the end that the track can resolve, in points; see `ranking`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +152,8 @@ class BoardRow:
     """From a bundle that the ledger includes, not from a run of our own."""
     verified: str | None = None
     """Day on which doing the run again last agreed with it."""
+    row_id: str = ""
+    """Runs of a track with the same one differ by their seed alone; empty: the run stands for itself."""
 
 
 @dataclass(frozen=True, slots=True)

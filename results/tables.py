@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from palimpsest.harness.diagnostics.reports import Reported, gather
 from palimpsest.results.aggregate import Aggregates
+from palimpsest.results.courses import ability_courses, case_courses, texts_hash
 from palimpsest.results.folders import RunFolder, number, numbers, utc_time, whole
 from palimpsest.results.text import NAME_LENGTH, clean_json, clean_optional, clean_text
 
@@ -31,6 +33,9 @@ RUN_TABLES = (
     "batch_reports",
     "environment",
     "events",
+    "rank_draws",
+    "case_courses",
+    "ability_courses",
 )
 """Every table that has rows per run, each with the column ``run_id``."""
 
@@ -40,7 +45,7 @@ _ENDINGS = {"run_finished", "run_collapsed", "run_failed"}
 
 def run_tables(run: RunFolder, found: Aggregates) -> dict[str, Rows | pa.Table]:
     """All rows of one run, by table; ``run_id`` is filled in everywhere."""
-    batches = _batches(run)
+    spec, batches = run.spec, _batches(run)
     tables: dict[str, Rows | pa.Table] = {
         "runs": [_run(run, found, batches)],
         "endurance": _endurance(found),
@@ -57,6 +62,9 @@ def run_tables(run: RunFolder, found: Aggregates) -> dict[str, Rows | pa.Table]:
         "batch_reports": [row for batch, event in sorted(batches.items()) for row in _reports(batch, event)],
         "environment": [_segment(index, segment) for index, segment in enumerate(run.segments)],
         "events": _events(run),
+        "rank_draws": [{"quantity": name, "draws": list(draws)} for name, draws in sorted(found.draws.items())],
+        "case_courses": case_courses(run.checkpoints, run.cases, spec.task.form),
+        "ability_courses": ability_courses(run.checkpoints),
     }
     return {name: _with_run_id(rows, run.run_id) for name, rows in tables.items()}
 
@@ -104,6 +112,7 @@ def _run(run: RunFolder, found: Aggregates, batches: Mapping[int, Mapping[str, A
     seconds = [number(event.get("seconds_edit")) for event in batches.values()]
     edits = [whole(event.get("edits")) or 0 for event in batches.values()]
     memory = [m for _, e in run.events if e["event"] == "batch" and (m := number(e.get("peak_memory_mb"))) is not None]
+    row = spec.model_dump(mode="json", exclude={"seed"})
     timed = None if not seconds or None in seconds else sum(s for s in seconds if s is not None)
     return {
         "track_id": spec.track_id,
@@ -126,6 +135,8 @@ def _run(run: RunFolder, found: Aggregates, batches: Mapping[int, Mapping[str, A
         "scoring_seed": spec.scoring.seed,
         "abilities": [clean_text(ability.name, NAME_LENGTH) for ability in spec.abilities],
         "seed": spec.seed,
+        "row_id": hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:12],
+        "texts_hash": texts_hash(run.cases, run.probes),
         "spec": json.dumps(clean_json(spec.model_dump(mode="json")), sort_keys=True, ensure_ascii=False),
         "status": found.status,
         "edits_done": found.edits_done,

@@ -9,7 +9,7 @@ width zero: the percentile bootstrap sees no spread there, although a finite sam
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -45,6 +45,10 @@ class EnduranceInterval:
     value: Endurance
     low: float | None
     high: float | None
+    draws: Floats | None = field(default=None, compare=False)
+    """The endurance of each resample, at most the last checkpoint; None from fewer than two cases."""
+    final: Floats | None = field(default=None, compare=False)
+    """What was followed (the score, or the kept share), at the last checkpoint in each resample."""
 
 
 def draw_counts(units: int, resamples: int, seed: int) -> NDArray[np.float32]:
@@ -262,4 +266,5 @@ def _endurance_interval(edits: Sequence[int], curves: Floats, share: float, leve
     ends = [(1 - level) / 2, (1 + level) / 2]
     # "inverted_cdf" picks an observed value: interpolating towards an infinite one would give infinity or NaN.
     low, high = np.quantile(crossing[1:], ends, method="inverted_cdf")
-    return EnduranceInterval(value, float(low), float(high))
+    draws = np.minimum(crossing[1:], float(edits[-1]))
+    return EnduranceInterval(value, float(low), float(high), draws, curves[1:, -1].copy())
