@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -66,6 +67,32 @@ class Calibration:
     peak_memory_mb: float
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The part of a calibration that is the same for all editors."""
+
+    seconds_start: float
+    seconds_checkpoint: float
+    seconds_case: float
+    seconds_abilities: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The part that is an editor's own."""
+
+    seconds_prepare: float
+    seconds_statistics: float
+    seconds_batch: float
+    seconds_save: float
+    bytes_save: int
+    peak_memory_mb: float
+
+
+_Part = TypeVar("_Part", Asking, Writing)
+
+
 def calibrated(
     planned: PlannedRun,
     home: Path,
@@ -85,36 +112,62 @@ def calibrated(
     """
     spec = planned.spec
     segment = environment_segment(())
-    relevant = {
+    machine = {
         "model": spec.model.model_dump(),
-        "editor": [spec.editor.name, spec.editor.config],
-        "task": spec.task.form,
-        "batch": spec.schedule.batch_size,
-        "scoring": spec.scoring.model_dump(),
-        "abilities": [ref.model_dump() for ref in spec.abilities],
         "machine": [segment[name] for name in ("cpu", "cores", "packages", "palimpsest_version")],
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "placement": asdict(placement),
     }
-    key = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
-    path = home / "models" / spec.model.fingerprint / "calibrations" / f"{key}.json"
-    with suppress(OSError, ValueError, TypeError):
-        return Calibration(**json.loads(path.read_text(encoding="utf-8")))
-    if load is None:
+    asked = {
+        "task": spec.task.form,
+        "scoring": spec.scoring.model_dump(),
+        "abilities": [ref.model_dump() for ref in spec.abilities],
+    }
+    written = {"editor": [spec.editor.name, spec.editor.config], "batch": spec.schedule.batch_size}
+    folder = home / "models" / spec.model.fingerprint / "calibrations"
+    write = None if load is None else partial(_measured_writing, planned, load)
+    ask = None if load is None else partial(_measured_asking, planned, load, library)
+    writing = _remembered(folder, Writing, machine | written, write)
+    asking = _remembered(folder, Asking, machine | asked, ask)
+    if writing is None or asking is None:
         return None
-    found = measure(planned, load(), library)
+    peak = {"peak_memory_mb": max(writing.peak_memory_mb, asking.peak_memory_mb)}
+    return Calibration(**asdict(writing) | asdict(asking) | peak)
+
+
+def _remembered(
+    folder: Path, kind: type[_Part], relevant: Mapping[str, Any], measure: Callable[[], _Part] | None
+) -> _Part | None:
+    key = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    path = folder / f"{kind.__name__.lower()}-{key}.json"
+    with suppress(OSError, ValueError, TypeError):
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
+    if measure is None:
+        return None
+    found = measure()
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_json(path, asdict(found))
     return found
 
 
-def measure(planned: PlannedRun, loaded: LoadedModel, library: AbilityLibrary | None = None) -> Calibration:
-    """Do a little of everything that the run does, timed; the model is pristine again afterwards."""
-    spec, model, memory = planned.spec, loaded.model, PeakMemory()
+def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityLibrary | None) -> Asking:
+    """Score a few cases and ask a few items of the unedited model, timed."""
+    loaded, memory = load(), PeakMemory()
+    spec, model = planned.spec, loaded.model
     begin = time.perf_counter()
     few = tuple(ref.model_copy(update={"limit": min(ref.limit or ITEMS, ITEMS)}) for ref in spec.abilities)
     harness = loaded.abilities(few, library)
     seconds_start = time.perf_counter() - begin + loaded.seconds_load
+    cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
+    fixed, each = _scoring(planned, cases, ModelInstruments(model, None))
+    seconds = _abilities(harness, loaded, spec.abilities, library)
+    return Asking(seconds_start, fixed, each, seconds, memory.megabytes())
+
+
+def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> Writing:
+    """Do a few edits, timed; the model is pristine again afterwards."""
+    loaded, memory = load(), PeakMemory()
+    spec, model = planned.spec, loaded.model
     statistics, stand_in = _statistics(loaded, spec.editor.config)
     cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
     try:
@@ -126,26 +179,11 @@ def measure(planned: PlannedRun, loaded: LoadedModel, library: AbilityLibrary | 
         weights, state = editing.snapshot()
         size = sum(tensor.nbytes for tensor in (*weights.values(), *state.values()))
         seconds_save = time.perf_counter() - begin + size / 300e6
-        with editing.evaluated():
-            instruments = ModelInstruments(model, None)
-            fixed, each = _scoring(planned, cases, instruments)
-            seconds_abilities = _abilities(harness, loaded, spec.abilities, library)
     finally:
         restore_pristine(model)
         if stand_in:
             model.resources.set_second_moments(None)
-    return Calibration(
-        seconds_prepare,
-        statistics,
-        seconds_batch,
-        fixed,
-        each,
-        seconds_abilities,
-        seconds_start,
-        seconds_save,
-        size,
-        memory.megabytes(),
-    )
+    return Writing(seconds_prepare, statistics, seconds_batch, seconds_save, size, memory.megabytes())
 
 
 def _statistics(loaded: LoadedModel, config: Mapping[str, Any]) -> tuple[float, bool]:
