@@ -101,25 +101,30 @@ class Suffixes:
         rows = torch.arange(len(self.numbers), device=self.hidden.device)
         return dict(zip(self.numbers.tolist(), self.hidden[rows, self.offset].float(), strict=True))
 
-    def losses(self, delta: Tensor) -> Tensor:
-        """Of each request, n × 3, from this group's rows: weighted NLL, KL, and probability of the target.
-
-        The probability of a sentence's target is that of its tokens on average: exp of minus their mean NLL.
-        """
+    def losses(self, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted NLL and KL of each request, n × 2, from this group's rows; and the weighted terms of each read."""
         log_p = torch.log_softmax(self.logits(delta).float(), dim=1)  # N × V
         kl = self.read_target == KL
-        values = log_p.new_zeros(len(log_p))
-        values[~kl] = -log_p[~kl].gather(1, self.read_target[~kl][:, None]).squeeze(1)
+        values = -log_p.gather(1, self.read_target.clamp_min(0)[:, None]).squeeze(1)
         if len(self.reference):
-            values[kl] = (log_p[kl].exp() * (log_p[kl] - self.reference)).sum(1)  # KL( p_δ ‖ p_0 )
+            present = log_p[kl]
+            divergence = (present.exp() * (present - self.reference)).sum(1)  # KL( p_δ ‖ p_0 )
+            values = values.masked_scatter(kl, divergence)
         where = self.request[self.read_row] * 2 + kl
         weighted = values * self.read_weight
         total = log_p.new_zeros(2 * len(delta)).index_add(0, where, weighted)
-        return torch.cat([total.view(-1, 2), self._probability(weighted.detach(), kl, len(delta))[:, None]], dim=1)
+        return total.view(-1, 2), weighted.detach()
 
-    def _probability(self, weighted: Tensor, kl: Tensor, requests: int) -> Tensor:
-        """Σ over a request's sentences of weight · exp(−mean NLL); n."""
-        rows = len(self.request)
+    def probability(self, weighted: Tensor, requests: int) -> Tensor:
+        """Probability of each request's target, n, averaged over its sentences by their weight.
+
+        That of a sentence is the one of its tokens on average: exp of minus their mean NLL.
+
+        Args:
+            weighted: The terms of each read, as `losses` gives them.
+            requests: n.
+        """
+        rows, kl = len(self.request), self.read_target == KL
         nll, weight = (x.new_zeros(rows).index_add(0, self.read_row[~kl], x[~kl]) for x in (weighted, self.read_weight))
         probability = torch.where(weight > 0, weight * torch.exp(-nll / weight.clamp_min(1e-30)), 0.0)
         return weighted.new_zeros(requests).index_add(0, self.request, probability)

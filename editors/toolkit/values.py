@@ -167,13 +167,16 @@ class _Search:
             decay = s.weight_decay * torch.linalg.vector_norm(delta, dim=1) / self.start_norm**2
             if backward:
                 torch.autograd.backward(decay[self.active].sum())
-        terms = torch.zeros(len(delta), 3, device=delta.device)
+        terms = torch.zeros(len(delta), 2, device=delta.device)
+        probability = torch.zeros(len(delta), device=delta.device)
         for part in parts:
             with torch.set_grad_enabled(backward):
-                found = part.losses(delta)  # n × 3: NLL, KL, probability
+                found, weighted = part.losses(delta)  # n × 2: NLL, KL
                 if backward:
                     torch.autograd.backward(found[:, 0].sum() + s.kl_factor * found[:, 1].sum())
             terms += found.detach()
+            if s.early_stop_probability is not None:
+                probability += part.probability(weighted, len(delta))
         kl = s.kl_factor * terms[:, 1]
         losses = torch.stack([terms[:, 0] + kl + decay.detach(), terms[:, 0], kl, decay.detach()], dim=1).double()
         if not bool(torch.isfinite(losses[self.active]).all()):
@@ -181,7 +184,7 @@ class _Search:
         if step == 0:
             self.loss_first = losses
         self.loss_last = torch.where(self.active[:, None], losses, self.loss_last)
-        self.probability = terms[:, 2]
+        self.probability = probability
         self.passes += self.active
         if delta.grad is not None:
             self.gradient = delta.grad
