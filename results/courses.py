@@ -2,10 +2,11 @@
 
 A course is what the page's case explorer and its paired comparisons read, and is some hundred times smaller than the
 outcomes themselves. It has one block per scored checkpoint, in ascending order, separated by spaces. A block has one
-character per probe of the case in the order of `KIND_ORDER` and index:
+character per probe of the case, by kind in the order of `KIND_ORDER` with dots between the kinds, and by index:
 
-* CounterFact form: ``0`` to ``7``, the sum of 1 (every token of the new target is the model's first choice), 2 (of the
-  true target) and 4 (the new target is the more probable one), or ``x`` if a likelihood was not finite;
+* CounterFact form: a hexadecimal digit, the sum of 1 (every token of the new target is the model's first choice), 2 (of
+  the true target), 4 (the new target is the more probable one) and 8 (the true target is), or ``x`` if a likelihood was
+  not finite;
 * question form: the share of the wanted answer's tokens that are the model's first choice, in sixtieths, as a letter of
   `SHARES`; exact for answers of up to six tokens.
 
@@ -56,14 +57,21 @@ def _blocks(probes: pa.Table, form: str) -> dict[int, str]:
     columns = {name: probes[name].to_numpy()[known] for name in probes.column_names if name != "kind"}
     order = np.lexsort((columns["index"], kind[known], columns["case_id"]))
     columns = {name: values[order] for name, values in columns.items()}
-    text = (_shares(columns, kind[known][order]) if form == "zsre" else _codes(columns)).tobytes().decode("ascii")
+    kind = kind[known][order].astype(np.int64)
+    codes = _shares(columns, kind) if form == "zsre" else _codes(columns)
     ids, starts = np.unique(columns["case_id"], return_index=True)
-    stops = [*starts[1:].tolist(), len(text)]
+    stops = [*starts[1:].tolist(), len(codes)]
     inside = columns["window_all"] | columns["window_planned"]
     return {
-        case: ("" if inside[start] else "~") + text[start:stop]
+        case: ("" if inside[start] else "~") + _dotted(codes[start:stop], kind[start:stop])
         for case, start, stop in zip(ids.tolist(), starts.tolist(), stops, strict=True)
     }
+
+
+def _dotted(codes: NDArray[np.uint8], kind: NDArray[np.int64]) -> str:
+    text = codes.tobytes().decode("ascii")
+    first, second = np.searchsorted(kind, (1, 2)).tolist()
+    return f"{text[:first]}.{text[first:second]}.{text[second:]}"
 
 
 def _failed(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
@@ -75,9 +83,11 @@ def _failed(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
 
 def _codes(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     with np.errstate(invalid="ignore"):
-        prefers = columns["nll_new"] < columns["nll_true"]
-    value = columns["exact_new"] + 2 * columns["exact_true"].astype(np.uint8) + 4 * prefers.astype(np.uint8)
-    return np.where(_failed(columns), ord("x"), ord("0") + value).astype(np.uint8)
+        new, true = columns["nll_new"] < columns["nll_true"], columns["nll_true"] < columns["nll_new"]
+    bits = (columns["exact_new"], columns["exact_true"], new, true)
+    value = sum(bit.astype(np.int64) << place for place, bit in enumerate(bits))
+    digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+    return np.where(_failed(columns), ord("x"), digits[value]).astype(np.uint8)
 
 
 def _shares(columns: Mapping[str, NDArray[Any]], kind: NDArray[Any]) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ from palimpsest.results.validate import (
     read_score_folder,
 )
 
-INGEST_VERSION = 4
+INGEST_VERSION = 5
 """Raised whenever the same run folder gives other rows than before: every run is then ingested anew."""
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")

@@ -1,22 +1,31 @@
-"""Build the site from the store: write it beside the old one, then swap. A failure leaves the old page as it was."""
+"""Build the site from the store: write it beside the old one, then swap. A failure leaves the old page as it was.
+
+What has not changed since the last build is not made again: each job (a track, a run, an editor, …) has a fingerprint
+of everything that goes into its files, and files of jobs whose fingerprint is that of the old site are linked over.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
+import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from palimpsest.harness.errors import UsageError
-from palimpsest.site.pages import Page, render_all
+from palimpsest.site.jobs import Batch, File
+from palimpsest.site.pages import batches
 from palimpsest.site.source import Source, StoreSource
 
 MARKER = ".palimpsest-site"
-"""A file that says: this folder was built here and may be replaced."""
+"""A file that says: this folder was built here and may be replaced; and what was made of what."""
 
-_STATIC = Path(__file__).resolve().parent / "static"
+_PACKAGE = Path(__file__).resolve().parent
+_STATIC = _PACKAGE / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,64 @@ class BuildReport:
     bytes: int
     """Of all files, static ones included."""
     seconds: float
+    made: int
+    """Jobs that were done; the others had not changed since the last build."""
+    kept: int
+
+
+@dataclass(slots=True)
+class _Site:
+    """The folder that is being filled."""
+
+    fresh: Path
+    old: Path
+    before: dict[str, tuple[str, list[str]]]
+    """Key of a job → its fingerprint and files in the old site."""
+    now: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    made: int = 0
+
+    def do(self, batch: Batch) -> None:
+        """Link over what has not changed, make the rest."""
+        stale = []
+        for job in batch.jobs:
+            if not self._keep(job.key, job.fingerprint):
+                stale.append(job.key)
+                self.now[job.key] = (job.fingerprint, [])
+        self.made += len(stale)
+        if stale:
+            for key, file in batch.make(stale):
+                self._write(file)
+                self.now[key][1].append(file.path)
+
+    def _keep(self, key: str, fingerprint: str) -> bool:
+        found = self.before.get(key)
+        if found is None or found[0] != fingerprint:
+            return False
+        try:
+            for name in found[1]:
+                target = self.fresh / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(self.old / name, target)
+        except FileNotFoundError:
+            for name in found[1]:
+                (self.fresh / name).unlink(missing_ok=True)
+            return False
+        self.now[key] = found
+        return True
+
+    def _write(self, file: File) -> None:
+        path = self.fresh / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.data)
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        new.hardlink_to(old)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without hard links
+        shutil.copyfile(old, new)
 
 
 def build(store_path: Path, out_dir: Path) -> BuildReport:
@@ -51,20 +118,60 @@ def build_from(source: Source, out_dir: Path) -> BuildReport:
     check_replaceable(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.new-", dir=out_dir.parent))
+    code = code_fingerprint()
+    site = _Site(fresh, out_dir, read_marker(out_dir, code))
     try:
-        pages = 0
-        for page in render_all(source, _version()):
-            _write_page(fresh, page)
-            pages += 1
+        for batch in batches(source, version(), code):
+            site.do(batch)
         shutil.copytree(_STATIC, fresh / "static", ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        (fresh / MARKER).write_text("Built by palimpsest site build; replaced as a whole by the next build.\n")
+        _write_marker(fresh, code, site.now)
         fresh.chmod(0o755)
-        size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
+        pages, size = _measure(fresh)
         _swap(fresh, out_dir)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    return BuildReport(out_dir / "index.html", pages, size, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return BuildReport(out_dir / "index.html", pages, size, seconds, site.made, len(site.now) - site.made)
+
+
+def _measure(folder: Path) -> tuple[int, int]:
+    pages = size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            size += Path(place, name).stat().st_size
+            pages += name.endswith(".html")
+    return pages, size
+
+
+def code_fingerprint() -> str:
+    """Of everything besides the data that a page depends on."""
+    digest = hashlib.sha256(version().encode())
+    folders = (_PACKAGE, _PACKAGE.parent / "results", _PACKAGE.parent / "harness", _PACKAGE.parent / "editors")
+    for folder in folders:
+        kinds = ("*.py", "*.html", "*.csv", "*.sql") if folder != _PACKAGE.parent / "editors" else ("*.py",)
+        for path in sorted(path for kind in kinds for path in folder.rglob(kind)):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_marker(out_dir: Path, code: str) -> dict[str, tuple[str, list[str]]]:
+    """What an earlier site was made of; nothing where it was made by other code, or cannot be read."""
+    try:
+        value = json.loads((out_dir / MARKER).read_text(encoding="utf-8"))
+        if value["code"] != code:
+            return {}
+        found = {str(k): (str(f), [str(n) for n in names]) for k, (f, names) in value["jobs"].items()}
+        inside = all(".." not in Path(n).parts and not Path(n).is_absolute() for _, ns in found.values() for n in ns)
+        return found if inside else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _write_marker(fresh: Path, code: str, jobs: dict[str, tuple[str, list[str]]]) -> None:
+    note = "Built by palimpsest site build; replaced as a whole by the next build."
+    text = json.dumps({"note": note, "code": code, "jobs": jobs}, sort_keys=True, indent=0)
+    (fresh / MARKER).write_text(text, encoding="utf-8")
 
 
 def check_replaceable(out_dir: Path) -> None:
@@ -78,12 +185,6 @@ def check_replaceable(out_dir: Path) -> None:
             f"{out_dir} holds files that were not built here (no {MARKER} in it), and the site would replace them. "
             "Choose an empty or new folder with --out."
         )
-
-
-def _write_page(folder: Path, page: Page) -> None:
-    path = folder / page.path
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(page.html.encode())
 
 
 def _swap(fresh: Path, out_dir: Path) -> None:
@@ -101,7 +202,8 @@ def _swap(fresh: Path, out_dir: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _version() -> str:
+def version() -> str:
+    """Of the installed Palimpsest."""
     try:
         return importlib.metadata.version("palimpsest-bench")
     except importlib.metadata.PackageNotFoundError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palimpsest.harness.diagnostics.records import EVALUATED
 from palimpsest.results.diagnostics import DiagnosticLine, diagnostic_groups
-from palimpsest.results.rows import RunDetail
+from palimpsest.results.rows import Curve
 from palimpsest.site.text import significant
 
 _BETTER = {"higher": "more is better", "lower": "less is better"}
@@ -34,19 +35,19 @@ class Section:
     lines: tuple[Line, ...]
 
 
-def sections(detail: RunDetail) -> tuple[Section, ...]:
+def sections(measured: Sequence[Curve]) -> tuple[Section, ...]:
     """All diagnostics of a run by group; of the singular values some ranks."""
-    columns = checkpoints(detail)
+    columns = checkpoints(measured)
     found = []
-    for group in diagnostic_groups(detail.diagnostics):
+    for group in diagnostic_groups(measured):
         lines = tuple(_line(line, columns) for line in group.lines if _shown(line))
         found.append(Section(group.key, group.title, lines))
     return tuple(found)
 
 
-def checkpoints(detail: RunDetail) -> tuple[int, ...]:
+def checkpoints(measured: Sequence[Curve]) -> tuple[int, ...]:
     """Numbers of edits at which anything was measured."""
-    return tuple(sorted({point.edits for curve in detail.diagnostics for point in curve.points}))
+    return tuple(sorted({point.edits for curve in measured for point in curve.points}))
 
 
 def _shown(line: DiagnosticLine) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from palimpsest.results.rows import BoardRow, EnduranceValue, Interval
+from palimpsest.site.table import TableRow
 from palimpsest.site.text import MISSING, NARROW, count, fixed, is_number, memory, seconds
 
 
@@ -22,7 +22,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class EnduranceBar:
-    """The headline: endurance as a number and as a bar along the planned course of edits."""
+    """The headline of a row: endurance as a number and as a bar along the planned course of edits."""
 
     figure: Figure
     reached: float
@@ -61,9 +61,9 @@ def memory_figure(megabytes: float | None) -> Figure:
 
 
 def endurance_text(value: EnduranceValue) -> str:
-    """Edits survived; ``> N`` where the run ended first."""
+    """Edits survived; ``> N`` where every run ended first, ``≥ N`` where some of the seeds did."""
     if is_number(value.edits):
-        return count(value.edits)
+        return f"≥{NARROW}{count(value.edits)}" if value.censored_at is not None else count(value.edits)
     return f">{NARROW}{count(value.censored_at)}" if value.censored_at is not None else MISSING
 
 
@@ -77,24 +77,24 @@ def endurance_figure(value: EnduranceValue) -> Figure:
 
 
 def _endurance_span(value: EnduranceValue) -> str:
-    if value.low is None or (value.censored_at is not None and value.low >= value.censored_at):
+    if value.low is None or (value.edits is None and value.censored_at is not None and value.low >= value.censored_at):
         return ""
     return f"{count(value.low)}–{count(value.high)}" if value.high is not None else f"≥{NARROW}{count(value.low)}"
 
 
-def endurance_bar(row: BoardRow) -> EnduranceBar:
-    """The headline of one run."""
-    value, planned = row.endurance, row.edits_planned
+def endurance_bar(row: TableRow) -> EnduranceBar:
+    """The headline of one row."""
+    value, planned = row.endurance, row.first.edits_planned
     reached = _share(value, planned)
     low, high = reached, reached
     if value.low is not None:
-        end = value.high if value.high is not None else max(value.censored_at or 0, row.edits_done)
+        end = value.high if value.high is not None else max(value.censored_at or 0, row.first.edits_done)
         low, high = _percent(value.low, planned), _percent(end, planned)
     return EnduranceBar(
-        figure=endurance_figure(row.endurance),
+        figure=endurance_figure(value),
         reached=reached,
-        half=max(reached, _share(row.half_life, row.edits_planned)),
-        open=row.endurance.edits is None and row.endurance.censored_at is not None,
+        half=max(reached, _share(row.half_life, planned)),
+        open=value.edits is None and value.censored_at is not None,
         low=low,
         high=high,
         editing=endurance_text(row.endurance_editing),
@@ -103,7 +103,7 @@ def endurance_bar(row: BoardRow) -> EnduranceBar:
     )
 
 
-def _limit(row: BoardRow) -> str:
+def _limit(row: TableRow) -> str:
     editing, abilities = row.endurance_editing.edits, row.endurance_abilities.edits
     if editing is None:
         return "" if abilities is None else "abilities"
@@ -128,10 +128,3 @@ def rank_figure(row: BoardRow) -> Figure:
     same = row.rank_low == row.rank_high
     text = str(row.rank_low) if same else f"{row.rank_low}–{row.rank_high}"
     return Figure(text, "", repr(row.rank_low + row.rank_high / 1000))
-
-
-def form_figures(
-    metrics: Mapping[str, Interval], component: str, forms: tuple[str, ...]
-) -> tuple[tuple[str, Figure], ...]:
-    """One component (score, efficacy, …) in each form that the track has."""
-    return tuple((form, interval_figure(metrics.get(f"{component}_{form}"))) for form in forms)

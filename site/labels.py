@@ -12,6 +12,7 @@ EDITORS = {
     "ft-l": "FT-L",
     "ft": "FT",
     "rome": "ROME",
+    "r-rome": "R-ROME",
     "nse": "NSE",
     "deltaedit": "DeltaEdit",
     "prune": "PRUNE",
@@ -71,6 +72,24 @@ STATUSES = {
     "failed": Status("failed", "▲", "bad"),
 }
 
+PAPERS = {
+    "ft": "2012.00363",
+    "ft-l": "2012.00363",
+    "rome": "2202.05262",
+    "r-rome": "2403.07175",
+    "memit": "2210.07229",
+    "memit-seq": "2210.07229",
+    "alphaedit": "2410.02355",
+    "nse": "2410.04045",
+    "deltaedit": "2505.07899",
+    "prune": "2405.16821",
+    "rect": "2401.04700",
+    "sphere": "2510.01172",
+    "revive": "2601.11042",
+}
+"""arXiv numbers of the built-in editors' papers."""
+
+_ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 _COMPOSED = re.compile(r"([\w.-]+)\((.+)\)")
 
 
@@ -80,6 +99,17 @@ def editor_title(name: str) -> str:
     if composed:
         return f"{editor_title(composed[1])} on {editor_title(composed[2])}"
     return EDITORS.get(name, name)
+
+
+def editor_parts(name: str) -> tuple[str, ...]:
+    """The names in a composition, outermost first: ``revive(memit)`` is a filter and its host."""
+    composed = _COMPOSED.fullmatch(name)
+    return (composed[1], *editor_parts(composed[2])) if composed else (name,)
+
+
+def paper_url(arxiv: str) -> str:
+    """Where a paper is; only ever built from a number, so that no foreign text becomes a link."""
+    return f"https://arxiv.org/abs/{arxiv}" if _ARXIV.fullmatch(arxiv) else ""
 
 
 def form_of(metric: str) -> str:

@@ -1,36 +1,42 @@
-"""The pages of the site, one after the other: where each lies and what it says. Only one is in memory at a time."""
+"""The pages of the site: where each lies, what it depends on, and what it says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from palimpsest.results.rows import Track
-from palimpsest.site import board, charts, labels, runs, text
+from palimpsest.results.bulk import RunHead, chunks
+from palimpsest.results.published import PublishedNumber, load_published
+from palimpsest.results.rows import BoardRow, Track
+from palimpsest.site import cases, downloads_page, editor_page, labels, payload, run_page, text, track_page
+from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.source import Source
+from palimpsest.site.table import TableRow, table_rows
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; base-uri 'none'; "
+    "form-action 'none'"
 )
 """Content-Security-Policy of every page. ``frame-ancestors`` has no effect in a meta element and is left out."""
+NAVIGATION = (
+    ("board", "index.html", "Leaderboard"),
+    ("editors", "editors.html", "Editors"),
+    ("compare", "compare.html", "Compare"),
+    ("downloads", "downloads.html", "Data"),
+    ("reading", "reading.html", "How to read it"),
+)
+"""(page, file, title) of the links at the top."""
+CHUNK = 64
+"""Runs whose data are in memory at once."""
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One file of the site."""
-
-    path: str
-    """Relative to the site's folder, with forward slashes."""
-    html: str
-
-
-def environment() -> jinja2.Environment:
+def environment(version: str) -> jinja2.Environment:
     """Templates with escaping always on, foreign text cleaned, and an error for every name that does not exist."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -42,13 +48,17 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     env.filters["short"] = text.clean
+    env.filters["file_name"] = text.file_name
     env.globals.update(
         csp=POLICY,
+        navigation=NAVIGATION,
+        version=version,
         count=text.count,
         fixed=text.fixed,
         seconds=text.seconds,
         minute=text.minute,
         missing=text.MISSING,
+        paper_url=labels.paper_url,
         form_names=labels.FORMS,
         form_help=labels.FORM_HELP,
         component_names=labels.METRICS,
@@ -58,59 +68,228 @@ def environment() -> jinja2.Environment:
     return env
 
 
-def render_all(source: Source, version: str) -> Iterator[Page]:
-    """Every page: the front page, one per track, one per run, and how to read them."""
-    env = environment()
-    tracks = board.order_tracks(source.tracks())
-    total = sum(track.runs for track in tracks)
-    foot = f"{total} runs on {len(tracks)} track{'s' if len(tracks) != 1 else ''}." if tracks else "No runs yet."
-    shared = {"version": version, "foot": foot}
-    yield _reading_page(env, shared)
-    if not tracks:
-        yield Page("index.html", env.get_template("empty.html").render(shared, page="board", root=""))
-    for index, track in enumerate(tracks):
-        yield from _track_pages(env, source, track, tracks, shared, front=index == 0)
+def batches(source: Source, version: str, code: str) -> Iterator[Batch]:
+    """Everything that the site is made of."""
+    yield from _Site(source, environment(version), code).batches()
 
 
-def track_path(track: Track) -> str:
-    """Where a track's page lies."""
-    return f"track/{text.file_name(track.track_id)}.html"
+class _Site:
+    """One build: what all jobs share."""
 
+    def __init__(self, source: Source, env: jinja2.Environment, code: str) -> None:
+        self.source = source
+        self.env = env
+        self.code = code
+        self.heads = source.heads()
+        self.tracks = track_page.order_tracks(source.tracks())
+        self.published = load_published()
+        self.by_track: dict[str, list[RunHead]] = {track.track_id: [] for track in self.tracks}
+        for head in self.heads:
+            self.by_track[head.track_id].append(head)
 
-def _track_pages(
-    env: jinja2.Environment,
-    source: Source,
-    track: Track,
-    tracks: Sequence[Track],
-    shared: dict[str, Any],
-    *,
-    front: bool,
-) -> Iterator[Page]:
-    rows = source.board(track.track_id)
-    curves = {row.run_id: source.curves(row.run_id) for row in rows}
-    view = board.board_view(track, tracks, rows, curves, track_path)
-    context = {**shared, "view": view, "page": "board", "data": _data(view.charts)}
-    template = env.get_template("board.html")
-    if front:
-        yield Page("index.html", template.render(context, root="", front=True))
-    yield Page(track_path(track), template.render(context, root="../", front=False))
-    for row in rows:
-        detail = source.run_detail(row.run_id)
-        run = runs.run_view(detail, curves[row.run_id], source.samples(row.run_id))
-        html = env.get_template("run.html").render(
-            shared, view=run, page="run", root="../", track_href=track_path(track), data=_data(run.charts)
+    def batches(self) -> Iterator[Batch]:
+        yield self._plain()
+        for index, head in enumerate(self.tracks):
+            track = _Track(self, head, front=index == 0)
+            yield track.batch()
+            yield from track.run_batches()
+            yield from track.row_batches()
+        yield self._texts()
+        yield self._editors()
+        yield self._downloads()
+
+    def page(self, path: str, template: str, page: str, **context: Any) -> File:
+        html = self.env.get_template(template).render(page=page, root="../" * path.count("/"), **context)
+        return File(path, html.encode())
+
+    def _plain(self) -> Batch:
+        """Pages that do not depend on any run."""
+        from palimpsest.harness.metrics import METRICS
+
+        makers: dict[str, Callable[[], File]] = {
+            "reading": lambda: self.page("reading.html", "reading.html", "reading", metrics=METRICS),
+            "compare": lambda: self.page("compare.html", "compare.html", "compare"),
+        }
+        if not self.tracks:
+            makers["empty"] = lambda: self.page("index.html", "empty.html", "board")
+        return Batch(
+            [Job(f"page/{name}", self.code) for name in makers],
+            lambda keys: ((key, makers[key.partition("/")[2]]()) for key in keys),
         )
-        yield Page(f"run/{text.file_name(row.run_id)}.html", html)
+
+    def _texts(self) -> Batch:
+        """Prompts, once for all runs that ask the same."""
+        first = {head.texts_hash: head.run_id for head in reversed(self.heads)}
+        named = {f"texts/{name}": (name, run_id) for name, run_id in sorted(first.items())}
+
+        def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+            for key in keys:
+                name, run_id = named[key]
+                for file in cases.text_files(text.file_name(name), self.source.texts(run_id)):
+                    yield key, file
+
+        return Batch([Job(key, fingerprint(self.code, key)) for key in named], make)
+
+    def _editors(self) -> Batch:
+        """A page per editor, and the list of all."""
+        by_editor: dict[str, list[RunHead]] = {}
+        for head in self.heads:
+            by_editor.setdefault(head.editor, []).append(head)
+        jobs = [
+            Job(f"editor/{name}", fingerprint(self.code, sorted((h.run_id, h.digest) for h in found)))
+            for name, found in sorted(by_editor.items())
+        ]
+        listed = [(name, found[-1].distribution, len(found), sorted({h.model for h in found}))
+                  for name, found in sorted(by_editor.items())]  # fmt: skip
+
+        def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+            for key in keys:
+                if key == "editors":
+                    yield key, self._editor_list(listed)
+                    continue
+                name = key.partition("/")[2]
+                runs = self.source.editor_runs(name)
+                view = editor_page.editor_view(name, runs)
+                yield key, self.page(f"editor/{view.file}.html", "editor.html", "editors", view=view)
+                for file in editor_page.editor_files(name, runs):
+                    yield key, file
+
+        return Batch([*jobs, Job("editors", fingerprint(self.code, listed))], make)
+
+    def _editor_list(self, listed: Sequence[tuple[str, str, int, list[str]]]) -> File:
+        from palimpsest.site.descriptions import describe
+
+        rows = []
+        for name, distribution, runs, models in listed:
+            parts = [describe(part, distribution) for part in labels.editor_parts(name)]
+            rows.append((name, labels.editor_title(name), payload.editor_file(name), distribution, runs, models, parts))
+        return self.page("editors.html", "editors.html", "editors", rows=rows)
+
+    def _downloads(self) -> Batch:
+        key = fingerprint(self.code, [(head.run_id, head.digest) for head in self.heads])
+
+        def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+            found, files = downloads_page.table_downloads(self.source.tables())
+            tracks = [
+                (track_page.track_title(t), f"data/track/{text.file_name(t.track_id)}/table") for t in self.tracks
+            ]
+            database = next((file for file in files if file.path.endswith(".duckdb")), None)
+            page = self.page("downloads.html", "downloads.html", "downloads", tables=found, tracks=tracks,
+                             database=(database.path, len(database.data)) if database else None)  # fmt: skip
+            for file in (page, *files):
+                yield "downloads", file
+
+        return Batch([Job("downloads", key)], make)
+
+    def references(self, track: Track) -> list[PublishedNumber]:
+        """Published numbers that may stand beside those of a track: same model, task, batch size; in its metrics."""
+        from palimpsest.site.table import metric_names
+
+        names = set(metric_names(track))
+        return [
+            one
+            for one in self.published
+            if (one.model, one.task, one.batch_size, one.window) == (track.model, track.task, track.batch_size, "all")
+            and one.metric in names
+            and one.edits in track.checkpoints
+            and one.editor != "none"
+        ]
 
 
-def _data(drawn: Sequence[charts.Chart]) -> Any:
-    return text.data_block({"charts": {chart.name: chart.payload() for chart in drawn}}) if drawn else ""
+class _Track:
+    """One track of a build; what is asked of the source is asked once, and only if something is to be made."""
+
+    def __init__(self, site: _Site, head: Track, *, front: bool) -> None:
+        self.site = site
+        self.head = head
+        self.front = front
+        self.heads = site.by_track[head.track_id]
+
+    @cached_property
+    def loaded(self) -> tuple[Track, list[BoardRow]]:
+        return self.site.source.track(self.head.track_id)
+
+    @cached_property
+    def rows(self) -> tuple[TableRow, ...]:
+        track, runs = self.loaded
+        return table_rows(track, runs, self.site.source.table_series(track.track_id))
+
+    @cached_property
+    def by_run(self) -> dict[str, BoardRow]:
+        return {row.run_id: row for row in self.loaded[1]}
+
+    def batch(self) -> Batch:
+        chooser = track_page.chooser(self.head, self.site.tracks, _track_path)
+        references = self.site.references(self.head)
+        runs = [(head.run_id, head.digest) for head in self.heads]
+        totals = (len(self.site.heads), len(self.site.tracks)) if self.front else None
+        print_of = fingerprint(self.site.code, runs, chooser, references, totals)
+        return Batch([Job(f"track/{self.head.track_id}", print_of)], self._make)
+
+    def _make(self, keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+        track, _ = self.loaded
+        view = track_page.track_view(track, self.site.tracks, self.rows, _track_path)
+        found = [self.site.page(_track_path(track), "track.html", "board", view=view, front=False, totals=None)]
+        if self.front:
+            totals = (len(self.site.heads), len(self.site.tracks))
+            found.append(self.site.page("index.html", "track.html", "board", view=view, front=True, totals=totals))
+        for file in (*found, *track_page.track_files(track, self.rows, self.site.references(self.head))):
+            yield keys[0], file
+
+    def run_batches(self) -> Iterator[Batch]:
+        for part in chunks([head.run_id for head in self.heads], CHUNK):
+            inside = set(part)
+            jobs = [
+                Job(f"run/{head.run_id}", fingerprint(self.site.code, head.digest, head.texts_hash))
+                for head in self.heads
+                if head.run_id in inside
+            ]
+            yield Batch(jobs, self._make_runs)
+
+    def _make_runs(self, keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+        run_ids = [key.partition("/")[2] for key in keys]
+        texts = {head.run_id: head.texts_hash for head in self.heads}
+        curves, parts = self.site.source.series(run_ids), self.site.source.parts(run_ids)
+        track, _ = self.loaded
+        for key, run_id in zip(keys, run_ids, strict=True):
+            row = self.by_run[run_id]
+            view = run_page.run_view(row, track, parts[run_id], curves[run_id])
+            name = text.file_name(run_id)
+            page = self.site.page(f"run/{name}.html", "run.html", "run", view=view, track_href=_track_path(track),
+                                  run_file=name, texts=text.file_name(texts[run_id]))  # fmt: skip
+            for file in (page, *run_page.run_files(row, view, curves[run_id])):
+                yield key, file
+
+    def row_batches(self) -> Iterator[Batch]:
+        """Curves of rows of several seeds; those of a single run are the run's own."""
+        groups: dict[str, list[RunHead]] = {}
+        for head in self.heads:
+            groups.setdefault(head.row_id, []).append(head)
+        jobs = [
+            Job(f"row/{row_id}", fingerprint(self.site.code, sorted((h.run_id, h.digest) for h in group)))
+            for row_id, group in sorted(groups.items())
+            if len(group) > 1
+        ]
+        for part in range(0, len(jobs), CHUNK):
+            yield Batch(jobs[part : part + CHUNK], self._make_rows)
+
+    def _make_rows(self, keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+        wanted = {key.partition("/")[2] for key in keys}
+        rows = [row for row in self.rows if row.id in wanted]
+        run_ids = [run.run_id for row in rows for run in row.counted]
+        curves, measured = self.site.source.series(run_ids), self.site.source.diagnostics(run_ids)
+        for row in rows:
+            name, runs = text.file_name(row.id), [run.run_id for run in row.counted]
+            value = {
+                "id": name,
+                "seeds": [run.seed for run in row.counted],
+                "curves": payload.combined_curves([curves[run] for run in runs], percent=True),
+            }
+            found = run_page.diagnostic_payload([measured[run] for run in runs])
+            diagnostics = text.script(f"row-diagnostics/{name}", found)
+            yield f"row/{row.id}", File(f"data/row/{name}/run.js", text.script(f"row/{name}", value))
+            yield f"row/{row.id}", File(f"data/row/{name}/diagnostics.js", diagnostics)
 
 
-def _reading_page(env: jinja2.Environment, shared: dict[str, Any]) -> Page:
-    from palimpsest.harness.metrics import METRICS
-
-    html = env.get_template("reading.html").render(
-        shared, page="reading", root="", metrics=METRICS, title=labels.metric_title
-    )
-    return Page("reading.html", html)
+def _track_path(track: Track) -> str:
+    return f"track/{text.file_name(track.track_id)}.html"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from palimpsest.results.rows import BoardRow
 
 COLOURS = 8
 """Colour classes ``s0`` … ``s7`` in the stylesheet."""
@@ -43,16 +41,23 @@ def lines(labels: Sequence[tuple[str, str]]) -> tuple[Line, ...]:
     return tuple(Line(key, label, look(i)) for i, (key, label) in enumerate(labels))
 
 
-def editor_looks(rows: Sequence[BoardRow]) -> dict[str, Look]:
-    """Run id → look, for all runs of a track. Well-known editors have fixed colours, others follow by name."""
-    others = sorted({row.editor for row in rows} - set(_FIRST))
+def row_looks(editors: Mapping[str, str]) -> dict[str, Look]:
+    """Row id → look, for the rows of a track. Well-known editors have fixed colours, others follow by name."""
+    others = sorted(set(editors.values()) - set(_FIRST))
     order = {name: i for i, name in enumerate((*_FIRST, *others))}
-    if others and not any(row.editor in _FIRST[4:] for row in rows):
+    if others and not any(name in _FIRST[4:] for name in editors.values()):
         order |= {name: 4 + i for i, name in enumerate(others)}
-    seen: dict[str, int] = {}
+    # The first of each editor before the further ones, so that these give way.
+    count: dict[str, int] = {}
+    turns = []
+    for key, name in sorted(editors.items(), key=lambda item: (item[1], item[0])):
+        turns.append((count.get(name, 0), order[name], key))
+        count[name] = count.get(name, 0) + 1
     looks: dict[str, Look] = {}
-    for row in sorted(rows, key=lambda r: (r.editor, r.seed, r.run_id)):
-        variant = seen.get(row.editor, 0)
-        seen[row.editor] = variant + 1
-        looks[row.run_id] = look(order[row.editor], variant)
+    taken: set[tuple[object, ...]] = set()
+    for variant, index, key in sorted(turns):
+        tries = (look(index, variant + further) for further in range(len(DASHES) * len(MARKERS)))
+        found = next((one for one in tries if (one.dash, one.marker) not in taken), look(index, variant))
+        taken.add((found.dash, found.marker))
+        looks[key] = found
     return looks

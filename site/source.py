@@ -2,35 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from palimpsest.results.rows import BoardRow, Curve, RunDetail, SampleAnswer, Track
+from palimpsest.results.bulk import Course, EditorRun, RunHead, Series, Text
+from palimpsest.results.rows import BoardRow, EventRow, SampleAnswer, Segment, TimingSummary, Track
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from palimpsest.results.store import Store
+
+
+class RunParts(NamedTuple):
+    """All about one run but its curves, its cases and its place on the board."""
+
+    spec: dict[str, Any]
+    segments: list[Segment]
+    timings: TimingSummary
+    events: list[EventRow]
+    samples: list[SampleAnswer]
+    scored: list[int]
+    """Checkpoints in the order of the blocks of its courses."""
+    courses: list[Course]
+    ability_courses: list[tuple[str, float, int, str]]
+    diagnostics: list[Series]
 
 
 class Source(Protocol):
     """All that the site asks for."""
 
+    def heads(self) -> list[RunHead]:
+        """Every run, by id: where it belongs and whether it changed."""
+        ...
+
     def tracks(self) -> list[Track]:
-        """Every track with at least one run."""
+        """Every track with at least one run; without its resolution."""
         ...
 
-    def board(self, track_id: str) -> list[BoardRow]:
-        """The rows of a track in the order of rank."""
+    def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
+        """A track and its runs in the order of rank."""
         ...
 
-    def curves(self, run_id: str) -> list[Curve]:
-        """Every curve of a run."""
+    def table_series(self, track_id: str) -> dict[str, list[Series]]:
+        """What a track's table shows, for all of its runs."""
         ...
 
-    def run_detail(self, run_id: str) -> RunDetail:
-        """All about one run."""
+    def editor_runs(self, editor: str) -> list[EditorRun]:
+        """All runs of an editor."""
         ...
 
-    def samples(self, run_id: str) -> list[SampleAnswer]:
-        """Sample prompts with the model's answers."""
+    def series(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+        """Scores, abilities and seconds of some runs."""
+        ...
+
+    def diagnostics(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+        """Diagnostics of some runs."""
+        ...
+
+    def parts(self, run_ids: Sequence[str]) -> dict[str, RunParts]:
+        """Everything else about some runs."""
+        ...
+
+    def texts(self, run_id: str) -> list[Text]:
+        """What a run edits and asks."""
+        ...
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The store's tables of results, for downloading; none where there is no store."""
         ...
 
 
@@ -38,27 +77,55 @@ class StoreSource:
     """The interface on top of an open store."""
 
     def __init__(self, store: Store) -> None:
-        from palimpsest.results import queries
+        from palimpsest.results import bulk, queries
 
         self._store = store
         self._queries = queries
+        self._bulk = bulk
+
+    def heads(self) -> list[RunHead]:
+        """Every run, by id: where it belongs and whether it changed."""
+        return self._bulk.run_heads(self._store)
 
     def tracks(self) -> list[Track]:
-        """Every track with at least one run."""
-        return list(self._queries.tracks(self._store))
+        """Every track with at least one run; without its resolution."""
+        return self._bulk.track_heads(self._store)
 
-    def board(self, track_id: str) -> list[BoardRow]:
-        """The rows of a track in the order of rank."""
-        return list(self._queries.board(self._store, track_id))
+    def table_series(self, track_id: str) -> dict[str, list[Series]]:
+        """What a track's table shows, for all of its runs."""
+        return self._bulk.table_series(self._store, track_id)
 
-    def curves(self, run_id: str) -> list[Curve]:
-        """Every curve of a run."""
-        return list(self._queries.curves(self._store, run_id))
+    def editor_runs(self, editor: str) -> list[EditorRun]:
+        """All runs of an editor."""
+        return self._bulk.editor_runs(self._store, editor)
 
-    def run_detail(self, run_id: str) -> RunDetail:
-        """All about one run."""
-        return self._queries.run_detail(self._store, run_id)
+    def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
+        """A track and its runs in the order of rank."""
+        rows = self._queries.board(self._store, track_id)
+        return self._queries.track(self._store, track_id, rows), rows
 
-    def samples(self, run_id: str) -> list[SampleAnswer]:
-        """Sample prompts with the model's answers."""
-        return list(self._queries.samples(self._store, run_id))
+    def series(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+        """Scores, abilities and seconds of some runs."""
+        return self._bulk.series(self._store, run_ids)
+
+    def diagnostics(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+        """Diagnostics of some runs."""
+        return self._bulk.diagnostic_series(self._store, run_ids)
+
+    def parts(self, run_ids: Sequence[str]) -> dict[str, RunParts]:
+        """Everything else about some runs."""
+        ask, store = self._bulk, self._store
+        found = [
+            question(store, run_ids)
+            for question in (ask.specs, ask.segments, ask.timings, ask.events, ask.samples, ask.scored_checkpoints,
+                             ask.courses, ask.ability_courses, ask.diagnostic_series)
+        ]  # fmt: skip
+        return {run_id: RunParts(*(answers[run_id] for answers in found)) for run_id in run_ids}
+
+    def texts(self, run_id: str) -> list[Text]:
+        """What a run edits and asks."""
+        return self._bulk.texts(self._store, run_id)
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The store's tables of results, for downloading."""
+        return self._bulk.result_tables(self._store)

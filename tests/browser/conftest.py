@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from palimpsest.site.build import build_from
-from tests.site.sample_source import SampleSource, hostile_source
+from tests.site.sample_source import SampleSource, hostile_source, track
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SHOTS = Path(__file__).resolve().parent / "screenshots"
+"""Where the tests keep what they saw; not part of the repository."""
 PATIENCE = 60_000
 """Milliseconds that a busy machine may take for one step."""
 ARGUMENTS = [
@@ -45,6 +47,7 @@ class Visit:
     """An open page and all that went wrong on it."""
 
     page: Page
+    path: Path
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -57,6 +60,12 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+def shoot(page: Page, name: str, *, full: bool = False) -> None:
+    """Keep a screenshot of a page as it is now."""
+    SHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=full)
 
 
 @pytest.fixture(scope="session")
@@ -73,27 +82,38 @@ def hostile_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def published_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A track that papers have published numbers about."""
+    home = replace(
+        track(), model="llama3-8b", task="counterfact", batch_size=100, edits=2000, checkpoints=(0, 500, 2000)
+    )
+    out = tmp_path_factory.mktemp("published") / "site"
+    build_from(SampleSource(all_tracks=(home,)), out)
+    return out
+
+
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Callable[..., Visit]]:
     """Open a file of a site; at the end nothing may have complained and nothing may have left the disk."""
     visits: list[Visit] = []
     contexts = []
 
-    def open_page(path: Path, width: int = 1440, height: int = 900, **options: Any) -> Visit:
+    def open_page(path: Path, width: int = 1440, height: int = 900, fragment: str = "", **options: Any) -> Visit:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        made = Visit(context.new_page())
+        made = Visit(context.new_page(), path)
         made.page.set_default_timeout(PATIENCE)
         made.page.on("console", lambda message: made.complaints.append(f"{message.type}: {message.text}"))
         made.page.on("pageerror", lambda error: made.complaints.append(f"error: {error}"))
         made.page.on("request", lambda request: made.requests.append(request.url))
-        made.page.goto(path.as_uri())
+        made.page.goto(path.as_uri() + fragment)
         visits.append(made)
         return made
 
     yield open_page
     for made in visits:
         assert made.complaints == []
-        assert [url for url in made.requests if not url.startswith("file://")] == []
+        assert [url for url in made.requests if not url.startswith(("file://", "blob:"))] == []
     for context in contexts:
         context.close()

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+
+from palimpsest.results.bulk import Course, EditorRun, RunHead, Series, Text
 from palimpsest.results.rows import (
-    AbilityRow,
     BoardRow,
-    CheckpointRow,
-    Curve,
     CurvePoint,
     EnduranceValue,
     EventRow,
     Interval,
-    MetricRow,
-    RunDetail,
     SampleAnswer,
     Segment,
     TimingSummary,
     Track,
 )
+from palimpsest.site.source import RunParts
 
 CHECKPOINTS = (0, 50, 100, 200, 300, 400, 500)
 ABILITIES = (
@@ -64,13 +65,15 @@ class MadeUp:
 RUNS = (
     MadeUp("alphaedit", 2900, 3300, seconds=0.131, memory=1312),
     MadeUp("memit-seq", 1500, 1250, seconds=0.142, memory=1287),
+    MadeUp("revive(memit)", 1100, 1200, seconds=0.15, memory=1250, distribution="my-editors"),
     MadeUp("memit", 520, 610, seconds=0.118),
     MadeUp("ft-l", 150, 170, status="collapsed", end=300, seconds=0.034, memory=968),
-    MadeUp("alphaedit", 2800, 3100, seed=1, status="partial", end=200, seconds=0.133, memory=1312),
+    MadeUp("alphaedit", 2800, 3100, seed=1, seconds=0.133, memory=1312),
+    MadeUp("r-rome", 700, 800, status="partial", end=200, seconds=0.2, memory=1100),
 )
 
 
-def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: int = 5) -> Track:
+def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: int = 7) -> Track:
     form = "zsre" if "zsre" in task else "counterfact"
     return Track(
         track_id=f"{abs(sum(map(ord, task + model))):012x}",
@@ -99,6 +102,7 @@ class SampleSource:
     made: tuple[MadeUp, ...] = RUNS
     all_tracks: tuple[Track, ...] = ()
     calls: list[str] = field(default_factory=list)
+    digest: str = "d0"
 
     def __post_init__(self) -> None:
         if not self.all_tracks:
@@ -106,16 +110,8 @@ class SampleSource:
             first = track(runs=len(self.made))
             self.all_tracks = (first, *(track(task, model, 2) for task, model in others))
 
-    def tracks(self) -> list[Track]:
-        return list(reversed(self.all_tracks))
-
     def _made(self, track_id: str) -> tuple[MadeUp, ...]:
         return self.made if track_id == self.all_tracks[0].track_id else RUNS[:2]
-
-    def board(self, track_id: str) -> list[BoardRow]:
-        home = next(t for t in self.all_tracks if t.track_id == track_id)
-        rows = [board_row(home, run, i) for i, run in enumerate(self._made(track_id))]
-        return rows
 
     def _find(self, run_id: str) -> tuple[Track, MadeUp, int]:
         for home in self.all_tracks:
@@ -124,50 +120,130 @@ class SampleSource:
                     return home, run, i
         raise KeyError(run_id)
 
-    def curves(self, run_id: str) -> list[Curve]:
-        home, run, _ = self._find(run_id)
+    def heads(self) -> list[RunHead]:
+        found = []
+        for home in self.all_tracks:
+            for i, run in enumerate(self._made(home.track_id)):
+                row = board_row(home, run, i)
+                places = (home.model, home.task, home.edits)
+                found.append(
+                    RunHead(row.run_id, home.track_id, row.row_id, "7e" * 8, self.digest, row.editor, row.distribution,
+                            row.version, *places)
+                )  # fmt: skip
+        return found
+
+    def tracks(self) -> list[Track]:
+        return list(reversed(self.all_tracks))
+
+    def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
+        self.calls.append(track_id)
+        home = next(t for t in self.all_tracks if t.track_id == track_id)
+        return home, [board_row(home, run, i) for i, run in enumerate(self._made(track_id))]
+
+    def table_series(self, track_id: str) -> dict[str, list[Series]]:
+        return self.series([row.run_id for row in self.track(track_id)[1]])
+
+    def series(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+        return {run_id: self._series(*self._find(run_id)[:2]) for run_id in run_ids}
+
+    def _series(self, home: Track, run: MadeUp) -> list[Series]:
         found = []
         for form in forms(home):
             for component in ("score", "efficacy", "paraphrase", "neighborhood"):
                 for window in ("all", "first", "latest"):
-                    points = tuple(metric_point(run, component, form, window, e) for e in CHECKPOINTS[1:])
-                    points = tuple(p for p in points if run.status != "partial" or p.edits <= run.end)
-                    found.append(Curve(run_id, name(run), f"{component}_{form}", window, points, run.seed))
-            planned = (CurvePoint(0, 93.4, 91.8, 94.9),)
-            found.append(Curve(run_id, name(run), f"neighborhood_{form}", "planned", planned, run.seed))
-        kept = tuple(kept_point(run, e) for e in reached(run))
-        found.append(Curve(run_id, name(run), "abilities_kept", "", kept, run.seed))
-        for row in ability_table(run):
-            points = tuple(CurvePoint(e, i.value, i.low, i.high) for e, i in row.scores.items())
-            found.append(Curve(run_id, name(run), f"ability:{row.ability}", "", points, run.seed))
+                    points = [metric_point(run, component, form, window, e) for e in CHECKPOINTS[1:]]
+                    points = [p for p in points if run.status != "partial" or p.edits <= run.end]
+                    found.append(as_series(f"{component}_{form}", window, points))
+            found.append(as_series(f"neighborhood_{form}", "planned", [CurvePoint(0, 93.4, 91.8, 94.9)]))
+        found.append(as_series("abilities_kept", "", [kept_point(run, e) for e in reached(run)]))
+        for name, scores in ability_table(run).items():
+            points = [CurvePoint(e, i.value, i.low, i.high) for e, i in scores.items()]
+            found.append(as_series(f"ability:{name}", "", points))
         return found
 
-    def run_detail(self, run_id: str) -> RunDetail:
-        home, run, index = self._find(run_id)
-        metrics = tuple(
-            MetricRow(p.edits, c.window, c.metric, Interval(p.value, p.low, p.high, p.edits), p.imputed)
-            for c in self.curves(run_id)
-            if "_" in c.metric and c.window
-            for p in c.points
-        )
-        return RunDetail(
-            spec=spec(home, run),
-            track=home,
-            row=board_row(home, run, index),
-            segments=(segment(run),),
-            checkpoints=tuple(CheckpointRow(e, e <= run.end, 8 * e, 2.4, 1.3) for e in reached(run)),
-            metrics=metrics,
-            abilities=ability_table(run),
-            diagnostics=diagnostics(run_id, run),
-            timings=TimingSummary(
-                run.end // 50, run.end, run.seconds * run.end, 14.2, 8.1, run.seconds, run.memory, phases(run)
-            ),
-            events=(EventRow("2026-03-10T08:00:00+00:00", "run_started", None, hostile_text(run, 7)),),
-        )
+    def diagnostics(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+        return {run_id: diagnostics(self._find(run_id)[1]) for run_id in run_ids}
 
-    def samples(self, run_id: str) -> list[SampleAnswer]:
-        _, run, _ = self._find(run_id)
-        return [answer for position in (0, 57, 212, 431) for answer in sample(run, position)]
+    def parts(self, run_ids: Sequence[str]) -> dict[str, RunParts]:
+        found = {}
+        for run_id in run_ids:
+            home, run, _ = self._find(run_id)
+            found[run_id] = RunParts(
+                spec=spec(home, run),
+                segments=[segment(run)],
+                timings=TimingSummary(
+                    run.end // 50, run.end, run.seconds * run.end, 14.2, 8.1, run.seconds, run.memory, phases(run)
+                ),
+                events=[EventRow("2026-03-10T08:00:00+00:00", "run_started", None, hostile_text(run, 7))],
+                samples=[answer for position in (0, 57, 212, 431) for answer in sample(run, position)],
+                scored=[e for e in CHECKPOINTS if e <= run.end],
+                courses=courses(home, run),
+                ability_courses=ability_courses(run),
+                diagnostics=diagnostics(run),
+            )
+        return found
+
+    def texts(self, run_id: str) -> list[Text]:
+        hostile = MadeUp("hostile", 1, 1, hostile=any(run.hostile for run in self.made))
+        return [text(hostile, position) for position in range(500)]
+
+    def editor_runs(self, editor: str) -> list[EditorRun]:
+        found = []
+        for head in (h for h in self.heads() if h.editor == editor):
+            home, run, index = self._find(head.run_id)
+            row = board_row(home, run, index)
+            found.append(
+                EditorRun(head.run_id, head.row_id, home.track_id, home.model, home.task, home.task_form, home.edits,
+                          home.batch_size, run.seed, row.distribution, row.version, run.status, run.end, "2026-03-10",
+                          spec(home, run)["editor"]["config"], row.endurance, 61.0, 72.0, run.seconds)
+            )  # fmt: skip
+        return found
+
+    def tables(self) -> dict[str, pa.Table]:
+        names = [head.editor.encode("utf-8", "replace").decode() for head in self.heads()]
+        return {"runs": pa.table({"run_id": [head.run_id for head in self.heads()], "editor": names})}
+
+
+def as_series(metric: str, window: str, points: Sequence[CurvePoint]) -> Series:
+    columns = [[getattr(point, name) for point in points] for name in ("edits", "value", "low", "high")]
+    return Series(metric, window, *columns, [point.edits for point in points if point.imputed])
+
+
+def courses(home: Track, run: MadeUp) -> list[Course]:
+    """A rewrite is right while a fixed share of its position and the edits since is under the run's life."""
+    found = []
+    for position in range(500):
+        blocks = []
+        for edits in (e for e in CHECKPOINTS if e <= run.end):
+            if edits and position >= edits:
+                blocks.append("")
+                continue
+            luck = (position * 7919 % 997) / 997
+            right = bool(edits) and luck < 0.97 * 0.5 ** (edits / run.life)
+            if home.task_form == "zsre":
+                blocks.append(("y" if right else "U") + "." + ("y" if right and luck < 0.7 else "K") + ".y")
+            else:
+                near = "a" if luck < 0.85 * 0.5 ** (edits / run.life) else "5"
+                blocks.append(("5" if right else "a") + "." + ("5" if right and luck < 0.7 else "8") + "." + near)
+        found.append(Course(position, position * 7 + 1, " ".join(blocks)))
+    return found
+
+
+def ability_courses(run: MadeUp) -> list[tuple[str, float, int, str]]:
+    found = []
+    for name, scores in ability_table(run).items():
+        for edits, interval in scores.items():
+            right = round(1.2 * (interval.value or 0))
+            found.append((name, 25.0 if ABILITIES.index(name) < 2 else 50.0, edits, "1" * right + "0" * (120 - right)))
+    return found
+
+
+def text(run: MadeUp, position: int) -> Text:
+    subject = hostile_text(run, 1) or f"Ilvane Corrow {position}"
+    new, true = hostile_text(run, 0) or "Velmora", hostile_text(run, 4) or "Tarrin Quay"
+    prompts = [("rewrite", f"{subject} was born in the town of"), ("paraphrase", f"The birthplace of {subject} is"),
+               ("neighborhood", "Anselm Trevane was born in the town of")]  # fmt: skip
+    return Text(position, subject, "{} was born in the town of", new, true, [(k, p, new, true) for k, p in prompts])
 
 
 def identity(home: Track, index: int) -> str:
@@ -237,8 +313,8 @@ def board_row(home: Track, run: MadeUp, index: int) -> BoardRow:
     return BoardRow(
         run_id=identity(home, index),
         track_id=home.track_id,
-        rank_low=(1, 1, 3, 4)[index] if ranked and index < 4 else 5 if ranked else None,
-        rank_high=(2, 2, 3, 4)[index] if ranked and index < 4 else 5 if ranked else None,
+        rank_low=(1, 1, 3, 4, 5, 1)[index % 6] if ranked else None,
+        rank_high=(2, 2, 3, 4, 5, 2)[index % 6] if ranked else None,
         editor=name(run),
         distribution=HOSTILE[1] if run.hostile else run.distribution,
         version=HOSTILE[5] if run.hostile else "0.1.0",
@@ -262,31 +338,36 @@ def board_row(home: Track, run: MadeUp, index: int) -> BoardRow:
         reason="weights of layer 2 became NaN in batch 7"
         if run.status == "collapsed"
         else hostile_text(run, 4) or None,
+        row_id=f"{zlib.crc32((home.track_id + name(run)).encode('utf-8', 'replace')):012x}",
+        submitted=run.hostile,
+        verified="2026-03-12" if run.editor == "memit-seq" else None,
     )
 
 
-def ability_table(run: MadeUp) -> tuple[AbilityRow, ...]:
-    rows = []
+def ability_table(run: MadeUp) -> dict[str, dict[int, Interval]]:
+    rows = {}
     for place, ability in enumerate(ABILITIES):
         chance = 25.0 if place < 2 else 50.0
         top = 97.0 - 5 * place
         scores = {}
         for edits in reached(run):
-            value = chance + (top - chance) * kept_point(run, edits).value / 100  # type: ignore[operator]
+            value = chance + (top - chance) * (kept_point(run, edits).value or 0) / 100
             scores[edits] = Interval(value, max(0.0, value - 5), min(100.0, value + 5), 120)
-        rows.append(AbilityRow(ability, "acc", chance, 120, scores[0].value, scores))
-    return tuple(rows)
+        rows[ability] = scores
+    return rows
 
 
-def diagnostics(run_id: str, run: MadeUp) -> tuple[Curve, ...]:
-    curves = []
+def diagnostics(run: MadeUp) -> list[Series]:
+    found = []
+    points = [e for e in CHECKPOINTS if e <= run.end]
     for layer in (1, 2, 3):
-        points = tuple(e for e in CHECKPOINTS if e <= run.end)
-        grown = tuple(CurvePoint(e, 0.31 * layer * math.sqrt(e) * 500 / run.life, None, None) for e in points)
-        size = tuple(CurvePoint(p.edits, 31.0 + layer + (p.value or 0) / 9, None, None) for p in grown)
-        curves.append(Curve(run_id, name(run), f"update_norm:{layer}", "", grown))
-        curves.append(Curve(run_id, name(run), f"weight_norm:{layer}", "", size))
-    return tuple(curves)
+        grown = [CurvePoint(e, 0.31 * layer * math.sqrt(e) * 500 / run.life, None, None) for e in points]
+        size = [CurvePoint(p.edits, 31.0 + layer + (p.value or 0) / 9, None, None) for p in grown]
+        found += [as_series(f"update_norm:{layer}", "", grown), as_series(f"weight_norm:{layer}", "", size)]
+        for rank in (1, 2, 4, 8, 16):
+            values = [CurvePoint(e, 9 / rank + e / 900, None, None) for e in points]
+            found.append(as_series(f"singular_value:{rank:02d}:{layer}", "", values))
+    return found
 
 
 def phases(run: MadeUp) -> dict[str, float]:
@@ -355,6 +436,6 @@ def sample(run: MadeUp, position: int) -> list[SampleAnswer]:
 
 def hostile_source() -> SampleSource:
     """The same with a hostile run at the top, on a track whose names are hostile too."""
-    made = (MadeUp("hostile", 3000, 3300, hostile=True), *RUNS)
+    made = (MadeUp("hostile", 3000, 3300, hostile=True), *RUNS[:5])
     home = replace(track(runs=len(made)), model=HOSTILE[1], task=HOSTILE[0])
     return SampleSource(made, (home,))

@@ -1,16 +1,19 @@
+import csv
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.results.bulk import RunHead
 from palimpsest.results.rows import BoardRow, Track
 from palimpsest.site.build import MARKER, build_from
 from palimpsest.site.pages import POLICY
 from palimpsest.site.serve import make_server
-from tests.site.sample_source import HOSTILE, SampleSource, hostile_source
+from tests.site.sample_source import HOSTILE, RUNS, MadeUp, SampleSource, hostile_source, track
 
 _EXECUTABLE = re.compile(r"^\s*(javascript|data|vbscript):", re.IGNORECASE)
 
@@ -21,6 +24,7 @@ class Facts(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.links: list[str] = []
+        self.outside: list[tuple[str, str]] = []
         self.loads: list[str] = []
         self.inline: list[str] = []
         self.ids: list[str] = []
@@ -33,7 +37,9 @@ class Facts(HTMLParser):
         found = dict(attrs)
         self.ids += [value for key, value in attrs if key == "id" and value]
         self.inline += [f"{tag} {key}" for key in found if key.startswith("on") or key == "style"]
-        if tag == "a":
+        if tag == "a" and (found.get("href") or "").startswith("https:"):
+            self.outside.append((found.get("href") or "", found.get("rel") or ""))
+        elif tag == "a":
             self.links.append(found.get("href") or "")
         if tag in ("script", "img", "iframe", "object", "embed") and found.get("src"):
             self.loads.append(found["src"] or "")
@@ -81,11 +87,32 @@ def test_no_two_elements_share_an_id(site: Path) -> None:
         assert len(ids) == len(set(ids)), path
 
 
-def test_no_page_mentions_another_host(site: Path) -> None:
+def test_links_to_other_hosts_are_papers_only(site: Path) -> None:
+    for path in pages(site):
+        for target, relation in Facts(path.read_text(encoding="utf-8")).outside:
+            assert re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{4,5}", target)
+            assert relation == "noopener nofollow"
+
+
+def test_no_page_loads_from_another_host(site: Path) -> None:
+    harmless = ("http://www.w3.org/2000/svg", "https://arxiv.org/abs/")
     for path in [*pages(site), *site.glob("static/*")]:
         if path.is_file():
             hosts = re.findall(r"https?://[^\s\"'<>]+", path.read_text(encoding="utf-8"))
-            assert [host for host in hosts if not host.startswith("http://www.w3.org/2000/svg")] == [], path
+            assert [host for host in hosts if not host.startswith(harmless)] == [], path
+
+
+def test_data_files_can_end_no_element_and_hide_no_text(site: Path) -> None:
+    for path in site.rglob("data/**/*.js"):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("palimpsest.put(") and text.endswith(");\n") and text.count("\n") == 1
+        assert not set("<>&\u202e\u2066\u2028\u2029\x00\x1b") & set(text)
+
+
+def test_cells_of_csv_files_are_no_formulas(site: Path) -> None:
+    for path in [*site.rglob("data/**/*.csv"), *site.glob("downloads/*.csv")]:
+        for line in csv.reader(path.read_text(encoding="utf-8").splitlines()):
+            assert not [cell for cell in line if cell.startswith(("=", "+", "@"))], path
 
 
 def test_hostile_texts_never_reach_the_markup(tmp_path: Path) -> None:
@@ -97,36 +124,36 @@ def test_hostile_texts_never_reach_the_markup(tmp_path: Path) -> None:
         assert "x" * 4001 not in html
     front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;document" in front
-    run = next(p for p in pages(tmp_path / "site") if "npe.exe" in p.read_text() or "gnp.exe" in p.read_text())
-    assert "{{ 7 * 7 }}{% raw %}" in run.read_text(encoding="utf-8")
-    assert HOSTILE[6] in run.read_text(encoding="utf-8") or HOSTILE[6] in front
+    texts = "".join(p.read_text(encoding="utf-8") for p in pages(tmp_path / "site"))
+    assert "{{ 7 * 7 }}{% raw %}" in texts and HOSTILE[6] in texts
+
+
+def tree(folder: Path) -> dict[Path, bytes]:
+    """All files but the DuckDB one, which carries a random identifier of its own."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.suffix != ".duckdb"}
 
 
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    trees = []
     for name in ("one", "two"):
         build_from(SampleSource(), tmp_path / name)
-        trees.append(
-            {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
-        )
-    assert trees[0] == trees[1]
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
 def test_the_front_page_stays_small(site: Path) -> None:
-    weight = sum(p.stat().st_size for p in [site / "index.html", *site.rglob("static/**/*.*")] if p.suffix != ".md")
-    assert (site / "index.html").stat().st_size < 300_000
-    assert weight < 300_000
+    html = (site / "index.html").read_text(encoding="utf-8")
+    weight = sum((site / name).stat().st_size for name in Facts(html).loads)
+    assert len(html.encode()) + weight < 300_000
 
 
 def test_the_table_is_complete_without_scripts(site: Path) -> None:
     html = (site / "index.html").read_text(encoding="utf-8")
-    for word in ("AlphaEdit", "MEMIT-Seq", "FT-L", "collapsed at 300", "partial at 200", "2026-03-10"):
+    for word in ("AlphaEdit", "MEMIT-Seq", "FT-L", "collapsed at 300", "2026-03-10"):
         assert word in html
-    assert html.count('<th role="rowheader"') == html.count("data-run=")
+    assert html.count('<th role="rowheader"') == html.count("data-row=")
 
 
 class Broken(SampleSource):
-    def board(self, track_id: str) -> list[BoardRow]:
+    def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
         raise RuntimeError("the store went away")
 
 
@@ -135,7 +162,7 @@ def test_a_failing_build_leaves_the_old_page_and_no_rubbish(tmp_path: Path) -> N
     build_from(SampleSource(), out)
     before = (out / "index.html").read_bytes()
     with pytest.raises(RuntimeError, match="went away"):
-        build_from(Broken(), out)
+        build_from(Broken(digest="d1"), out)
     assert (out / "index.html").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["site"]
 
@@ -180,8 +207,46 @@ def test_the_site_may_be_read_by_others_than_its_builder(tmp_path: Path) -> None
     assert (tmp_path / "site" / MARKER).is_file() and os.access(tmp_path / "site" / "index.html", os.R_OK)
 
 
+def test_only_what_changed_is_made_again_and_the_result_is_the_same(tmp_path: Path) -> None:
+    first = build_from(SampleSource(), tmp_path / "site")
+    assert first.kept == 0
+    again = build_from(SampleSource(), tmp_path / "site")
+    assert again.made == 0 and again.kept == first.made
+    more = SampleSource((*RUNS, MadeUp("nse", 900, 900)))
+    later = build_from(more, tmp_path / "site")
+    assert 0 < later.made < 8 and later.kept > 20
+    assert tree(tmp_path / "site") == tree(build_from(more, tmp_path / "fresh").path.parent)
+
+
+def test_a_file_that_someone_deleted_is_made_again(tmp_path: Path) -> None:
+    build_from(SampleSource(), tmp_path / "site")
+    before = tree(tmp_path / "site")
+    next((tmp_path / "site" / "run").iterdir()).unlink()
+    assert build_from(SampleSource(), tmp_path / "site").made == 1
+    assert tree(tmp_path / "site") == before
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"code": 1, "jobs": {"a": ["b", ["../../etc/passwd"]]}}', "[1]"])
+def test_a_marker_that_makes_no_sense_means_building_anew(tmp_path: Path, text: str) -> None:
+    first = build_from(SampleSource(), tmp_path / "site")
+    (tmp_path / "site" / MARKER).write_text(text)
+    assert build_from(SampleSource(), tmp_path / "site").made == first.made
+
+
+def test_no_page_grows_with_the_number_of_runs(tmp_path: Path) -> None:
+    def biggest(count: int) -> int:
+        runs = tuple(MadeUp(f"editor-{i}", 900 + i, 900) for i in range(count))
+        out = build_from(SampleSource(runs, (replace(track(), runs=count),)), tmp_path / str(count)).path.parent
+        return max(p.stat().st_size for p in out.rglob("*.html") if p.name != "editors.html")
+
+    assert biggest(90) < 1.05 * biggest(40)
+
+
 class Empty(SampleSource):
     def tracks(self) -> list[Track]:
+        return []
+
+    def heads(self) -> list[RunHead]:
         return []
 
 

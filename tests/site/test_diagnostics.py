@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from palimpsest.results.rows import Curve, CurvePoint
 from palimpsest.site.diagnostics import checkpoints, sections
-from tests.site.sample_source import SampleSource
 
 POINTS = (CurvePoint(0, 1.0, None, None), CurvePoint(100, None, None, None))
 
 
 def test_groups_become_tables_with_a_column_per_checkpoint() -> None:
-    source = SampleSource()
-    detail = source.run_detail(source.board(source.tracks()[0].track_id)[0].run_id)
     names = [f"{prefix}singular_value:{rank:02d}:5" for prefix in ("", "evaluated_") for rank in range(1, 17)]
-    given = replace(
-        detail, diagnostics=tuple(Curve("r", "e", name, "", POINTS) for name in (*names, "reported:<b>odd", "x:5"))
-    )
+    given = [Curve("r", "e", name, "", POINTS) for name in (*names, "reported:<b>odd", "x:5")]
     assert checkpoints(given) == (0, 100)
     found = {section.key: section.lines for section in sections(given)}
     assert [line.title for line in found["spectrum"]] == [

@@ -1,8 +1,32 @@
 from dataclasses import replace
 
-from palimpsest.results.rows import CurvePoint, EnduranceValue, Interval
-from palimpsest.site import board, charts, figures, labels, runs, series
-from tests.site.sample_source import CHECKPOINTS, RUNS, MadeUp, SampleSource, board_row, hostile_source, identity, track
+import pytest
+
+from palimpsest.results.published import PublishedNumber
+from palimpsest.results.rows import EnduranceValue, Interval, Track
+from palimpsest.site import editor_page, figures, labels, payload, run_page, samples, series, table, track_page
+from palimpsest.site.source import RunParts
+from tests.site.sample_source import (
+    CHECKPOINTS,
+    RUNS,
+    MadeUp,
+    SampleSource,
+    board_row,
+    hostile_source,
+    identity,
+    kept_point,
+    track,
+)
+
+
+def rows_of(source: SampleSource) -> tuple[table.TableRow, ...]:
+    home, runs = source.track(source.all_tracks[0].track_id)
+    return table.table_rows(home, runs, source.table_series(home.track_id))
+
+
+def parts_of(source: SampleSource, index: int) -> tuple[Track, RunParts]:
+    run_id = identity(source.all_tracks[0], index)
+    return source.all_tracks[0], source.parts([run_id])[run_id]
 
 
 def test_a_run_that_outlasts_the_track_is_shown_as_more_than_n_and_sorts_above_it() -> None:
@@ -22,12 +46,14 @@ def test_what_was_not_measured_is_a_dash_and_sorts_last() -> None:
         assert (figure.text, figure.sort) == ("–", "")
 
 
+def test_endurance_that_some_seeds_outlasted_is_a_lower_bound() -> None:
+    assert figures.endurance_figure(EnduranceValue(450.0, 500, 400.0, None)).text == "≥\u202f450"
+
+
 def test_the_bar_shows_endurance_half_life_and_which_of_the_two_fell_first() -> None:
-    row = board_row(track(), MadeUp("memit", 520, 610), 2)
-    bar = figures.endurance_bar(row)
+    bar = figures.endurance_bar(rows_of(SampleSource())[3])
     assert bar.limit == "editing" and not bar.open
-    assert 0 < bar.low < bar.reached < bar.high < bar.half == 100.0 or bar.half >= bar.reached
-    assert figures.endurance_bar(replace(row, edits_planned=0)).reached == 0.0
+    assert 0 < bar.low < bar.reached < bar.high and bar.half >= bar.reached
 
 
 def test_a_tie_of_ranks_is_an_interval() -> None:
@@ -37,59 +63,58 @@ def test_a_tie_of_ranks_is_an_interval() -> None:
     assert figures.rank_figure(replace(row, rank_low=None, rank_high=None)).sort == ""
 
 
+def test_seeds_are_one_row_with_its_mean_and_wider_interval() -> None:
+    rows = rows_of(SampleSource())
+    assert [len(row.runs) for row in rows] == [2, 1, 1, 1, 1, 1]
+    values = rows[0].metrics["score_argmax"][500]
+    single = [v for v in rows[0].by_seed["score_argmax"][500] if v is not None]
+    assert values.value == pytest.approx(sum(single) / 2) and len(single) == 2
+    alone = rows_of(SampleSource(RUNS[:1]))[0].metrics["score_argmax"][500]
+    assert values.high is not None and values.low is not None and alone.high is not None and alone.low is not None
+    assert values.high - values.low > alone.high - alone.low
+    assert rows[1].by_seed == {}
+
+
 def test_the_same_editor_looks_the_same_on_every_track() -> None:
-    rows = SampleSource().board(track().track_id)
-    all_looks = series.editor_looks(rows)
-    few = series.editor_looks(rows[1:3])
-    assert all(all_looks[row.run_id] == few[row.run_id] for row in rows[1:3])
+    editors = {str(i): run.editor for i, run in enumerate(RUNS[:5])}
+    few = series.row_looks({"1": RUNS[1].editor, "3": RUNS[3].editor})
+    assert all(series.row_looks(editors)[key] == look for key, look in few.items())
 
 
 def test_no_two_lines_of_a_track_differ_by_colour_alone() -> None:
-    rows = [replace(board_row(track(), run, i), run_id=f"{i}") for i, run in enumerate(RUNS * 2)]
-    looks = series.editor_looks(rows)
+    looks = series.row_looks({f"{i}": run.editor for i, run in enumerate(RUNS * 2)})
     shapes = [(look.dash, look.marker) for look in looks.values()]
     assert len(set(shapes)) == len(shapes)
 
 
-def test_runs_of_one_editor_are_told_apart_by_seed_and_then_by_identity() -> None:
-    rows = SampleSource().board(track().track_id)
-    names = charts.run_names(rows)
-    assert names[0] == "AlphaEdit, seed 0" and names[4] == "AlphaEdit, seed 1" and names[1] == "MEMIT-Seq"
-    twins = [rows[0], replace(rows[0], run_id="abcdef123456")]
-    assert charts.run_names(twins)[1] == "AlphaEdit (abcdef)"
+def test_rows_of_one_editor_are_told_apart_by_version_or_identity() -> None:
+    source = SampleSource(RUNS[:1])
+    home, (run,) = source.track(source.all_tracks[0].track_id)
+    newer = replace(run, run_id="abcdef123456", row_id="abcdef123456", version="0.2.0")
+    names = [row.label for row in table.table_rows(home, [run, newer], {})]
+    assert names == ["AlphaEdit 0.1.0", "AlphaEdit 0.2.0"]
+    twin = replace(newer, version="0.1.0")
+    assert table.table_rows(home, [run, twin], {})[1].label == "AlphaEdit (abcdef)"
 
 
 def test_filters_over_hosts_are_named() -> None:
-    assert labels.editor_title("revive(memit)") == "REVIVE on MEMIT"
+    assert labels.editor_title("revive(rect(memit))") == "REVIVE on RECT on MEMIT"
+    assert labels.editor_parts("revive(rect(memit))") == ("revive", "rect", "memit")
     assert labels.editor_title("my-editor") == "my-editor"
 
 
-def test_a_mark_lies_on_its_line() -> None:
-    points = (CurvePoint(0, 100.0, None, None), CurvePoint(100, 60.0, None, None), CurvePoint(200, None, None, None))
-    assert charts.value_at(points, 50) == 80.0
-    assert charts.value_at(points, 250) is None
-
-
-def test_track_charts_have_every_view_and_a_table_of_the_first() -> None:
-    source = SampleSource()
-    rows = source.board(track().track_id)
-    curves = {row.run_id: source.curves(row.run_id) for row in rows}
-    editing, abilities = charts.track_charts(track(), rows, curves, ("argmax", "preference"))
-    assert editing.views[0].key == "score|argmax|all"
-    assert {view.key for view in editing.views} >= {"neighborhood|preference|all", "score|argmax|latest"}
-    assert abilities.views[0].rules == ((80.0, "80 %"), (50.0, "50 %"))
-    line, cells = editing.table()[3]
-    assert line.label == "FT-L" and cells[-1].text == "0.0"
-    assert editing.payload()["views"][0]["failed"] == {rows[3].run_id: [400, 500]}
+def test_only_a_number_becomes_a_link_to_a_paper() -> None:
+    assert labels.paper_url("2410.02355") == "https://arxiv.org/abs/2410.02355"
+    assert labels.paper_url("javascript:alert(1)") == ""
 
 
 def test_token_accuracy_is_the_only_form_of_question_tracks() -> None:
-    assert board.forms_of(track("pocket-zsre")) == ("token_accuracy",)
+    assert table.forms_of(track("pocket-zsre")) == ("token_accuracy",)
 
 
 def test_the_chooser_leads_to_the_nearest_track() -> None:
     llama, zsre, gpt2 = SampleSource().all_tracks
-    chooser = dict(board.chooser(gpt2, [llama, zsre, gpt2], lambda t: t.track_id))
+    chooser = dict(track_page.chooser(gpt2, [llama, zsre, gpt2], lambda t: t.track_id))
     models = {choice.label: choice for choice in chooser["Model"]}
     assert models["pocket-gpt2"].current and models["pocket-llama"].href == llama.track_id
     assert {c.label: c.href for c in chooser["Task"]}["pocket-zsre"] == zsre.track_id
@@ -98,26 +123,78 @@ def test_the_chooser_leads_to_the_nearest_track() -> None:
 def test_two_models_of_one_name_are_told_apart_by_fingerprint() -> None:
     one = track()
     other = replace(one, track_id="feed" * 3, model_fingerprint="feedbeef" * 8)
-    models = dict(board.chooser(one, [one, other], lambda t: t.track_id))["Model"]
+    models = dict(track_page.chooser(one, [one, other], lambda t: t.track_id))["Model"]
     assert {choice.note for choice in models} == {"9f3ac27d", "feedbeef"}
 
 
+def test_published_numbers_are_gathered_by_source_and_editor_and_keep_their_form() -> None:
+    def number(metric: str, value: float, **other: object) -> PublishedNumber:
+        fields: dict[str, object] = {
+            "arxiv": "2410.02355", "table": "Table 1", "evidence": "primary", "model": "llama3-8b",
+            "model_as_published": "LLaMA3", "task": "counterfact", "edits": 2000, "batch_size": 100, "order": "file",
+            "editor": "memit", "editor_as_published": "MEMIT", "form": "preference", "window": "all", "note": "",
+        }  # fmt: skip
+        return PublishedNumber(**fields | {"metric": metric, "value": value} | other)  # type: ignore[arg-type]
+
+    found = payload.reference_rows([number("efficacy_preference", 65.6), number("score_preference", 60.0)])
+    assert len(found) == 1
+    assert found[0]["values"] == {"efficacy_preference": 65.6, "score_preference": 60.0}
+    assert found[0]["source"] == "arXiv 2410.02355, Table 1"
+    assert len(payload.reference_rows([number("a_preference", 1.0), number("a_preference", 2.0, edits=1000)])) == 2
+
+
+def test_curves_of_seeds_have_means_bounds_and_the_seeds_as_points() -> None:
+    source = SampleSource()
+    runs = [source.series([identity(source.all_tracks[0], i)])[identity(source.all_tracks[0], i)] for i in (0, 5)]
+    found = payload.combined_curves(runs, percent=True)
+    edits, values, lows, highs, imputed, points = found["abilities_kept|"]
+    kept = [kept_point(RUNS[i], 500).value or 0 for i in (0, 5)]
+    assert values[-1] == pytest.approx(sum(kept) / 2, rel=1e-4) and lows[-1] < values[-1] < highs[-1] <= 100
+    assert edits[-1] == 500 and imputed == [] and [p[-1] for p in points] == pytest.approx(kept, rel=1e-4)
+
+
+def test_an_editors_page_says_what_a_version_changed() -> None:
+    source = SampleSource(RUNS[:1])
+    (run,) = source.editor_runs("alphaedit")[:1]
+    config = run.config | {"target_steps": 30, "host": {"ridge": 2.0}}
+    newer = run._replace(run_id="new", row_id="new", version="0.2.0", config=config, date="2026-04-01")
+    view = editor_page.editor_view("alphaedit", [run, newer])
+    (change,) = view.changes
+    assert (change.before, change.after) == ("0.1.0", "0.2.0")
+    assert change.fields == (("host.ridge", "–", "2.0"), ("target_steps", "20", "30"))
+    assert view.versions == ("0.1.0", "0.2.0") and view.configs[0][1] == "0.2.0"
+    assert view.parts[0].paper == "2410.02355" and any(block.equation for block in view.parts[0].blocks)
+
+
+def test_an_editor_that_is_not_installed_has_a_page_without_description() -> None:
+    (run,) = SampleSource(RUNS[:1]).editor_runs("alphaedit")[:1]
+    view = editor_page.editor_view("<b>odd", [run._replace(distribution="elsewhere")])
+    assert view.parts[0].headline == "" and not view.built_in
+    assert view.file.startswith("x")
+
+
 def test_the_command_repeats_every_setting_and_is_safe_to_paste() -> None:
-    source = hostile_source()
-    detail = source.run_detail(identity(source.all_tracks[0], 0))
-    command = runs.command(detail.spec)
+    _, parts = parts_of(hostile_source(), 0)
+    command = run_page.command(parts.spec)
     assert "--editor '<script>" in command and "--checkpoints 0,50,100,200,300,400,500" in command
     assert "\x00" not in command and "\u202e" not in command
     assert "--set target_steps=20" in command and "--set 'layers=[0, 1, 2]'" in command
     assert "--abilities pocket_recall" in command
-    plain = {**detail.spec, "abilities": [], "scoring": {"sample": 200, "seed": 0}}
-    assert "--abilities none" in runs.command(plain) and "--sample 200" in runs.command(plain)
+    plain = {**parts.spec, "abilities": [], "scoring": {"sample": 200, "seed": 0}}
+    assert "--abilities none" in run_page.command(plain) and "--sample 200" in run_page.command(plain)
+
+
+def test_the_command_of_a_filter_names_its_hosts_settings() -> None:
+    _, parts = parts_of(SampleSource(), 0)
+    editor = parts.spec["editor"] | {"config": {"tau": 0.2, "host": {"ridge": 1.0, "host": {"layers": [1]}}}}
+    command = run_page.command(parts.spec | {"editor": editor})
+    for setting in ("--set tau=0.2", "--set host.ridge=1.0", "--set 'host.host.layers=[1]'"):
+        assert setting in command
 
 
 def test_answers_are_judged_by_what_they_should_be() -> None:
-    source = SampleSource()
-    ft = source.samples(identity(source.all_tracks[0], 3))
-    first, *_ = runs.sample_cases(ft, CHECKPOINTS[1:])
+    _, parts = parts_of(SampleSource(), 4)
+    first, *_ = samples.sample_cases(parts.samples, CHECKPOINTS[1:])
     assert first.learned_at == 50
     rewrite, paraphrase, neighbour = first.rows
     assert [answer.verdict for answer in rewrite.answers] == ["true", "kept", ""]
@@ -126,11 +203,10 @@ def test_answers_are_judged_by_what_they_should_be() -> None:
 
 
 def test_a_run_without_samples_abilities_or_diagnostics_still_has_a_page() -> None:
-    source = SampleSource()
-    detail = source.run_detail(identity(source.all_tracks[0], 0))
-    bare = replace(detail, abilities=(), diagnostics=(), metrics=(), checkpoints=(), segments=(), events=())
-    view = runs.run_view(bare, [], [])
-    assert view.charts == () and view.samples == () and view.end == 0
+    home, parts = parts_of(SampleSource(), 0)
+    bare = parts._replace(segments=[], events=[], samples=[], scored=[], courses=[], ability_courses=[], diagnostics=[])
+    view = run_page.run_view(board_row(home, MadeUp("memit", 1, 1), 3), home, bare, [])
+    assert view.metric_rows[0][1] == () and view.samples == () and view.end == 0
 
 
 def test_interval_figures_sort_by_value() -> None:

@@ -1,0 +1,385 @@
+/* Two to six editors or runs side by side. The hash names them: #runs=a.b,c is the seeds a and b of one, and c.
+
+   A difference is taken case by case: each case's value is averaged over the seeds of a column, and the standard error is
+   that of the mean of the paired differences, plus s²/k for what differs between the k seeds of either column. For the
+   score, a harmonic mean, the cases enter by its derivatives. Holm's procedure runs over the columns of a line. */
+(function () {
+  "use strict";
+  const P = window.palimpsest;
+  const el = P.el;
+  const MOST = 6;
+  const CHUNK = 1000;
+  const SHARES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  const PARTS = ["efficacy", "paraphrase", "neighborhood"];
+  const NAMES = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
+  const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 4]];
+  const MARKERS = ["circle", "square", "triangle", "diamond", "cross", "bar"];
+  const state = { groups: [], at: 0, form: "" };
+  const figures = {};
+  let columns = [];
+  let shown = [];
+
+  const look = function (i) { return [i, DASHES[i], MARKERS[i]]; };
+  const note = function (text) { document.getElementById("compare-note").textContent = text; };
+
+  /* ------------------------------------------------------------------ statistics */
+  const mean = function (values) { return values.reduce(function (sum, v) { return sum + v; }, 0) / values.length; };
+  const variance = function (values) {
+    if (values.length < 2) return 0;
+    const m = mean(values);
+    return values.reduce(function (sum, v) { return sum + (v - m) ** 2; }, 0) / (values.length - 1);
+  };
+
+  /* Two-sided p of a standard normal z (Abramowitz and Stegun 7.1.26), and Student's t by Hill's change of variable. */
+  function pNormal(z) {
+    const x = Math.abs(z) / Math.SQRT2;
+    const t = 1 / (1 + 0.3275911 * x);
+    return t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * Math.exp(-x * x);
+  }
+  function pStudent(t, freedom) {
+    if (!Number.isFinite(freedom)) return pNormal(t);
+    if (!Number.isFinite(t)) return 0;
+    const a = freedom - 0.5;
+    const b = 48 * a * a;
+    const z0 = Math.sqrt(a * Math.log(1 + t * t / freedom));
+    const z = z0 + (z0 ** 3 + 3 * z0) / b - (4 * z0 ** 7 + 33 * z0 ** 5 + 240 * z0 ** 3 + 855 * z0) / (10 * b * b + 8 * b * z0 ** 4 + 1000 * b);
+    return pNormal(freedom < 1.5 ? z0 * 0.85 : z);
+  }
+  function quantile(freedom) {
+    if (!Number.isFinite(freedom)) return 1.959964;
+    let low = 1.9;
+    let high = 40;
+    for (let i = 0; i < 50; i += 1) { const middle = (low + high) / 2; if (pStudent(middle, freedom) > 0.05) low = middle; else high = middle; }
+    return (low + high) / 2;
+  }
+  const harmonic = function (parts) { return parts.some(function (v) { return v <= 0; }) ? 0 : parts.length / parts.reduce(function (sum, v) { return sum + 1 / v; }, 0); };
+  function slopes(parts) {
+    const zero = parts.filter(function (v) { return v <= 0; }).length;
+    if (zero > 1) return parts.map(function () { return 0; });
+    if (zero === 1) return parts.map(function (v) { return v <= 0 ? 3 : 0; });
+    const h = harmonic(parts);
+    return parts.map(function (v) { return h * h / (3 * v * v); });
+  }
+
+  /* Holm: which of some p stay significant. */
+  function holm(ps) {
+    const order = ps.map(function (p, i) { return [p, i]; }).filter(function (one) { return one[0] !== null; }).sort(function (a, b) { return a[0] - b[0]; });
+    const kept = new Set();
+    for (let i = 0; i < order.length && order[i][0] <= 0.05 / (order.length - i); i += 1) kept.add(order[i][1]);
+    return kept;
+  }
+
+  function difference(value, caseVariance, one, other) {
+    const seeds = [one, other].map(function (values) { return values.length > 1 ? variance(values) / values.length : 0; });
+    const total = caseVariance + seeds[0] + seeds[1];
+    const spread = [one, other].reduce(function (sum, values, i) { return sum + (values.length > 1 ? seeds[i] ** 2 / (values.length - 1) : 0); }, 0);
+    const freedom = spread > 0 ? total * total / spread : Infinity;
+    const half = quantile(freedom) * Math.sqrt(total);
+    const t = value === 0 ? 0 : Math.abs(value) / Math.sqrt(total);
+    return { value, low: value - half, high: value + half, p: value === 0 ? 1 : pStudent(t, freedom) };
+  }
+
+  /* ------------------------------------------------------------------ cases */
+  function share(code, form, part) {
+    if (code === "x") return 0;
+    if (form === "token_accuracy") return 100 * SHARES.indexOf(code) / 60;
+    const bits = parseInt(code, 16);
+    const bit = form === "argmax" ? (part === "neighborhood" ? 2 : 1) : (part === "neighborhood" ? 8 : 4);
+    return bits & bit ? 100 : 0;
+  }
+
+  /* Position → [efficacy, paraphrase, neighborhood] of one run at one checkpoint, NaN where there is no such probe. */
+  function caseValues(run, at, form) {
+    const place = run.scored.indexOf(at);
+    const found = new Map();
+    if (place < 0) return found;
+    run.courses.forEach(function (course, position) {
+      const block = course.split(" ")[place];
+      if (!block || block[0] === "~") return;
+      found.set(position, block.split(".").map(function (codes, i) {
+        return codes ? mean(Array.from(codes, function (code) { return share(code, form, PARTS[i]); })) : NaN;
+      }));
+    });
+    return found;
+  }
+
+  function columnCases(column) {
+    const runs = column.runs.map(function (run) { return caseValues(run, state.at, state.form); });
+    const joint = new Map();
+    if (runs.length) runs[0].forEach(function (_, position) {
+      const all = runs.map(function (run) { return run.get(position); });
+      if (all.every(Boolean)) joint.set(position, PARTS.map(function (_, i) { return mean(all.map(function (one) { return one[i]; })); }));
+    });
+    return joint;
+  }
+
+  function paired(one, other, values) {
+    const rows = [];
+    one.forEach(function (mine, position) { if (other.has(position)) rows.push([mine, other.get(position)]); });
+    const kept = function (i) { return rows.filter(function (row) { return !Number.isNaN(row[0][i]) && !Number.isNaN(row[1][i]); }); };
+    const result = {};
+    const means = [0, 1].map(function (side) { return PARTS.map(function (_, i) { return kept(i).length ? mean(kept(i).map(function (row) { return row[side][i]; })) : NaN; }); });
+    PARTS.forEach(function (part, i) {
+      const use = kept(i);
+      if (use.length < 2) return;
+      const deltas = use.map(function (row) { return row[1][i] - row[0][i]; });
+      result[part] = difference(mean(deltas), variance(deltas) / deltas.length, values[0][part], values[1][part]);
+    });
+    const whole = rows.filter(function (row) { return row.every(function (side) { return side.every(function (v) { return !Number.isNaN(v); }); }); });
+    if (whole.length > 1) {
+      const [a, b] = means.map(slopes);
+      const deltas = whole.map(function (row) { return PARTS.reduce(function (sum, _, i) { return sum + b[i] * row[1][i] - a[i] * row[0][i]; }, 0); });
+      result.score = difference(harmonic(means[1]) - harmonic(means[0]), variance(deltas) / deltas.length, values[0].score, values[1].score);
+    }
+    return result;
+  }
+
+  /* The mean kept share, paired by item; the pristine scores that it is relative to are taken as known. */
+  function pairedAbilities(one, other, at) {
+    const names = Array.from(new Set(one.runs[0].items.map(function (item) { return item[0]; })));
+    let sum = 0;
+    let spread = 0;
+    let count = 0;
+    for (const name of names) {
+      const [mine, yours] = [one, other].map(function (column) { return keptItems(column, name, at); });
+      if (mine === null || yours === null || (mine && yours && mine.length !== yours.length)) return null;
+      if (!mine || !yours) continue;
+      const deltas = mine.map(function (v, i) { return yours[i] - v; });
+      sum += mean(deltas);
+      spread += variance(deltas) / deltas.length;
+      count += 1;
+    }
+    if (!count) return null;
+    const seeds = [one, other].map(function (column) { return column.runs.map(function (run) { return at2(run, "abilities_kept|", at); }).filter(function (v) { return v !== null; }); });
+    return difference(sum / count, spread / count ** 2, seeds[0], seeds[1]);
+  }
+
+  /* What each item of a task contributes to the kept share, averaged over seeds; false: the pristine model is not above
+     chance on it; null: not measured. */
+  function keptItems(column, name, at) {
+    const runs = column.runs.map(function (run) {
+      const find = function (edits) { return run.items.find(function (item) { return item[0] === name && item[2] === edits; }); };
+      const [now, start] = [find(at), find(0)];
+      if (!now || !start) return null;
+      const above = mean(Array.from(start[3], function (digit) { return digit === "1" ? 100 : 0; })) - now[1];
+      return above > 0 && Array.from(now[3], function (digit) { return ((digit === "1" ? 100 : 0) - now[1]) / above * 100; });
+    });
+    if (runs.includes(null)) return null;
+    if (runs.includes(false)) return false;
+    return runs[0].map(function (_, i) { return mean(runs.map(function (run) { return run[i]; })); });
+  }
+
+  function at2(run, key, edits) {
+    const curve = run.curves[key];
+    const place = curve ? curve[0].indexOf(edits) : -1;
+    return place < 0 ? null : curve[1][place];
+  }
+
+  /* ------------------------------------------------------------------ loading */
+  function loadRun(id) {
+    return P.need("run/" + id, "data/run/" + id + "/run.js").then(function (found) {
+      const count = Math.ceil(found.cases / CHUNK);
+      const parts = Array.from({ length: count }, function (_, n) { return P.need("courses/" + id + "/" + n, "data/run/" + id + "/courses-" + n + ".js"); });
+      return Promise.all([P.need("items/" + id, "data/run/" + id + "/items.js")].concat(parts)).then(function ([items, ...courses]) {
+        return Object.assign({}, found, { items, courses: courses.flat() });
+      });
+    });
+  }
+
+  function read() {
+    const found = new URLSearchParams(window.location.hash.slice(1));
+    state.groups = (found.get("runs") || "").split(",").map(function (group) { return group.split(".").filter(function (id) { return /^[0-9a-z]+$/.test(id); }); })
+      .filter(function (group) { return group.length; }).slice(0, MOST);
+    state.at = Number(found.get("at")) || 0;
+    state.form = found.get("form") || "";
+    refresh();
+  }
+
+  function write() {
+    const parts = ["runs=" + state.groups.map(function (group) { return group.join("."); }).join(",")];
+    if (state.at) parts.push("at=" + state.at);
+    if (state.form) parts.push("form=" + state.form);
+    window.history.pushState(null, "", window.location.pathname + window.location.search + "#" + parts.join("&"));
+    refresh();
+  }
+
+  function refresh() {
+    if (!state.groups.length) {
+      columns = [];
+      document.getElementById("compare-table").replaceChildren();
+      note("Choose editors in the table of a track, or name runs by their ids.");
+      return;
+    }
+    note("Loading.");
+    const stamp = refresh.stamp = {};
+    Promise.all(state.groups.map(function (group) { return Promise.all(group.map(loadRun)).then(function (runs) { return { runs }; }); })).then(function (found) {
+      if (stamp !== refresh.stamp) return;
+      columns = found;
+      const titles = columns.map(function (column) { return column.runs[0].title; });
+      columns.forEach(function (column, i) {
+        const twin = titles.indexOf(column.runs[0].title) !== titles.lastIndexOf(column.runs[0].title);
+        column.label = column.runs[0].title + (column.runs.length > 1 ? ", " + column.runs.length + " seeds" : twin ? ", seed " + column.runs[0].seed : "");
+        column.look = look(i);
+      });
+      offerMore();
+      draw();
+    }, function (error) { note("A run could not be loaded: " + error.message + ". Is its id right?"); });
+  }
+
+  /* Other rows of the first column's track. */
+  function offerMore() {
+    const track = columns[0].runs[0].track;
+    const select = document.getElementById("add");
+    if (select.dataset.track === track || !/^[0-9a-z]+$/.test(track)) return;
+    select.dataset.track = track;
+    P.need("rows/" + track, "data/track/" + track + "/rows.js").then(function (data) {
+      select.replaceChildren(el("option", { value: "" }, "an editor of this track"), ...data.rows.map(function (row) {
+        return el("option", { value: (row.counted || row.runs.map(function (run) { return run[0]; })).join(".") }, row.label);
+      }));
+    }, function () { /* a track page of another build: naming runs by id still works */ });
+  }
+
+  /* ------------------------------------------------------------------ drawing */
+  const sameTrack = function () { return columns.every(function (column) { return column.runs[0].track === columns[0].runs[0].track; }); };
+
+  function checkpoints() {
+    const sets = columns.flatMap(function (column) { return column.runs; }).map(function (run) {
+      const curve = run.curves[run.main + "|all"];
+      return curve ? curve[0] : [];
+    });
+    return sets[0].filter(function (edits) { return sets.every(function (set) { return set.includes(edits); }); });
+  }
+
+  function value(column, key, edits) {
+    const found = column.runs.map(function (run) { return at2(run, key, edits); }).filter(function (v) { return v !== null; });
+    return found.length ? found : null;
+  }
+
+  function range(column, key, edits) {
+    if (column.runs.length > 1) return "";
+    const curve = column.runs[0].curves[key];
+    const place = curve ? curve[0].indexOf(edits) : -1;
+    return place < 0 || !curve[2] || curve[2][place] === null || curve[2][place] === undefined ? "" : P.fixed(curve[2][place]) + "–" + P.fixed(curve[3][place]);
+  }
+
+  function tests() {
+    if (!sameTrack()) return null;
+    const cases = columns.map(columnCases);
+    const values = columns.map(function (column) {
+      const found = {};
+      Object.keys(NAMES).forEach(function (part) { found[part] = value(column, part + "_" + state.form + "|all", state.at) || []; });
+      return found;
+    });
+    return columns.map(function (column, i) {
+      if (!i) return {};
+      const found = paired(cases[0], cases[i], [values[0], values[i]]);
+      const kept = pairedAbilities(columns[0], column, state.at);
+      if (kept) found.abilities = kept;
+      return found;
+    });
+  }
+
+  function verdict(found, significant) {
+    if (!found) return null;
+    const word = !significant ? "tie" : found.value > 0 ? "better" : "worse";
+    const shape = { tie: "=", better: "▲", worse: "▼" }[word];
+    const sign = found.value >= 0 ? "+" : "";
+    return el("span", { class: "verdict " + word }, el("span", { "aria-hidden": "true" }, shape + " "), word, " ", sign + P.fixed(found.value), el("span", { class: "span" }, P.fixed(found.low) + " to " + P.fixed(found.high)));
+  }
+
+  function line(label, key, test, compared) {
+    const significant = test ? holm(compared.map(function (one) { return one[test] ? one[test].p : null; })) : new Set();
+    return el("tr", {}, el("th", { scope: "row" }, label), columns.map(function (column, i) {
+      const found = value(column, key, state.at);
+      const text = found ? P.fixed(mean(found)) : "–";
+      shown.push([label, column.label, text, i && test && compared[i][test] ? [compared[i][test].value, compared[i][test].low, compared[i][test].high, significant.has(i) ? (compared[i][test].value > 0 ? "better" : "worse") : "tie"] : []]);
+      return el("td", { class: "num" }, el("span", { class: "value" }, text), range(column, key, state.at) ? el("span", { class: "span" }, range(column, key, state.at)) : null,
+        i && test ? verdict(compared[i][test], significant.has(i)) : null);
+    }));
+  }
+
+  const plain = function (label, make) { return el("tr", {}, el("th", { scope: "row" }, label), columns.map(function (column) { return el("td", { class: "num" }, make(column)); })); };
+  const costs = function (column, key) { const known = column.runs.map(function (run) { return run[key]; }).filter(function (v) { return v !== null; }); return known.length ? mean(known) : null; };
+
+  function draw() {
+    const points = checkpoints();
+    const form0 = columns[0].runs[0].form === "zsre" ? ["token_accuracy"] : ["argmax", "preference"];
+    if (!form0.includes(state.form)) state.form = form0[0];
+    if (!points.includes(state.at)) state.at = points.length ? points[points.length - 1] : 0;
+    controls(points, form0);
+    shown = [];
+    const compared = tests() || columns.map(function () { return {}; });
+    const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, sameTrack() ? "After " + P.thousands(state.at) + " edits" : "Different tracks"), columns.map(function (column, i) {
+      const ids = column.runs.map(function (run) { return el("a", { href: P.root + "run/" + run.id + ".html" }, run.runs ? "" : run.id.slice(0, 6)); });
+      return el("th", { scope: "col", class: "num" }, P.swatch(column.look), " ", column.label, el("span", { class: "span" }, ids.flatMap(function (link, n) { return n ? [" ", link] : [link]; })),
+        el("span", { class: "span" }, i ? el("button", { type: "button", class: "seeds", on: { click: function () { state.groups.unshift(state.groups.splice(i, 1)[0]); write(); } } }, "make first") : "reference", " · ",
+          el("button", { type: "button", class: "seeds", "aria-label": "Remove " + column.label, on: { click: function () { state.groups.splice(i, 1); write(); } } }, "remove")));
+    })));
+    const body = el("tbody", {},
+      plain("Model and task", function (column) { const run = column.runs[0]; return [run.model, el("span", { class: "span" }, run.task + ", " + P.thousands(run.edits) + " edits")]; }),
+      plain("Endurance", function (column) { return column.runs.map(function (run) { return el("span", { class: "value block" }, run.end[0], run.end[1] ? el("span", { class: "span" }, run.end[1]) : null); }); }),
+      Object.keys(NAMES).map(function (part) { return line(NAMES[part] + ", %", part + "_" + state.form + "|all", part, compared); }),
+      line("Abilities kept, %", "abilities_kept|", "abilities", compared),
+      plain("Seconds per edit", function (column) { return P.significant(costs(column, "seconds")); }),
+      plain("Peak memory, MB", function (column) { return P.fixed(costs(column, "memory"), 0); }));
+    document.getElementById("compare-table").replaceChildren(el("caption", { class: "visually-hidden" }, "Comparison of " + columns.map(function (column) { return column.label; }).join(", ")), head, body);
+    document.getElementById("compare-how").hidden = !sameTrack() || columns.length < 2;
+    note(sameTrack() ? columns.length === 1 ? "Add a second editor or run to compare with." : "" : "These runs are on different tracks: shown side by side, but not tested against each other.");
+    curves();
+    settings();
+  }
+
+  function controls(points, forms) {
+    const at = document.getElementById("compare-at");
+    at.replaceChildren(...points.map(function (edits) { return el("option", { value: edits }, P.thousands(edits) + " edits"); }));
+    at.value = String(state.at);
+    const box = document.getElementById("compare-forms");
+    box.hidden = forms.length < 2;
+    box.replaceChildren(el("legend", {}, "Form"), ...forms.map(function (form) {
+      return el("label", {}, el("input", { type: "radio", name: "form", value: form, checked: form === state.form, autocomplete: "off", on: { change: function () { state.form = form; write(); } } }), el("span", {}, form.replace("_", " ")));
+    }));
+  }
+
+  function curves() {
+    [["compare-scores", "score_" + state.form + "|all", "Score (" + state.form.replace("_", " ") + ")"], ["compare-abilities", "abilities_kept|", "Abilities kept"]].forEach(function ([name, key, title]) {
+      if (!figures[name]) figures[name] = P.figure(document.getElementById(name));
+      const lines = columns.flatMap(function (column) { return column.runs.map(function (run) { return [column, run]; }); });
+      const aligned = P.align(lines.map(function (one) { return one[1].curves[key]; }));
+      figures[name].show({ title, xs: aligned.xs, percent: true, name, lineWord: "Run", sync: "compare",
+        lines: lines.map(function ([column, run], i) { return Object.assign({ key: run.id, label: column.runs.length > 1 ? run.title + ", seed " + run.seed : column.label, look: column.look }, aligned.lines[i]); }) });
+    });
+  }
+
+  function settings() {
+    const configs = columns.map(function (column) { return Object.assign({ version: column.runs[0].version, editor: column.runs[0].title }, column.runs[0].config); });
+    const keys = Array.from(new Set(configs.flatMap(Object.keys))).sort().filter(function (key) { return new Set(configs.map(function (config) { return config[key]; })).size > 1; });
+    document.getElementById("compare-settings").replaceChildren(el("caption", { class: "visually-hidden" }, "Settings that differ"),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Setting"), columns.map(function (column) { return el("th", { scope: "col" }, column.label); }))),
+      el("tbody", {}, keys.length ? keys.map(function (key) { return el("tr", {}, el("th", { scope: "row" }, el("code", {}, key)), configs.map(function (config) { return el("td", {}, config[key] === undefined ? "–" : config[key]); })); })
+        : el("tr", {}, el("td", { colspan: columns.length + 1 }, "None."))));
+  }
+
+  function csv() {
+    const cell = function (text) { const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? "'" + text : text; return '"' + String(safe).replace(/"/g, '""') + '"'; };
+    const rows = [["metric", "column", "value", "difference", "low", "high", "verdict"]].concat(shown.map(function ([label, column, text, test]) { return [label, column, text].concat(test.length ? test : ["", "", "", ""]); }));
+    return rows.map(function (row) { return row.map(function (one) { return cell(String(one)); }).join(","); }).join("\n") + "\n";
+  }
+
+  function add(group) {
+    if (!group.length || state.groups.length >= MOST) return;
+    state.groups.push(group);
+    write();
+  }
+  document.getElementById("add").addEventListener("change", function (event) { const chosen = event.target.value; event.target.value = ""; if (chosen) add(chosen.split(".")); });
+  document.getElementById("add-id").addEventListener("keydown", function (event) {
+    if (event.key !== "Enter") return;
+    const id = event.target.value.trim().toLowerCase();
+    if (/^[0-9a-z]{4,64}$/.test(id)) { event.target.value = ""; add([id]); }
+    else note("A run's id has letters and digits only, e.g. 3f9c2a7b10de.");
+  });
+  document.getElementById("compare-at").addEventListener("change", function (event) { state.at = Number(event.target.value); write(); });
+  document.getElementById("compare-csv").addEventListener("click", function () { P.offer("palimpsest-comparison.csv", "text/csv", csv()); });
+  window.addEventListener("hashchange", read);
+  window.addEventListener("popstate", read);
+  read();
+})();

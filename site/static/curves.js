@@ -1,0 +1,197 @@
+/* Figures of a track: curves of the chosen rows, small multiples of the abilities, and the Pareto plot. */
+(function () {
+  "use strict";
+  const P = window.palimpsest;
+  const el = P.el;
+  const section = document.getElementById("board-section");
+  if (!section) return;
+  const SCORES = ["score", "efficacy", "paraphrase", "neighborhood"];
+  const NAMES = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
+  const FORMS = { argmax: "argmax", preference: "preference", token_accuracy: "token accuracy" };
+  const WINDOWS = { all: "all edits so far", first: "first quarter of the edits", latest: "latest quarter of the edits" };
+  const figures = {};
+  const seen = new Set();
+  const loaded = new Map();
+  let others = "";
+
+  const title = function (name) { const plain = name.replace(/^pocket_/, "").replace(/_/g, " "); return plain.charAt(0).toUpperCase() + plain.slice(1); };
+  const folder = function (row) { return row.runs.length > 1 ? "row/" + row.id : "run/" + row.runs[0][0]; };
+
+  /* Curves of a row: its run's own, or those of its seeds taken together. */
+  function curvesOf(row) {
+    const name = folder(row);
+    return P.need(name, "data/" + name + "/run.js").then(function (found) { loaded.set(row.id, found); return found; });
+  }
+  function diagnosticsOf(row) {
+    const name = row.runs.length > 1 ? "row-diagnostics/" + row.id : "diagnostics/" + row.runs[0][0];
+    return P.need(name, "data/" + folder(row) + "/diagnostics.js").then(function (found) { return found || { names: {}, curves: {} }; });
+  }
+
+  function start() {
+    ["curve-scores", "curve-abilities", "pareto"].forEach(function (id) {
+      figures[id] = P.figure(document.getElementById(id));
+      P.whenNear(document.getElementById(id), function () { seen.add(id); update(); });
+    });
+    P.whenNear(document.getElementById("multiples"), function () { seen.add("multiples"); update(); });
+    document.querySelectorAll("select[data-curve]").forEach(function (select) {
+      select.addEventListener("change", function () { P.board.set({ [select.dataset.curve === "scores" ? "y" : "z"]: select.value }); });
+    });
+    document.getElementById("log-x").addEventListener("change", function (event) { P.board.set({ logx: event.target.checked ? "1" : "" }); });
+    document.getElementById("log-y").addEventListener("change", function (event) { P.board.set({ logy: event.target.checked ? "1" : "" }); });
+  }
+
+  /* ------------------------------------------------------------------ which curve */
+  const keyOfScores = function () { return P.board.state.y || "score|all"; };
+  const keyOfOthers = function () { return P.board.state.z || "abilities_kept|"; };
+
+  function scoreOptions(select) {
+    if (select.options.length) return;
+    Object.keys(WINDOWS).forEach(function (window_) {
+      const group = el("optgroup", { label: WINDOWS[window_] });
+      SCORES.forEach(function (part) { group.append(el("option", { value: part + "|" + window_ }, NAMES[part] + ", " + WINDOWS[window_])); });
+      select.append(group);
+    });
+  }
+
+  /* Abilities, cost, and whatever diagnostics the chosen rows have; made anew only when the list is another. */
+  function otherOptions(select, runs, measured) {
+    const abilities = Array.from(new Set(runs.flatMap(function (run) { return Object.keys(run.curves).filter(function (key) { return key.startsWith("ability"); }); })));
+    const groups = new Map([["General abilities", [["abilities_kept|", "Abilities kept, mean over the tasks"]]], ["Cost", [["seconds_per_edit|", "Seconds per edit"]]]]);
+    abilities.forEach(function (key) {
+      const [, kind, name] = key.match(/^ability(_\w+?)?:(.*)\|$/) || [null, "", key];
+      groups.get("General abilities").push([key, title(name) + (kind ? ": " + { _f1: "F1", _mcc: "MCC", _perplexity: "perplexity" }[kind] : ": items answered right")]);
+    });
+    measured.forEach(function (one) {
+      Object.entries(one.names).forEach(function ([key, [group, , label, layer]]) {
+        if (!groups.has(group)) groups.set(group, []);
+        const list = groups.get(group);
+        if (!list.some(function (item) { return item[0] === key; })) list.push([key, label + (layer === null ? "" : ", layer " + layer)]);
+      });
+    });
+    const print = JSON.stringify(Array.from(groups));
+    if (print === others) return;
+    others = print;
+    select.replaceChildren(...Array.from(groups, function ([label, list]) { return el("optgroup", { label }, list.map(function (item) { return el("option", { value: item[0] }, item[1]); })); }));
+  }
+
+  /* ------------------------------------------------------------------ drawing */
+  function spec(rows, curves, more) {
+    const aligned = P.align(curves);
+    return Object.assign({
+      xs: aligned.xs, lineWord: "Editor", legend: false, logX: P.board.state.logx === "1", sync: "track",
+      lines: rows.map(function (row, i) { return Object.assign({ key: row.id, label: row.label, look: row.look }, aligned.lines[i], more.mark ? { mark: more.mark(row, curves[i]) } : {}); }),
+      empty: rows.length ? "Not measured on the chosen editors." : "Tick an editor in the table to see its curve.",
+    }, more);
+  }
+
+  function ring(edits, curve) {
+    if (edits === null || edits === undefined || !curve) return undefined;
+    const value = P.valueAt(curve, edits);
+    return value === null ? undefined : [edits, value];
+  }
+
+  function drawScores(rows, runs) {
+    const [part, window_] = keyOfScores().split("|");
+    const metric = part + "_" + P.board.state.form;
+    const select = document.querySelector('select[data-curve="scores"]');
+    scoreOptions(select);
+    select.value = part + "|" + window_;
+    const before = runs.map(function (run) { return run.curves[metric + "|planned"]; }).find(Boolean);
+    figures["curve-scores"].show(spec(rows, runs.map(function (run) { return run.curves[metric + "|" + window_]; }), {
+      title: NAMES[part] + " (" + FORMS[P.board.state.form] + "), " + WINDOWS[window_], percent: true, name: metric + "-" + window_,
+      rules: part === "neighborhood" && window_ === "all" && before ? [{ y: before[1][0], label: "before" }] : [],
+      mark: function (row, curve) { return metric === P.board.data.main && window_ === "all" ? ring(row.cross[0], curve) : undefined; },
+    }));
+  }
+
+  function drawOthers(rows, runs, measured) {
+    const key = keyOfOthers();
+    const select = document.querySelector('select[data-curve="others"]');
+    otherOptions(select, runs, measured);
+    select.value = key;
+    const own = /^(abilit|seconds)/.test(key);
+    const percent = own && !/^seconds|perplexity/.test(key);
+    const option = select.selectedOptions[0];
+    const kept = key === "abilities_kept|";
+    figures["curve-abilities"].show(spec(rows, own ? runs.map(function (run) { return run.curves[key]; }) : measured.map(function (one) { return one.curves[key]; }), {
+      title: option ? option.textContent : key, percent, logY: P.board.state.logy === "1" && !percent, name: key.replace(/\W+/g, "-"),
+      rules: kept ? [{ y: 80, label: "80 %" }, { y: 50, label: "50 %" }] : [],
+      mark: function (row, curve) { return kept ? ring(row.cross[1], curve) : undefined; },
+    }));
+  }
+
+  function drawMultiples(rows, runs) {
+    const box = document.getElementById("multiples");
+    const keys = Array.from(new Set(runs.flatMap(function (run) { return Object.keys(run.curves).filter(function (key) { return key.startsWith("ability:"); }); })));
+    keys.forEach(function (key) {
+      if (!figures[key]) {
+        const figure = el("figure", { class: "chart small", id: "multiple-" + Object.keys(figures).length },
+          el("figcaption", {}, el("h3", {}, title(key.slice(8, -1)))),
+          el("div", { class: "plot", tabindex: "0", role: "group", "aria-roledescription": "chart", "aria-label": title(key.slice(8, -1)) + " against edits. Arrow keys read the values.", data: { plot: "" } }),
+          el("p", { class: "visually-hidden", "aria-live": "polite", data: { plotLive: "" } }));
+        box.append(figure);
+        figures[key] = P.figure(figure);
+        figures[key].element = figure;
+      }
+    });
+    Object.keys(figures).filter(function (key) { return key.startsWith("ability:"); }).forEach(function (key) {
+      figures[key].element.hidden = !keys.includes(key);
+      if (keys.includes(key)) figures[key].show(spec(rows, runs.map(function (run) { return run.curves[key]; }), { title: title(key.slice(8, -1)), percent: true, name: key.replace(/\W+/g, "-") }));
+    });
+    document.getElementById("multiples").dataset.count = String(keys.length);
+  }
+
+  function drawPareto(rows) {
+    const { data, cells, state } = P.board;
+    const scores = cells.cells["score_" + state.form];
+    const kept = cells.cells.abilities_kept;
+    const picked = new Set(rows.map(function (row) { return row.id; }));
+    const usable = data.rows.filter(function (row) { return scores[row.index] && kept[row.index]; });
+    const costs = usable.map(function (row) { return Number(row.seconds[1]) || 0; });
+    const most = Math.max.apply(null, costs.concat(1e-9));
+    const marks = usable.map(function (row, i) {
+      return { label: row.label, look: row.look, x: kept[row.index][0], y: scores[row.index][0], size: costs[i] / most, filled: picked.has(row.id), note: ["Seconds per edit", row.seconds[0]] };
+    });
+    const front = [];
+    marks.slice().sort(function (a, b) { return b.x - a.x || b.y - a.y; }).forEach(function (mark) {
+      if (!front.length || mark.y > front[front.length - 1][1]) front.push([mark.x, mark.y]);
+    });
+    document.getElementById("pareto-at").textContent = "after " + P.thousands(state.at) + " edits, score in the " + FORMS[state.form] + " form";
+    figures.pareto.show({ scatter: true, title: "Score against abilities kept after " + state.at + " edits", xLabel: "Abilities kept, %", yLabel: "Score, %", marks, front, lineWord: "Editor", name: "pareto", empty: "No editor has both here." });
+  }
+
+  function legend(rows) {
+    const box = document.getElementById("chosen");
+    box.replaceChildren(...rows.map(function (row) {
+      return el("button", { type: "button", "aria-label": "Remove " + row.label + " from the figures", on: { click: function () {
+        const rest = P.board.chosen().filter(function (one) { return one.id !== row.id; }).map(function (one) { return one.id; });
+        P.board.set({ rows: rest.length ? rest.join(".") : "none" });
+      } } }, P.swatch(row.look), el("span", {}, row.label), el("span", { class: "remove", "aria-hidden": "true" }, "×"));
+    }));
+    const runs = rows.slice(0, 6).map(function (row) { return (row.counted || row.runs.map(function (run) { return run[0]; })).join("."); });
+    if (rows.length > 1) box.append(el("a", { class: "quiet-button", href: P.root + "compare.html#runs=" + runs.join(",") }, "Compare " + Math.min(6, rows.length) + " side by side"));
+    document.getElementById("chosen-note").textContent = rows.length + " of " + P.board.data.rows.length + " editors chosen in the table";
+  }
+
+  function update() {
+    if (!P.board || !P.board.cells) return;
+    const rows = P.board.chosen();
+    legend(rows);
+    document.getElementById("log-x").checked = P.board.state.logx === "1";
+    document.getElementById("log-y").checked = P.board.state.logy === "1";
+    if (seen.has("pareto")) drawPareto(rows);
+    if (!seen.has("curve-scores") && !seen.has("curve-abilities") && !seen.has("multiples")) return;
+    const stamp = update.stamp = {};
+    Promise.all(rows.map(curvesOf)).then(function (runs) {
+      if (stamp !== update.stamp) return null;
+      if (seen.has("curve-scores")) drawScores(rows, runs);
+      if (seen.has("multiples")) drawMultiples(rows, runs);
+      if (!seen.has("curve-abilities")) return null;
+      return Promise.all(rows.map(diagnosticsOf)).then(function (measured) { if (stamp === update.stamp) drawOthers(rows, runs, measured); });
+    });
+  }
+
+  start();
+  document.addEventListener("palimpsest:board", update);
+  if (P.board) update();
+})();

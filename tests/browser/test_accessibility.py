@@ -1,0 +1,69 @@
+"""axe-core on every kind of page, in light and dark; and the keyboard alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+
+Open = Callable[..., Visit]
+AXE = (Path(__file__).resolve().parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+RULES = "{preload: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}"
+
+
+def violations(page: Page) -> list[tuple[str, list[Any]]]:
+    page.evaluate(AXE)
+    found = page.evaluate(f"axe.run(document, {RULES})")
+    return [(v["id"], [node["target"] for node in v["nodes"]][:5]) for v in found["violations"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_violation(visit: Open, site: Path, scheme: str) -> None:
+    page = visit(site / "index.html", color_scheme=scheme, reduced_motion="reduce").page
+    expect(page.locator("#board input[type='checkbox']").first).to_be_visible()
+    page.get_by_role("button", name="2 seeds").click()
+    page.locator("#columns summary").click()
+    for name in ("curve-scores", "multiples", "pareto"):
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+    expect(page.locator("#pareto canvas")).to_have_count(1)
+    page.locator("#curve-scores summary").click()
+    assert violations(page) == []
+    compare = page.locator("#chosen a").get_attribute("href") or ""
+    page.locator("#board tbody th > a").first.click()
+    page.locator("#cases").scroll_into_view_if_needed()
+    page.locator("#case-list summary").first.click()
+    expect(page.locator("#case-list table")).to_be_visible()
+    for details in page.locator("details").all():
+        details.evaluate("node => { node.open = true; }")
+    assert violations(page) == []
+    page.goto((site / "compare.html").as_uri() + "#" + compare.partition("#")[2])
+    expect(page.locator("#compare-table tbody tr").first).to_be_visible()
+    assert violations(page) == [], "compare"
+    for path in ("editor/revive-memit.html", "editors.html", "downloads.html", "reading.html"):
+        page.goto((site / path).as_uri())
+        assert violations(page) == [], path
+
+
+def test_a_phone_has_no_violation_either(visit: Open, site: Path) -> None:
+    page = visit(site / "index.html", width=390, height=844).page
+    expect(page.locator("#board input[type='checkbox']").first).to_be_visible()
+    assert violations(page) == []
+
+
+def test_the_keyboard_alone_reaches_the_table_and_its_controls(visit: Open, site: Path) -> None:
+    page = visit(site / "index.html").page
+    expect(page.locator("#board input[type='checkbox']").first).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    seen = set()
+    for _ in range(70):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement.id || document.activeElement.className || ''"))
+    assert {"at", "find", "status", "origin", "reset", "sort"} <= seen
+    page.get_by_role("checkbox", name="Show FT-L in the figures").focus()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("checkbox", name="Show FT-L in the figures")).not_to_be_checked()
+    expect(page.get_by_role("checkbox", name="Show FT-L in the figures")).to_be_focused()

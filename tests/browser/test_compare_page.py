@@ -1,0 +1,93 @@
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit, shoot
+
+Open = Callable[..., Visit]
+
+
+def compared(page: Page) -> Page:
+    """The comparison of the three best editors of the front page."""
+    expect(page.locator("#board input[type='checkbox']").first).to_be_visible()
+    for name in ("MEMIT", "FT-L", "R-ROME"):
+        page.get_by_role("checkbox", name=f"Show {name} in the figures", exact=True).uncheck()
+    page.locator("#chosen a", has_text="Compare 3 side by side").click()
+    expect(page.locator("#compare-table tbody tr").first).to_be_visible()
+    return page
+
+
+def line(page: Page, name: str) -> list[str]:
+    cells = page.locator("#compare-table tbody tr", has=page.locator(f"th:text-is('{name}')")).locator("td").all()
+    return [" ".join(cell.inner_text().split()) for cell in cells]
+
+
+def test_editors_are_compared_by_case_with_the_first(visit: Open, site: Path) -> None:
+    page = compared(visit(site / "index.html").page)
+    expect(page.locator("#compare-table thead th")).to_have_count(4)
+    expect(page.locator("#compare-table thead")).to_contain_text("AlphaEdit, 2 seeds")
+    first, second, third = line(page, "Efficacy, %")
+    assert "worse" not in first and "worse" in second and "worse" in third
+    assert line(page, "Endurance")[0].count(">") == 2
+    expect(page.locator("#compare-how")).to_be_visible()
+    page.locator("#compare-scores").scroll_into_view_if_needed()
+    expect(page.locator("#compare-scores canvas")).to_have_count(1)
+    page.evaluate("window.scrollTo(0, 0)")
+    shoot(page, "compare")
+
+
+def test_the_reference_the_checkpoint_and_the_form_can_be_changed_and_the_address_follows(
+    visit: Open, site: Path
+) -> None:
+    page = compared(visit(site / "index.html").page)
+    page.get_by_role("button", name="make first").first.click()
+    expect(page.locator("#compare-table thead th").nth(1)).to_contain_text("MEMIT-Seq")
+    assert "better" in line(page, "Efficacy, %")[1]
+    before = line(page, "Score, %")
+    page.locator("#compare-at").select_option("100")
+    expect(page.locator("#compare-table thead th").first).to_have_text("After 100 edits")
+    page.get_by_role("radio", name="preference").check()
+    expect(page.get_by_role("radio", name="preference")).to_be_checked()
+    assert line(page, "Score, %") != before
+    address = page.url
+    again = visit(site / "compare.html", fragment="#" + address.partition("#")[2]).page
+    expect(again.locator("#compare-table thead th").first).to_have_text("After 100 edits")
+    assert line(again, "Score, %") == line(page, "Score, %")
+    page.go_back()
+    expect(page.get_by_role("radio", name="argmax")).to_be_checked()
+
+
+def test_runs_are_added_by_name_and_by_id_removed_and_saved(visit: Open, site: Path) -> None:
+    page = compared(visit(site / "index.html").page)
+    page.locator("#add").select_option(label="FT-L")
+    expect(page.locator("#compare-table thead th")).to_have_count(5)
+    page.get_by_role("button", name="Remove FT-L").click()
+    expect(page.locator("#compare-table thead th")).to_have_count(4)
+    page.locator("#add-id").fill("nonsense<script>")
+    page.locator("#add-id").press("Enter")
+    expect(page.locator("#compare-note")).to_contain_text("letters and digits only")
+    with page.expect_download() as waiting:
+        page.locator("#compare-csv").click()
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text(encoding="utf-8"))))
+    assert {row["verdict"] for row in rows if row["column"] == "MEMIT-Seq"} <= {"better", "worse", "tie"}
+    assert len(rows) == 15
+
+
+def test_runs_of_different_tracks_are_shown_but_not_tested(visit: Open, site: Path) -> None:
+    page = compared(visit(site / "index.html").page)
+    own = page.url.partition("runs=")[2].split(",")[0].split(".")[0]
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("link", name="pocket-gpt2").click()
+    other = page.locator("#board tbody th > a").first.get_attribute("href") or ""
+    there = visit(site / "compare.html", fragment=f"#runs={own},{Path(other).stem}").page
+    expect(there.locator("#compare-note")).to_contain_text("different tracks")
+    expect(there.locator(".verdict")).to_have_count(0)
+
+
+def test_an_unknown_run_is_said_to_be_unknown(visit: Open, site: Path) -> None:
+    made = visit(site / "compare.html", fragment="#runs=feedfeedfeed")
+    expect(made.page.locator("#compare-note")).to_contain_text("could not be loaded")
+    made.complaints[:] = [text for text in made.complaints if "ERR_FILE_NOT_FOUND" not in text]
