@@ -2,7 +2,8 @@
 
 A night is a small JSON file, made from the store of that night's runs. Two nights are compared number by number: a
 metric of an editor on a track moved when its new value lies outside the interval of the night before. The same code on
-the same machine gives the same bits, so anything that moves was moved by a change.
+the same machine gives the same bits, so anything that moves was moved by a change. Seconds and memory are kept as well,
+but depend on what else the machine did, and never count as moved.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from palimpsest.results.text import clean_text
 NAME = "night.json"
 BUILT_IN = "palimpsest-bench"
 _DAY = r"^\d{4}-\d\d-\d\d$"
+COSTS = ("seconds_per_edit", "peak_memory_mb")
+"""Numbers that are kept over time, but never said to have moved."""
+MOST_NIGHTS = 366
+"""Newest nights that `read_nights` reads."""
 _SMALLEST = 1e-9
 """Values that are nearer than this are the same, whatever their interval."""
 
@@ -83,16 +88,27 @@ class Move:
 
 
 def night_of(store: Store, day: str, version: str, commit: str | None) -> Night:
-    """The final numbers of all finished runs in ``store``."""
+    """The final numbers of all finished runs in ``store`` but the submitted ones, which no night makes anew."""
     rows = store.rows(
         """
+        WITH own AS (
+            FROM runs WHERE status IN ('complete', 'collapsed')
+                AND run_id NOT IN (SELECT run FROM ledger WHERE action IN ('include', 'replace'))
+        )
         SELECT r.track_id, r.editor, r.distribution, r.seed, m.metric, m.value, m.low, m.high
-        FROM metrics m JOIN runs r USING (run_id)
-        WHERE r.status IN ('complete', 'collapsed') AND m."window" IN ('all', '') AND m.edits = r.edits_planned
+        FROM metrics m JOIN own r USING (run_id)
+        WHERE m."window" IN ('all', '') AND m.edits = r.edits_planned
+        UNION ALL
+        SELECT r.track_id, r.editor, r.distribution, r.seed, 'ability:' || a.ability, a.score, a.low, a.high
+        FROM ability_scores a JOIN own r USING (run_id) WHERE a.edits = r.edits_planned
+        UNION ALL
+        SELECT track_id, editor, distribution, seed, 'seconds_per_edit', seconds_per_edit, NULL, NULL FROM own
+        UNION ALL
+        SELECT track_id, editor, distribution, seed, 'peak_memory_mb', peak_memory_mb, NULL, NULL FROM own
         UNION ALL
         SELECT r.track_id, r.editor, r.distribution, r.seed, 'endurance_' || e.kind, coalesce(e.edits, e.censored_at),
             e.low, e.high
-        FROM endurance e JOIN runs r USING (run_id) WHERE r.status IN ('complete', 'collapsed') AND e.share = 0.8
+        FROM endurance e JOIN own r USING (run_id) WHERE e.share = 0.8
         ORDER BY ALL
         """
     )
@@ -110,14 +126,19 @@ def write_night(path: Path, night: Night) -> None:
     atomic_write_text(path, night.model_dump_json(indent=1) + "\n")
 
 
+def night_files(folder: Path) -> list[Path]:
+    """The newest nights below ``folder``, ``<day>/night.json``, in order of time; at most `MOST_NIGHTS`."""
+    return sorted(folder.glob(f"[0-9]*/{NAME}"))[-MOST_NIGHTS:]
+
+
 def read_nights(folder: Path) -> list[Night]:
-    """All nights below ``folder``, ``<day>/night.json``, in order of time.
+    """The nights of `night_files`, in order of time.
 
     Raises:
         StoreError: One of them cannot be read; all such are named.
     """
     nights, wrong = [], []
-    for path in sorted(folder.glob(f"*/{NAME}")):
+    for path in night_files(folder):
         try:
             nights.append(Night.model_validate_json(path.read_bytes()))
         except (ValidationError, OSError) as error:
@@ -141,6 +162,8 @@ def over_time(nights: Iterable[Night], keys: Sequence[tuple[str, str, int, str]]
 
 
 def _moved(before: Number, after: Number) -> bool:
+    if before.metric in COSTS:
+        return False
     if before.value is None or after.value is None:
         return before.value is not after.value
     low = before.low if before.low is not None else before.value

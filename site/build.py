@@ -19,6 +19,7 @@ from pathlib import Path
 from palimpsest.harness.errors import UsageError
 from palimpsest.site.jobs import Batch, File
 from palimpsest.site.pages import batches
+from palimpsest.site.records import Options
 from palimpsest.site.source import Source, StoreSource
 
 MARKER = ".palimpsest-site"
@@ -98,20 +99,20 @@ def _link(old: Path, new: Path) -> None:
         shutil.copyfile(old, new)
 
 
-def build(store_path: Path, out_dir: Path) -> BuildReport:
+def build(store_path: Path, out_dir: Path, options: Options | None = None) -> BuildReport:
     """Render the store at ``store_path`` into the folder ``out_dir``, replacing an earlier site there.
 
     Raises:
-        StoreError: the store is missing, locked or unreadable.
+        StoreError: the store or a night is missing, locked or unreadable.
         UsageError: ``out_dir`` holds something else than a site built here.
     """
     from palimpsest.results.store import Store
 
     with Store.open(store_path, read_only=True) as store:
-        return build_from(StoreSource(store), out_dir)
+        return build_from(StoreSource(store), out_dir, options)
 
 
-def build_from(source: Source, out_dir: Path) -> BuildReport:
+def build_from(source: Source, out_dir: Path, options: Options | None = None) -> BuildReport:
     """Render any source of data; the same data give the same bytes."""
     started = time.perf_counter()
     out_dir = out_dir.absolute()
@@ -121,7 +122,7 @@ def build_from(source: Source, out_dir: Path) -> BuildReport:
     code = code_fingerprint()
     site = _Site(fresh, out_dir, read_marker(out_dir, code))
     try:
-        for batch in batches(source, version(), code):
+        for batch in batches(source, version(), code, options or Options()):
             site.do(batch)
         shutil.copytree(_STATIC, fresh / "static", ignore=shutil.ignore_patterns(".*", "__pycache__"))
         _write_marker(fresh, code, site.now)
@@ -149,7 +150,7 @@ def code_fingerprint() -> str:
     digest = hashlib.sha256(version().encode())
     folders = (_PACKAGE, _PACKAGE.parent / "results", _PACKAGE.parent / "harness", _PACKAGE.parent / "editors")
     for folder in folders:
-        kinds = ("*.py", "*.html", "*.csv", "*.sql") if folder != _PACKAGE.parent / "editors" else ("*.py",)
+        kinds = ("*.py", "*.html", "*.xml", "*.csv", "*.sql") if folder != _PACKAGE.parent / "editors" else ("*.py",)
         for path in sorted(path for kind in kinds for path in folder.rglob(kind)):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

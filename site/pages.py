@@ -12,8 +12,9 @@ import jinja2
 from palimpsest.results.bulk import RunHead, chunks
 from palimpsest.results.published import PublishedNumber, load_published
 from palimpsest.results.rows import BoardRow, Track
-from palimpsest.site import cases, downloads_page, editor_page, labels, payload, run_page, text, track_page
+from palimpsest.site import cases, downloads_page, editor_page, labels, payload, records, run_page, text, track_page
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
+from palimpsest.site.records import Options
 from palimpsest.site.source import Source
 from palimpsest.site.table import TableRow, table_rows
 
@@ -27,6 +28,8 @@ NAVIGATION = (
     ("editors", "editors.html", "Editors"),
     ("compare", "compare.html", "Compare"),
     ("downloads", "downloads.html", "Data"),
+    ("history", "history.html", "History"),
+    ("nights", "nights.html", "Nights"),
     ("reading", "reading.html", "How to read it"),
 )
 """(page, file, title) of the links at the top."""
@@ -68,9 +71,14 @@ def environment(version: str) -> jinja2.Environment:
     return env
 
 
-def batches(source: Source, version: str, code: str) -> Iterator[Batch]:
+def batches(source: Source, version: str, code: str, options: Options) -> Iterator[Batch]:
     """Everything that the site is made of."""
-    yield from _Site(source, environment(version), code).batches()
+    site = _Site(source, environment(version), code)
+    yield from site.batches()
+    runs = {head.run_id for head in site.heads}
+    yield records.history_batch(site.page, code, source.ledger(), runs, options.base_url)
+    yield records.nights_batch(site.page, code, options.nights)
+    yield records.index_batch(code, site.tracks, version, options.base_url)
 
 
 class _Site:

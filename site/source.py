@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from palimpsest.results.bulk import Course, EditorRun, RunHead, Series, Text
-from palimpsest.results.rows import BoardRow, EventRow, SampleAnswer, Segment, TimingSummary, Track
+from palimpsest.results.rows import BoardRow, EventRow, LedgerRow, SampleAnswer, Segment, TimingSummary, Track
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +72,10 @@ class Source(Protocol):
         """The store's tables of results, for downloading; none where there is no store."""
         ...
 
+    def ledger(self) -> list[LedgerRow]:
+        """The record of submissions, in the order of time."""
+        ...
+
 
 class StoreSource:
     """The interface on top of an open store."""
@@ -129,3 +133,7 @@ class StoreSource:
     def tables(self) -> dict[str, pa.Table]:
         """The store's tables of results, for downloading."""
         return self._bulk.result_tables(self._store)
+
+    def ledger(self) -> list[LedgerRow]:
+        """The record of submissions, in the order of time."""
+        return self._queries.ledger(self._store)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from palimpsest.harness.cli import output
+from palimpsest.harness.cli.site import BaseOption, OutOption, checked_base
+from palimpsest.harness.cli.store import SUBMISSIONS, SubmissionsOption
 
 if TYPE_CHECKING:
     from palimpsest.results.nights import Move, Night
@@ -17,34 +19,49 @@ app = typer.Typer(add_completion=False)
 
 @app.command(
     epilog="Examples:\n\npalimpsest nightly\n\npalimpsest nightly --suite smoke --home /tmp/nights\n\n"
+    "palimpsest nightly --keep 2 --out public --base-url https://example.org/palimpsest/ --report moved.md\n\n"
     "More: docs/nightly.md"
 )
 def nightly(
     suite: Annotated[str, typer.Option("--suite", help="What is run.")] = "nightly",
     day: Annotated[
-        str | None, typer.Option("--day", metavar="YYYY-MM-DD", help="Which night.", show_default="today, in UTC")
+        str | None,
+        typer.Option("--day", metavar="YYYY-MM-DD", help="Which night.", show_default="the unfinished one, else today"),
     ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write what moved as Markdown, if anything did.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the site.", show_default="HOME/site")] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            min=1,
+            help="How many nights keep their runs; of older ones only the numbers stay.",
+            show_default="all",
+        ),
+    ] = None,
+    out: OutOption = None,
+    base_url: BaseOption = "",
+    submissions: SubmissionsOption = SUBMISSIONS,
     home: output.HomeOption = None,
     quiet: output.QuietOption = False,
 ) -> None:
     """Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval."""
     from palimpsest.harness.cli.course import exit_code
 
-    place = output.home_folder(home)
-    night = checked_day(day)
+    place, address = output.home_folder(home), checked_base(base_url)
+    night = checked_day(day) if day is not None else next_night(place / "nights")
     folder = place / "nights" / night
     results = _run(suite, folder, quiet=quiet)
     code = exit_code(results)
     if code in (130, 143, 3):
         output.note(f"The night {night} is not complete; the same command goes on with it.")
         raise typer.Exit(code)
-    found = _summarise(folder, night)
+    found = _summarise(folder, night, submissions)
     moved = _compared(place / "nights", found)
-    _build(folder, out or place / "site")
+    _build(folder, out or place / "site", place / "nights", address)
+    if keep is not None:
+        forget_runs(place / "nights", keep)
     ours = [move for move in moved if move.built_in]
     for move in moved:
         output.line(move.words)
@@ -55,18 +72,43 @@ def nightly(
         raise typer.Exit(code or 1)
 
 
-def checked_day(day: str | None) -> str:
-    """The night's day; today in UTC if none is given.
+def next_night(nights: Path) -> str:
+    """The newest night if it was cut off before its end, else today in UTC."""
+    from datetime import UTC, datetime
+
+    from palimpsest.results.nights import NAME
+
+    newest = max((path for path in nights.glob("????-??-??") if path.is_dir()), default=None)
+    if newest is not None and not (newest / NAME).is_file():
+        return checked_day(newest.name)
+    return datetime.now(UTC).date().isoformat()
+
+
+def forget_runs(nights: Path, keep: int) -> None:
+    """Leave of all nights but the newest ``keep`` finished ones only their numbers."""
+    import shutil
+
+    from palimpsest.results.nights import NAME
+
+    finished = sorted(path.parent for path in nights.glob(f"????-??-??/{NAME}"))
+    for folder in finished[:-keep]:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != NAME:
+                path.unlink()
+
+
+def checked_day(day: str) -> str:
+    """The night's day.
 
     Raises:
         UsageError: It is no day of the calendar.
     """
-    from datetime import UTC, date, datetime
+    from datetime import date
 
     from palimpsest.harness.errors import UsageError
 
-    if day is None:
-        return datetime.now(UTC).date().isoformat()
     try:
         return date.fromisoformat(day).isoformat()
     except ValueError as error:
@@ -95,16 +137,16 @@ def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def
         return run_all(planned, home, lambda run: executor.execute(run).stopped, quiet=quiet)
 
 
-def _summarise(folder: Path, day: str) -> Night:
+def _summarise(folder: Path, day: str, submissions: Path) -> Night:
     from palimpsest import __version__
-    from palimpsest.harness.cli.store import store_path
+    from palimpsest.harness.cli.store import included, store_path
     from palimpsest.harness.provenance import environment_segment
     from palimpsest.results.ingest import ingest
     from palimpsest.results.nights import NAME, night_of, write_night
     from palimpsest.results.store import Store
 
     with Store.open(store_path(folder)) as store:
-        ingest(store, folder / "runs")
+        ingest(store, folder / "runs", submissions=included(submissions))
         night = night_of(store, day, __version__, environment_segment(())["commit"])
     write_night(folder / NAME, night)
     return night
@@ -117,9 +159,10 @@ def _compared(nights: Path, night: Night) -> list[Move]:
     return moves(earlier[-1], night) if earlier else []
 
 
-def _build(folder: Path, out: Path) -> None:
+def _build(folder: Path, out: Path, nights: Path, base_url: str) -> None:
     from palimpsest.harness.cli.store import store_path
     from palimpsest.site.build import build
+    from palimpsest.site.records import Options
 
-    page = build(store_path(folder), out).path.resolve().as_uri()
+    page = build(store_path(folder), out, Options(nights, base_url)).path.resolve().as_uri()
     output.note(page)

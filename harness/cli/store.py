@@ -35,7 +35,7 @@ def ingest(
 
     place = output.home_folder(home)
     with Store.open(store_path(place)) as store:
-        report = bring(store, place / "runs", None if quiet else _progress, _submissions(submissions))
+        report = bring(store, place / "runs", None if quiet else _progress, included(submissions))
     _tell(report, store_path(place), as_json=as_json)
 
 
@@ -50,7 +50,7 @@ def rebuild(
     from palimpsest.results.ingest import rebuild as remake
 
     place = output.home_folder(home)
-    report = remake(store_path(place), place / "runs", None if quiet else _progress, _submissions(submissions))
+    report = remake(store_path(place), place / "runs", None if quiet else _progress, included(submissions))
     _tell(report, store_path(place), as_json=as_json)
 
 
@@ -75,7 +75,8 @@ def query(
         output.table(result.columns, result.rows)
 
 
-def _submissions(folder: Path) -> Submissions | None:
+def included(folder: Path) -> Submissions | None:
+    """Bundles with the ledger that says which count; None where there is no ledger."""
     from palimpsest.results import ledger
     from palimpsest.results.ingest import Submissions
 

@@ -2,7 +2,8 @@
 
    palimpsest.figure(element) gives {show(spec)}. A spec of curves is
      {title, xs, xLabel, lines, percent, logX, logY, rules: [{y, label}], name}
-   with lines [{key, label, look: [colour, dash, marker], value: [], low: [], high: [], points: [[]], failed: [], mark: [x, y]}];
+   with lines [{key, label, look: [colour, dash, marker], value: [], low: [], high: [], points: [[]], failed: [], mark: [x, y],
+   rings: [[x, y]]}], and with xName: x => text where xs are not numbers of edits;
    of a scatter plot {scatter: true, title, xLabel, yLabel, marks: [{label, look, x, y, size, filled, note}], front: [[x, y]]}.
    Colours come from the stylesheet's classes s0…s7, so that light, dark and print need nothing here but a redraw. */
 (function () {
@@ -113,11 +114,12 @@
             context.fill(dot);
           });
         });
-        if (line.mark && (!spec.logX || line.mark[0] > 0)) {
+        (line.mark ? [line.mark] : line.rings || []).forEach(function (mark) {
+          if (spec.logX && mark[0] <= 0) return;
           context.beginPath();
-          context.arc(u.valToPos(line.mark[0], "x", true), u.valToPos(line.mark[1], "y", true), 7.5 * scale, 0, 2 * Math.PI);
+          context.arc(u.valToPos(mark[0], "x", true), u.valToPos(mark[1], "y", true), (small ? 5 : 7.5) * scale, 0, 2 * Math.PI);
           context.stroke();
-        }
+        });
         if (!spec.logY) (line.failed || []).forEach(function (edits) {
           const path = new Path2D();
           trace(path, "cross", u.valToPos(edits, "x", true), u.valToPos(0, "y", true), (small ? 4 : 6) * scale);
@@ -158,7 +160,9 @@
       }).filter(Boolean).sort(function (a, b) { return b.value - a.value; });
     }
 
+    const nameOf = function (x) { return spec.xName ? spec.xName(x) : P.thousands(x); };
     const place = function (x) {
+      if (spec.xName) return spec.xName(x);
       if (spec.xWord) return spec.xWord + " " + x;
       return x === 0 ? "before editing" : "after " + P.thousands(x) + " edits";
     };
@@ -181,7 +185,7 @@
     }
 
     function xSplits(u) {
-      const room = Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / (small ? 40 : 46)));
+      const room = Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / (spec.xName ? 84 : small ? 40 : 46)));
       if (!spec.logX) {
         const step = Math.ceil(spec.xs.length / room);
         return spec.xs.filter(function (_, i) { return (spec.xs.length - 1 - i) % step === 0; });
@@ -212,7 +216,7 @@
       return {
         width: plot.clientWidth, height: plot.clientHeight, series: made.list, bands: made.bands,
         axes: [
-          axis({ label: small ? undefined : spec.xLabel || "edits", labelSize: 18, size: small ? 24 : 34, grid: { show: false }, splits: xSplits, values: function (_, list) { return list.map(P.thousands); } }),
+          axis({ label: small ? undefined : spec.xLabel || "edits", labelSize: 18, size: small ? 24 : 34, grid: { show: false }, splits: xSplits, values: function (_, list) { return list.map(nameOf); } }),
           axis({ size: spec.percent ? (small ? 32 : 42) : 58,
             splits: spec.percent && !spec.logY ? function (u) { return PERCENTS.filter(function (v) { return v <= u.scales.y.max && (!small || v % 50 === 0 || v === 100 || v === 0); }).filter(function (v) { return !small || [0, 100].includes(v) || v === 50; }); } : undefined,
             values: function (_, list) { return list.map(function (v) { return v === null ? null : spec.percent ? v : P.significant(v); }); } }),
@@ -322,7 +326,7 @@
     /* -------------------------------------------------------------- both */
     function fillTable() {
       if (!table) return;
-      const head = spec.scatter ? [spec.yLabel, spec.xLabel].concat(spec.marks.length && spec.marks[0].note ? [spec.marks[0].note[0]] : []) : spec.xs.map(P.thousands);
+      const head = spec.scatter ? [spec.yLabel, spec.xLabel].concat(spec.marks.length && spec.marks[0].note ? [spec.marks[0].note[0]] : []) : spec.xs.map(nameOf);
       const rows = spec.scatter
         ? spec.marks.map(function (mark) { return [mark, [P.fixed(mark.y), P.fixed(mark.x)].concat(mark.note ? [mark.note[1]] : []).map(function (one) { return [one]; })]; })
         : spec.lines.map(function (line) {

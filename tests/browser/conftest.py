@@ -13,6 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from palimpsest.site.build import build_from
+from palimpsest.site.records import Options
+from tests.site.sample_nights import write_nights
 from tests.site.sample_source import SampleSource, hostile_source, track
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -70,16 +72,17 @@ def shoot(page: Page, name: str, *, full: bool = False) -> None:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("browser") / "deep path" / "site"
-    build_from(SampleSource(), out)
+    folder = tmp_path_factory.mktemp("browser")
+    out = folder / "deep path" / "site"
+    build_from(SampleSource(), out, Options(nights=write_nights(folder / "nights")))
     return out
 
 
 @pytest.fixture(scope="session")
 def hostile_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("hostile") / "site"
-    build_from(hostile_source(), out)
-    return out
+    folder = tmp_path_factory.mktemp("hostile")
+    build_from(hostile_source(), folder / "site", Options(nights=write_nights(folder / "nights", hostile=True)))
+    return folder / "site"
 
 
 @pytest.fixture(scope="session")

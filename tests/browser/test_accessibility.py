@@ -42,9 +42,17 @@ def test_no_page_has_a_violation(visit: Open, site: Path, scheme: str) -> None:
     page.goto((site / "compare.html").as_uri() + "#" + compare.partition("#")[2])
     expect(page.locator("#compare-table tbody tr").first).to_be_visible()
     assert violations(page) == [], "compare"
-    for path in ("editor/revive-memit.html", "editors.html", "downloads.html", "reading.html"):
+    for path in ("editor/revive-memit.html", "editors.html", "downloads.html", "reading.html", "history.html"):
         page.goto((site / path).as_uri())
         assert violations(page) == [], path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_nights_have_no_violation(visit: Open, site: Path, scheme: str) -> None:
+    page = visit(site / "nights.html", color_scheme=scheme, reduced_motion="reduce").page
+    page.locator("#night-multiples").scroll_into_view_if_needed()
+    expect(page.locator("#night-multiples canvas")).to_have_count(4)
+    assert violations(page) == []
 
 
 def test_a_phone_has_no_violation_either(visit: Open, site: Path) -> None:

@@ -309,7 +309,8 @@ def test_no_page_scrolls_sideways(visit: Open, site: Path, hostile_site: Path, w
     for folder in (site, hostile_site):
         page = visit(folder / "index.html", width=width).page
         others = [str(next((folder / kind).iterdir()).relative_to(folder)) for kind in ("run", "editor")]
-        for path in ("index.html", "reading.html", "editors.html", "downloads.html", "compare.html", *others):
+        names = ("index", "reading", "editors", "downloads", "compare", "history", "nights")
+        for path in (*(f"{name}.html" for name in names), *others):
             page.goto((folder / path).as_uri())
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, (path, wide)

@@ -17,6 +17,7 @@ from palimpsest.results.rows import (
     EnduranceValue,
     EventRow,
     Interval,
+    LedgerRow,
     SampleAnswer,
     Segment,
     TimingSummary,
@@ -198,6 +199,18 @@ class SampleSource:
                           spec(home, run)["editor"]["config"], row.endurance, 61.0, 72.0, run.seconds)
             )  # fmt: skip
         return found
+
+    def ledger(self) -> list[LedgerRow]:
+        """Lines about the first run, and one about a run that is gone; of a hostile source with hostile words."""
+        hostile = any(run.hostile for run in self.made)
+        first = identity(self.all_tracks[0], 0) if self.made else "feedfeedfeed"
+        editor, reason = (HOSTILE[0], HOSTILE[1] + HOSTILE[4]) if hostile else ("memit-seq", "pull request 12")
+        other, verdict = (HOSTILE[6], HOSTILE[3]) if hostile else ("0123456789ab", None)
+        return [
+            LedgerRow("2026-03-10T09:00:00+00:00", "include", "0123456789ab", editor, "pull request 11", None, None),
+            LedgerRow("2026-03-11T09:00:00+00:00", "replace", first, editor, reason, other, verdict),
+            LedgerRow("2026-03-12T09:00:00+00:00", "rerun", first, editor, "release 1.0", None, "bits"),
+        ]
 
     def tables(self) -> dict[str, pa.Table]:
         names = [head.editor.encode("utf-8", "replace").decode() for head in self.heads()]

@@ -12,7 +12,9 @@ from palimpsest.results.bulk import RunHead
 from palimpsest.results.rows import BoardRow, Track
 from palimpsest.site.build import MARKER, build_from
 from palimpsest.site.pages import POLICY
+from palimpsest.site.records import Options
 from palimpsest.site.serve import make_server
+from tests.site.sample_nights import write_nights
 from tests.site.sample_source import HOSTILE, RUNS, MadeUp, SampleSource, hostile_source, track
 
 _EXECUTABLE = re.compile(r"^\s*(javascript|data|vbscript):", re.IGNORECASE)
@@ -55,9 +57,10 @@ class Facts(HTMLParser):
 
 @pytest.fixture(scope="module", params=["ordinary", "hostile"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("built") / "site"
-    build_from(SampleSource() if request.param == "ordinary" else hostile_source(), out)
-    return out
+    folder, hostile = tmp_path_factory.mktemp("built"), request.param == "hostile"
+    options = Options(nights=write_nights(folder / "nights", hostile=hostile))
+    build_from(hostile_source() if hostile else SampleSource(), folder / "site", options)
+    return folder / "site"
 
 
 def pages(site: Path) -> list[Path]:

@@ -1,0 +1,78 @@
+"""The history of the leaderboard and its nights, opened from disk; with hostile words too."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit, shoot
+
+Open = Callable[..., Visit]
+
+
+def test_the_history_leads_to_runs_and_to_the_feed(visit: Open, site: Path) -> None:
+    page = visit(site / "index.html").page
+    page.get_by_role("navigation", name="Site").get_by_role("link", name="History").click()
+    rows = page.locator("table.history tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text("agrees to the bit")
+    assert (site / (page.get_by_role("link", name="Atom feed").get_attribute("href") or "")).is_file()
+    shoot(page, "history")
+    rows.first.get_by_role("link").click()
+    expect(page.locator("h1")).to_contain_text("AlphaEdit")
+
+
+def test_a_line_that_the_feed_links_to_is_marked(visit: Open, site: Path) -> None:
+    page = visit(site / "history.html", fragment="#line-1").page
+    ground = "node => getComputedStyle(node).backgroundColor"
+    assert page.locator("#line-1 td").first.evaluate(ground) != page.locator("#line-2 td").first.evaluate(ground)
+
+
+def test_nights_show_what_moved_and_every_number_over_time(visit: Open, site: Path) -> None:
+    page = visit(site / "nights.html").page
+    expect(page.get_by_role("row", name="MEMIT")).to_have_count(2)
+    expect(page.locator("#night-curve canvas")).to_have_count(1)
+    expect(page.locator("#night-curve h3")).to_have_text("Endurance")
+    page.get_by_role("link", name="Score (argmax)").first.click()
+    expect(page.locator("#night-curve h3")).to_have_text("Score (argmax)")
+    plot = page.locator("#night-curve [data-plot]")
+    plot.focus()
+    page.keyboard.press("End")
+    expect(page.locator("#night-curve [data-plot-live]")).to_contain_text("2026-03-13: ")
+    expect(plot.locator(".tip")).to_contain_text("51.4")
+    page.locator("#night-curve summary").click()
+    table = page.locator("#night-curve [data-plot-table] table")
+    expect(table.locator("thead")).to_contain_text("2026-03-12")
+    expect(table.locator("tbody tr")).to_have_count(3)
+    page.locator("#night-multiples").scroll_into_view_if_needed()
+    expect(page.locator("#night-multiples canvas")).to_have_count(4)
+    page.evaluate("window.scrollTo(0, 0)")
+    shoot(page, "nights", full=True)
+
+
+def test_the_number_shown_is_in_the_address_and_back_goes_back(visit: Open, site: Path) -> None:
+    page = visit(site / "nights.html").page
+    heading = page.locator("#night-curve h3")
+    expect(heading).to_have_text("Endurance")
+    page.locator("#night-metric").select_option(label="Seconds per edit")
+    expect(heading).to_have_text("Seconds per edit")
+    again = visit(site / "nights.html", fragment="#" + page.url.partition("#")[2]).page
+    expect(again.locator("#night-curve h3")).to_have_text("Seconds per edit")
+    page.go_back()
+    expect(heading).to_have_text("Endurance")
+
+
+def test_hostile_words_are_text_in_the_history_and_the_nights(visit: Open, hostile_site: Path) -> None:
+    page = visit(hostile_site / "history.html").page
+    expect(page.locator("table.history")).to_contain_text("<img src=x onerror")
+    page.goto((hostile_site / "nights.html").as_uri())
+    expect(page.locator("#night-curve canvas")).to_have_count(1)
+    expect(page.locator("#night-curve .legend")).to_contain_text("<script>document.title")
+    assert page.title() == "Nights · Palimpsest"
+    assert page.locator("main img, main iframe").count() == 0
+
+
+def test_without_javascript_both_pages_say_what_there_is(visit: Open, site: Path) -> None:
+    page = visit(site / "nights.html", java_script_enabled=False).page
+    expect(page.locator("table").first).to_contain_text("Score (argmax)")
+    expect(page.locator("#night-track")).to_be_hidden()
