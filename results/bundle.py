@@ -28,6 +28,8 @@ from palimpsest.results.folders import RunFolder, folder_digest, read_run_folder
 from palimpsest.results.validate import SCORES, Invalid
 
 MANIFEST = "bundle.json"
+BUILT_IN = "palimpsest-bench"
+"""Distribution of the editors that come with Palimpsest."""
 FORMAT = 1
 TOP_FILES = ("spec.json", "environment.json", "events.jsonl", "result.json", "cases.parquet", "probes.parquet")
 SCORE_FILES = (*sorted(SCORES), "manifest.json")

@@ -138,16 +138,20 @@ def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def
 
 
 def _summarise(folder: Path, day: str, submissions: Path) -> Night:
+    """The night's numbers, kept only if every run of it could be read."""
     from palimpsest import __version__
     from palimpsest.harness.cli.store import included, store_path
+    from palimpsest.harness.errors import RunFailed
     from palimpsest.harness.provenance import environment_segment
     from palimpsest.results.ingest import ingest
     from palimpsest.results.nights import NAME, night_of, write_night
     from palimpsest.results.store import Store
 
     with Store.open(store_path(folder)) as store:
-        ingest(store, folder / "runs", submissions=included(submissions))
+        report = ingest(store, folder / "runs", submissions=included(submissions))
         night = night_of(store, day, __version__, environment_segment(())["commit"])
+    if report.problems:
+        raise RunFailed("\n".join(f"{problem.path}: {problem.message}" for problem in report.problems))
     write_night(folder / NAME, night)
     return night
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+SUBMISSIONS = Path("results/submissions")
 _WORDS = {
     "bits": "agrees to the bit",
     "tolerance": "agrees within the tolerances",
@@ -24,10 +25,21 @@ _WORDS = {
 
 @app.command(
     epilog="Examples:\n\npalimpsest verify results/submissions/3f9c0a1b2c3d\n\n"
-    "palimpsest verify results/submissions/3f9c0a1b2c3d --rerun\n\nMore: docs/submitting.md"
+    "palimpsest verify results/submissions/3f9c0a1b2c3d --rerun\n\n"
+    "palimpsest verify --since main\n\nMore: docs/submitting.md"
 )
 def verify(
-    bundles: Annotated[list[Path], typer.Argument(help="Folders that `submit` made.", metavar="BUNDLE…")],
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Folders that `submit` made.", metavar="BUNDLE…", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="REVISION", help="The bundles that changed since this Git revision."),
+    ] = None,
+    requirements: Annotated[
+        Path | None,
+        typer.Option("--requirements", metavar="FILE", help="Write which releases the editors are, for pip."),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--rerun", help="Also do each run again, with the installed plugin, and compare.")
     ] = False,
@@ -40,9 +52,17 @@ def verify(
 ) -> None:
     """Check bundles: schema, checksums, completeness, values, means against rows; nothing in them is executed."""
     from palimpsest.results.bounded import verify_bounded
+    from palimpsest.results.changes import changed_bundles, requirement_lines
 
+    changed, strange = changed_bundles(since, SUBMISSIONS) if since is not None else ([], [])
+    chosen = [*(bundles or ()), *changed]
+    _require_any(chosen, strange, since)
     results: list[dict[str, Any]] = []
-    for bundle in bundles:
+    for problem in strange:
+        results.append({"bundle": problem.path, "problems": [problem._asdict()]})
+        if not as_json:
+            output.line(f"{problem.path}: {problem.message}")
+    for bundle in chosen:
         problems = verify_bounded(bundle)
         result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in problems]}
         if again and not problems:
@@ -53,8 +73,19 @@ def verify(
             _tell(bundle, result)
     if as_json:
         output.json_line(results)
+    if requirements is not None:
+        good = [one["bundle"] for one in results if not one["problems"]]
+        requirements.write_text("".join(requirement_lines(good)), encoding="utf-8")
     if any(r["problems"] or r.get("rerun", {}).get("verdict") == "differs" for r in results):
         raise typer.Exit(1)
+
+
+def _require_any(chosen: list[Path], strange: list[Any], since: str | None) -> None:
+    from palimpsest.harness.errors import UsageError
+
+    if not chosen and not strange:
+        changed = f"Nothing in {SUBMISSIONS} changed since {since}." if since else "No bundle is named."
+        raise UsageError(f"{changed} Name one, e.g. palimpsest verify {SUBMISSIONS}/3f9c0a1b2c3d")
 
 
 def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int) -> Rerun:

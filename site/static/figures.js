@@ -212,11 +212,11 @@
       const first = spec.xs[0];
       const last = spec.xs[spec.xs.length - 1];
       const reach = last - first || 1;
-      const room = small ? 6 : (spec.rules || []).length ? 38 : 8;
+      const room = spec.xName ? (small ? 18 : 36) : small ? 6 : (spec.rules || []).length ? 38 : 8;
       return {
         width: plot.clientWidth, height: plot.clientHeight, series: made.list, bands: made.bands,
         axes: [
-          axis({ label: small ? undefined : spec.xLabel || "edits", labelSize: 18, size: small ? 24 : 34, grid: { show: false }, splits: xSplits, values: function (_, list) { return list.map(nameOf); } }),
+          axis({ label: small ? undefined : spec.xLabel || "edits", labelSize: 18, size: small ? 24 : 34, grid: { show: false }, splits: xSplits, values: function (_, list) { return list.map(spec.xName && small ? function (x) { return nameOf(x).slice(-5); } : nameOf); } }),
           axis({ size: spec.percent ? (small ? 32 : 42) : 58,
             splits: spec.percent && !spec.logY ? function (u) { return PERCENTS.filter(function (v) { return v <= u.scales.y.max && (!small || v % 50 === 0 || v === 100 || v === 0); }).filter(function (v) { return !small || [0, 100].includes(v) || v === 50; }); } : undefined,
             values: function (_, list) { return list.map(function (v) { return v === null ? null : spec.percent ? v : P.significant(v); }); } }),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from palimpsest.harness.cli.app import main
+from palimpsest.harness.cli.nightly import forget_runs, next_night
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,52 @@ def test_a_number_that_is_no_longer_measured_has_moved(home: Path, capsys: pytes
     change(home, metric="efficacy_of_old")
     assert again(home) == 1
     assert "is no longer measured" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_read_fails_the_night_and_keeps_no_numbers(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = home / "nights" / "2026-01-02"
+    (folder / "palimpsest.duckdb").unlink()
+    next((folder / "runs").iterdir()).joinpath("cases.parquet").write_bytes(b"torn")
+    assert again(home) == 1
+    assert "cases.parquet" in capsys.readouterr().err
+    assert not (folder / "night.json").exists()
+
+
+def test_a_night_that_was_cut_off_goes_on_and_a_finished_one_does_not(tmp_path: Path) -> None:
+    today = datetime.now(UTC).date().isoformat()
+    assert next_night(tmp_path / "nights") == today
+    for day in ("2026-01-01", "2026-01-02"):
+        (tmp_path / "nights" / day / "runs").mkdir(parents=True)
+    assert next_night(tmp_path / "nights") == "2026-01-02"
+    (tmp_path / "nights" / "2026-01-02" / "night.json").write_text("{}")
+    assert next_night(tmp_path / "nights") == today
+
+
+def test_of_older_nights_only_the_numbers_stay(tmp_path: Path) -> None:
+    nights = tmp_path / "nights"
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        (nights / day / "runs" / "0123456789ab").mkdir(parents=True)
+        (nights / day / "palimpsest.duckdb").write_bytes(b"store")
+        if day != "2026-01-03":
+            (nights / day / "night.json").write_text(day)
+    outside = tmp_path / "precious"
+    outside.mkdir()
+    (outside / "thesis").write_text("t")
+    (nights / "2026-01-01" / "link").symlink_to(outside)
+    forget_runs(nights, 1)
+    assert [path.name for path in (nights / "2026-01-01").iterdir()] == ["night.json"]
+    assert (nights / "2026-01-02" / "runs").is_dir() and (nights / "2026-01-03" / "runs").is_dir()
+    assert (outside / "thesis").is_file()
+
+
+@pytest.mark.parametrize(
+    "url", ["example.org", "javascript:alert(1)", "https://x/?q", 'https://x/"><script>', "ftp://x"]
+)
+def test_only_an_address_on_the_web_is_one(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nightly", "--base-url", url]) == 2
+    assert "--base-url" in capsys.readouterr().err
 
 
 def test_a_damaged_night_and_a_wrong_day_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
