@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 TaskForm = Literal["counterfact", "zsre"]
@@ -51,17 +52,47 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where data that do not ship came from, and what was found in them."""
+
+    source: str
+    """Name of the file, or repository and commit on the hub."""
+    records: int
+    """Records read."""
+    skipped: int = 0
+    """Bad records that were left out."""
+    left_out: int = 0
+    """Good ones that the task leaves out since they contradict others."""
+    contradicting: int = 0
+    """Requests that stay, and ask for another new object of the same relation of the same subject as some other."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of them."""
+
+
+@dataclass(frozen=True)
 class EditTask:
     """A dataset as an ordered list of cases."""
 
     name: str
     form: TaskForm
     cases: tuple[Case, ...]
+    origin: Origin | None = None
+    """None: the data ship with Palimpsest."""
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over all cases in order: data and order are part of a run's identity."""
         digest = hashlib.sha256(self.form.encode())
         for case in self.cases:
-            digest.update(json.dumps(asdict(case), sort_keys=True, ensure_ascii=False).encode())
+            content = {"request": _fields(case.request), "probes": [_fields(probe) for probe in case.probes]}
+            digest.update(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
         return digest.hexdigest()
+
+    @cached_property
+    def order_hash(self) -> str:
+        """SHA-256 over the case ids in order."""
+        return hashlib.sha256(" ".join(str(case.request.case_id) for case in self.cases).encode()).hexdigest()
+
+
+def _fields(record: EditRequest | Probe) -> dict[str, str | int]:
+    return {name: getattr(record, name) for name in record.__slots__}

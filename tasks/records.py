@@ -1,17 +1,27 @@
-"""Reading data files record by record, with every problem named by file and line."""
+"""Reading data files record by record: JSON, JSON lines, either gzipped, and Parquet.
+
+What cannot be read is named by file and line. JSON is read strictly: no NaN, no key twice, UTF-8 only.
+"""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import ConfigError, MissingResource
-from palimpsest.harness.requests import Case
 
-_SHOWN = 20
+SHOWN = 20
+"""So many problems are listed; the others are counted."""
+FILE_BYTES = 512 << 20
+"""A data file has at most so many bytes, unpacked; CounterFact has 45 million."""
+RECORD_BYTES = 1 << 20
+FILE_RECORDS = 2_000_000
+_KINDS = "Expected JSON or JSON lines in UTF-8, plain or gzipped, or Parquet."
 
 
 class RecordProblem(ValueError):
@@ -19,89 +29,141 @@ class RecordProblem(ValueError):
 
 
 def read_records(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield ``(where, record)`` from a JSON list or JSON lines, plain or gzipped.
+    """Yield ``(where, record)`` of every record.
 
     Raises:
         MissingResource: If the file does not exist.
-        ConfigError: If it is not JSON; names file and line.
+        ConfigError: If it cannot be read, or some of its records cannot; those are all listed.
     """
+    found = scan(path)
+    for where, record in found:
+        if isinstance(record, RecordProblem):
+            rest = [f"{w}: {r}" for w, r in found if isinstance(r, RecordProblem)]
+            raise ConfigError(listed([f"{where}: {record}", *rest]))
+        yield where, record
+
+
+def scan(path: Path) -> Iterator[tuple[str, Any]]:
+    """As `read_records`, but a record that cannot be read is yielded as a `RecordProblem` in its place."""
     if not path.is_file():
-        raise MissingResource(f"{path}: no such data file. Give a .json, .jsonl or .gz file of edit records.")
+        raise MissingResource(f"{path}: no such data file. {_KINDS}")
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text ({error}). Expected UTF-8 JSON, plain or gzipped.") from None
-    if text.lstrip().startswith("["):
-        yield from ((f"{path}, record {i}", record) for i, record in enumerate(_json(text, str(path))))
-        return
-    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: U+2028 may stand in a JSON text
-        if line.strip():
-            yield f"{path}, line {number}", _json(line, f"{path}, line {number}")
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
+    if head == b"PAR1" or path.suffix == ".parquet":
+        return _rows(path)
+    content = _content(path, packed=head[:2] == b"\x1f\x8b" or path.suffix == ".gz").removeprefix(b"\xef\xbb\xbf")
+    return _listed_records(path, content) if content.lstrip()[:1] == b"[" else _lines(path, content)
 
 
-def parse_all(records: Iterator[tuple[str, Any]], parse: Callable[[Any, int], Case]) -> tuple[Case, ...]:
-    """Parse every record; all problems, duplicate case ids included, are reported together in one `ConfigError`."""
-    cases: list[Case] = []
-    problems: list[str] = []
-    seen: dict[int, str] = {}
-    for index, (where, record) in enumerate(records):
-        try:
-            case = parse(record, index)
-        except RecordProblem as problem:
-            problems.append(f"{where}: {problem}")
+def listed(problems: Sequence[str]) -> str:
+    """The first problems, one a line, and how many more there are."""
+    more = f"\n… and {len(problems) - SHOWN:,} more." if len(problems) > SHOWN else ""
+    return "\n".join(problems[:SHOWN]) + more
+
+
+def _content(path: Path, *, packed: bool) -> bytes:
+    """The file's bytes, unpacked, never more than are allowed."""
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            content: bytes = file.read(FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        kind = "as gzip " if packed else ""
+        raise ConfigError(f"{path}: cannot be read {kind}({error}). {_KINDS}") from error
+    if len(content) > FILE_BYTES:
+        unpacked = " unpacked" if packed else ""
+        raise ConfigError(f"{path}: has more than {FILE_BYTES:,} bytes{unpacked}. Divide it into smaller files.")
+    return content
+
+
+def _listed_records(path: Path, content: bytes) -> Iterator[tuple[str, Any]]:
+    try:
+        records = _json(content)
+    except RecordProblem as problem:
+        raise ConfigError(f"{path}: {problem}") from problem
+    return ((f"{path}, record {number}", record) for number, record in enumerate(records, 1))
+
+
+def _lines(path: Path, content: bytes) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(io.BytesIO(content), 1):  # by \n alone: U+2028 may stand in a JSON text
+        if line.isspace():
             continue
-        case_id = case.request.case_id
-        if case_id in seen:
-            problems.append(f"{where}: case_id {case_id} was already used by {seen[case_id]}.")
-        seen.setdefault(case_id, where)
-        cases.append(case)
-    if problems:
-        more = f"\n… and {len(problems) - _SHOWN} more." if len(problems) > _SHOWN else ""
-        raise ConfigError("\n".join(problems[:_SHOWN]) + more)
-    if not cases:
-        raise ConfigError("The data holds no records; at least one edit is needed.")
-    return tuple(cases)
+        record: Any
+        try:
+            if len(line) > RECORD_BYTES:
+                raise RecordProblem(f"has {len(line):,} bytes; a record has at most {RECORD_BYTES:,}.")
+            record = _json(line)
+        except RecordProblem as problem:
+            record = problem
+        yield f"{path}, line {number}", record
 
 
-def text_field(record: Any, field: str, *, empty: bool = False) -> str:
-    """The string at the dotted path ``field``; a `RecordProblem` otherwise."""
-    value = _at(record, field)
-    if not isinstance(value, str):
-        raise RecordProblem(f"{field}: expected text, got {value!r:.80}.")
-    if not empty and not value.strip():
-        raise RecordProblem(f"{field}: must not be empty.")
-    return value
+def _json(raw: bytes) -> Any:
+    """The value in a JSON text.
 
-
-def text_list(record: Any, field: str) -> tuple[str, ...]:
-    """The list of strings at ``field``; absent means empty."""
-    value = record.get(field, []) if isinstance(record, Mapping) else None
-    if not isinstance(value, list) or any(not isinstance(item, str) or not item.strip() for item in value):
-        raise RecordProblem(f"{field}: expected a list of non-empty texts, got {value!r:.80}.")
-    return tuple(value)
-
-
-def case_number(record: Any, index: int) -> int:
-    """The record's ``case_id``, or its place in the file where it has none."""
-    value = record.get("case_id", index) if isinstance(record, Mapping) else index
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise RecordProblem(f"case_id: expected a whole number from 0, got {value!r:.80}.")
-    return value
-
-
-def _at(record: Any, field: str) -> Any:
-    for part in field.split("."):
-        if not isinstance(record, Mapping):
-            raise RecordProblem(f"{field}: expected an object, got {record!r:.80}.")
-        if part not in record:
-            raise RecordProblem(f"{field}: is missing.")
-        record = record[part]
-    return record
-
-
-def _json(text: str, where: str) -> Any:
+    Raises:
+        RecordProblem: It is none, or holds what JSON has no name for.
+    """
     try:
-        return json.loads(text)
+        return json.loads(raw.decode(), parse_constant=_no_number, object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise RecordProblem(f"not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}).") from error
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{where}: not valid JSON ({error.msg}, column {error.colno}).") from None
+        at = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
+        raise RecordProblem(f"not valid JSON ({error.msg}, {at}).") from error
+    except RecursionError as error:
+        raise RecordProblem("not valid JSON (nested too deep).") from error
+    except RecordProblem:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise RecordProblem(f"not valid JSON ({str(error).partition(';')[0]}).") from error
+
+
+def _no_number(name: str) -> Any:
+    raise RecordProblem(f"{name} is no value of JSON.")
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise RecordProblem(f"{twice[:40]}: this field stands twice in one object.")
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            about = file.metadata
+            size = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+            if size > FILE_BYTES or about.num_rows > FILE_RECORDS:
+                raise ConfigError(
+                    f"{path}: has {about.num_rows:,} rows and {size:,} bytes. Divide it into smaller files."
+                )
+            for batch in file.iter_batches(batch_size=1024):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, record {number}", _without_nulls(row)
+            if number != about.num_rows:
+                raise ConfigError(f"{path}: holds {number:,} rows, but says {about.num_rows:,}.")
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
+        raise ConfigError(f"{path}: cannot be read as Parquet ({str(error).strip()[:200]}). {_KINDS}") from error
+
+
+def _without_nulls(value: Any) -> Any:
+    """A row as JSON would have it: columns have a place for every field, so null means that a row lacks it."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(entry) for name, entry in value.items() if entry is not None}
+    return [_without_nulls(entry) for entry in value] if isinstance(value, list) else value
+
+
+def rows_of(where: str, rows: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Records that come from a table in memory, numbered behind ``where``."""
+    return ((f"{where} record {number}", _without_nulls(row)) for number, row in enumerate(rows, 1))

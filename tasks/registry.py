@@ -1,33 +1,76 @@
-"""The edit tasks by name."""
+"""The edit tasks by name: those of the pocket world, and those whose data come from the hub or from files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from palimpsest.harness.errors import UsageError, unknown_name
-from palimpsest.harness.requests import Case, EditTask
+from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+from palimpsest.harness.requests import EditTask, Origin
 from palimpsest.tasks import counterfact, zsre
+from palimpsest.tasks.cases import Collected, Form, collect, notes
+from palimpsest.tasks.hub import HubData, hub_records
 from palimpsest.tasks.pocket import edits
 from palimpsest.tasks.pocket.world import build_world
-from palimpsest.tasks.records import parse_all
+from palimpsest.tasks.records import scan
+
+_LIST = "palimpsest list tasks"
+_ENDINGS = (".gz", ".jsonl", ".json", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class DataTask:
+    """A task whose data do not ship."""
+
+    description: str
+    form: Form
+    hub: HubData
+    originals: Mapping[str, int]
+    """Name of a published file without its endings → its records; such a file is the task itself."""
+    consistent: bool = False
+    """Leave out requests that contradict each other."""
+
+
+_COUNTERFACT = HubData("azhx/counterfact", "c01c413f856ee38f5c080c9fc5e87aff478e2ff9", ("train", "test"))
+_ZSRE = HubData("wangzn2001/Model_Editing_Hurt", "00f0042", file="training-data/zsre_mend_eval.json")
+_DATA: Mapping[str, DataTask] = {
+    "counterfact": DataTask(
+        "21,919 counterfactual rewrites of ROME (hub or --data)",
+        counterfact.FORM,
+        _COUNTERFACT,
+        {"counterfact": 21919},
+    ),
+    "multi-counterfact": DataTask(
+        "CounterFact without requests that contradict each other, after MEMIT (hub or --data)",
+        counterfact.FORM,
+        _COUNTERFACT,
+        {"counterfact": 21919, "multi_counterfact": 20877},
+        consistent=True,
+    ),
+    "zsre": DataTask(
+        "19,086 question-answer edits of ZsRE in MEND's form (hub or --data)",
+        zsre.FORM,
+        _ZSRE,
+        {"zsre_mend_eval": 19086},
+    ),
+}
 
 
 def _pocket_counterfact(name: str, split: edits.Split) -> EditTask:
-    records = edits.counterfact_records(build_world(), split)
-    return EditTask(name, "counterfact", _parsed(records, counterfact.parse_case))
+    return EditTask(name, "counterfact", _parsed(edits.counterfact_records(build_world(), split), counterfact.FORM))
 
 
 def _pocket_zsre(name: str, split: edits.Split) -> EditTask:
-    return EditTask(name, "zsre", _parsed(edits.zsre_records(build_world(), split), zsre.parse_case))
+    return EditTask(name, "zsre", _parsed(edits.zsre_records(build_world(), split), zsre.FORM))
 
 
-def _parsed(records: Any, parse: Callable[[Any, int], Case]) -> tuple[Case, ...]:
-    return parse_all(((f"pocket record {i}", record) for i, record in enumerate(records)), parse)
+def _parsed(records: Any, form: Form) -> Any:
+    return collect(((f"pocket record {i}", record) for i, record in enumerate(records)), form).cases
 
 
-_TASKS: dict[str, tuple[str, Callable[[str], EditTask]]] = {
+_POCKET: Mapping[str, tuple[str, Callable[[str], EditTask]]] = {
     "pocket-counterfact": (
         "2,662 counterfactual rewrites in the pocket world, CounterFact schema",
         lambda name: _pocket_counterfact(name, "benchmark"),
@@ -41,30 +84,117 @@ _TASKS: dict[str, tuple[str, Callable[[str], EditTask]]] = {
         lambda name: _pocket_zsre(name, "benchmark"),
     ),
 }
-_FILES: dict[str, Callable[[Path, str], EditTask]] = {
-    "counterfact": counterfact.load_counterfact,
-    "zsre": zsre.load_zsre,
-}
 
 
 def task_names() -> dict[str, str]:
-    """Every built-in task with a one-line description; ``counterfact:FILE`` and ``zsre:FILE`` read local files."""
-    return {name: description for name, (description, _) in _TASKS.items()}
+    """Every task with a one-line description."""
+    return {name: text for name, (text, _) in _POCKET.items()} | {n: task.description for n, task in _DATA.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class DataFiles:
+    """Which local files stand in for the hub's data."""
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Task → file."""
+    skip_bad: bool = False
+    """Leave bad records out."""
+
+    def load(self, name: str) -> EditTask:
+        """The task called ``name``, or ``NAME:FILE`` for one whose data are read from a file.
+
+        Raises:
+            UsageError: If the name is not known; names the near ones.
+            ConfigError: If the data hold bad records; lists them.
+            MissingResource: If the data are not there.
+        """
+        base, colon, place = name.partition(":")
+        if colon and base not in _DATA:
+            raise UsageError(f"Task {name!r}: data files are given as TASK:FILE, where TASK is {' or '.join(_DATA)}.")
+        if base not in _DATA:
+            if name not in _POCKET:
+                raise unknown_name("Task", name, task_names(), _LIST)
+            return _POCKET[name][1](name)
+        path = self.files.get(base) or (Path(place) if place else None)
+        return _from_hub(base, self.skip_bad) if path is None else _from_file(base, path, self.skip_bad)
 
 
 def load_task(name: str) -> EditTask:
-    """The task called ``name``, or the local file behind ``counterfact:FILE`` or ``zsre:FILE``.
+    """`DataFiles.load` without files."""
+    return DataFiles().load(name)
+
+
+def data_files(values: Sequence[str], tasks: Sequence[str], *, skip_bad: bool = False) -> DataFiles:
+    """What ``--data`` says for the chosen tasks.
+
+    Args:
+        values: ``FILE`` where only one of the tasks reads data, else ``TASK=FILE``.
+        tasks: Names of the chosen tasks.
+        skip_bad: Leave bad records out.
 
     Raises:
-        UsageError: If the name is not known; names the near ones.
-        ConfigError: If a file holds bad records; lists them.
-        MissingResource: If a file is not there.
+        UsageError: A value fits none of the tasks, or could be meant for several, or a task gets two files.
     """
-    form, colon, path = name.partition(":")
-    if colon:
-        if form not in _FILES:
-            raise UsageError(f"Task {name!r}: files are given as counterfact:FILE or zsre:FILE, not {form}:FILE.")
-        return _FILES[form](Path(path), f"{form}:{Path(path).name}")
-    if name not in _TASKS:
-        raise unknown_name("Task", name, _TASKS, "palimpsest list tasks")
-    return _TASKS[name][1](name)
+    wanted = list(dict.fromkeys(base for name in tasks if (base := name.partition(":")[0]) in _DATA))
+    files: dict[str, Path] = {}
+    for value in values:
+        task, equals, place = value.partition("=")
+        if not equals or task not in _DATA:
+            if len(wanted) != 1:
+                told = f"{', '.join(wanted)} do: say which, {wanted[0]}={value}" if wanted else "none does"
+                raise UsageError(f"--data {value}: expected one chosen task that reads data files, but {told}.")
+            task, place = wanted[0], value
+        if task not in wanted:
+            raise UsageError(f"--data {value}: {task} is not among the chosen tasks {', '.join(tasks)}.")
+        if task in files:
+            raise UsageError(f"--data {value}: {task} has the file {files[task]} already.")
+        if not place:
+            raise UsageError(f"--data {value}: expected the name of a file.")
+        files[task] = Path(place)
+    return DataFiles(files, skip_bad)
+
+
+def _from_file(name: str, path: Path, skip_bad: bool) -> EditTask:
+    try:
+        found = collect(scan(path), _DATA[name].form, skip_bad=skip_bad)
+    except ConfigError as error:
+        raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from None
+    except MissingResource as error:
+        raise MissingResource(f"{error} Give it with --data FILE.") from error
+    bare = path.name
+    for ending in _ENDINGS:
+        bare = bare.removesuffix(ending)
+    original = _DATA[name].originals.get(bare) == found.records
+    return _task(name, name if original else f"{name}:{path.name}", found, path.name)
+
+
+def _from_hub(name: str, skip_bad: bool) -> EditTask:
+    data = _DATA[name]
+    try:
+        found = collect(hub_records(data.hub), data.form, skip_bad=skip_bad)
+    except MissingResource as error:
+        raise MissingResource(
+            f"Task {name!r}: {error}. Connect this machine to the hub, or give a file of its records with --data FILE "
+            "(JSON, JSON lines, either gzipped, or Parquet; schema: docs/data.md)."
+        ) from error
+    if data.form.name == "counterfact":  # the hub deals the records over two splits; the file has them by number
+        order = sorted(range(len(found.cases)), key=lambda place: found.cases[place].request.case_id)
+        found = found.ordered(order)
+    return _task(name, name, found, str(data.hub))
+
+
+def _task(name: str, full_name: str, found: Collected, source: str) -> EditTask:
+    data, told = _DATA[name], list(notes(found, full_name))
+    left_out = 0
+    if data.consistent:
+        kept = found.consistent()
+        left_out, found = len(found.cases) - len(kept.cases), kept
+        if not found.cases:
+            raise ConfigError(f"{source}: every request contradicts another one; none is left for {name}.")
+        if left_out:
+            told.append(
+                f"{full_name}: the {left_out:,} that contradict another are left out; {len(found.cases):,} stay."
+            )
+    clashing = sum(len(clash.members) for clash in found.clashes if clash.targets > 1)
+    origin = Origin(source, found.records, len(found.problems), left_out, clashing, tuple(told))
+    return EditTask(full_name, data.form.name, found.cases, origin)

@@ -1,12 +1,13 @@
-"""ZsRE question-answer records in the form of MEND (arXiv 2110.11309) as an `EditTask`."""
+"""ZsRE question-answer records in the form of MEND (arXiv 2110.11309)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from palimpsest.harness.requests import Case, EditRequest, EditTask, Probe
-from palimpsest.tasks.records import RecordProblem, case_number, parse_all, read_records, text_field, text_list
+from palimpsest.harness.requests import Case, EditRequest, Probe
+from palimpsest.tasks.cases import Form
+from palimpsest.tasks.fields import case_number, text_field, text_list, without_gaps
+from palimpsest.tasks.records import RecordProblem
 
 _LOCALITY_PREFIX = "nq question: "
 
@@ -17,7 +18,7 @@ def parse_case(record: Any, index: int) -> Case:
     Raises:
         RecordProblem: Naming field, value and expectation.
     """
-    subject, question = text_field(record, "subject"), text_field(record, "src")
+    subject, question = text_field(record, "subject"), without_gaps("src", text_field(record, "src"))
     if question.count(subject) != 1:
         raise RecordProblem(f"src: expected the subject {subject!r:.60} exactly once, got {question!r:.80}.")
     answers = text_list(record, "answers")
@@ -41,6 +42,9 @@ def parse_case(record: Any, index: int) -> Case:
     return Case(request, probes)
 
 
-def load_zsre(path: Path, name: str) -> EditTask:
-    """The task in ``path``, in file order; all bad records are reported together."""
-    return EditTask(name, "zsre", parse_all(read_records(path), parse_case))
+def relation(record: Any) -> str:
+    """What of the subject is edited: the question around it."""
+    return str(record["src"]).replace(record["subject"], "{}")
+
+
+FORM = Form("zsre", parse_case, relation)

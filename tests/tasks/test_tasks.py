@@ -126,7 +126,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_task(f"counterfact:{_file(tmp_path, {}, RECORD, RECORD, [1])}")
     text = str(error.value)
-    assert "line 1" in text and "line 3: case_id 7 was already used" in text and "line 4" in text
+    assert "line 1" in text and "line 3: case_id: 7 was already used" in text and "line 4" in text
 
 
 def test_broken_json_is_named_with_its_line(tmp_path: Path) -> None:
