@@ -29,6 +29,7 @@ from palimpsest.harness.provenance import environment_segment
 from palimpsest.harness.registry import build_editor
 from palimpsest.harness.resources import SecondMoments
 from palimpsest.harness.schedule import order
+from palimpsest.harness.spec import Generation
 from palimpsest.harness.statistics import seconds_per_token
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Calibration:
     """Each scored case more."""
     seconds_abilities: float
     """One round of the ability tasks."""
+    seconds_texts: float
+    """Sampling the texts of one case; 0 where none are."""
     seconds_start: float
     """Loading the model and rendering the ability tasks."""
     seconds_save: float
@@ -75,6 +78,7 @@ class Asking:
     seconds_checkpoint: float
     seconds_case: float
     seconds_abilities: float
+    seconds_texts: float
     peak_memory_mb: float
 
 
@@ -161,7 +165,8 @@ def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], libra
     cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
     fixed, each = _scoring(planned, cases, ModelInstruments(model, None))
     seconds = _abilities(harness, loaded, spec.abilities, library)
-    return Asking(seconds_start, fixed, each, seconds, memory.megabytes())
+    texts = _texts(planned, cases, ModelInstruments(model, None))
+    return Asking(seconds_start, fixed, each, seconds, texts, memory.megabytes())
 
 
 def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> Writing:
@@ -230,7 +235,8 @@ def _scoring(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> 
     seconds = []
     for count in [counts[0], *counts]:  # the first one is slow
         schedule = planned.spec.schedule.model_copy(update={"edits": count})
-        spec = planned.spec.model_copy(update={"schedule": schedule})
+        scoring = planned.spec.scoring.model_copy(update={"generation": Generation()})
+        spec = planned.spec.model_copy(update={"schedule": schedule, "scoring": scoring})
         begin = time.perf_counter()
         model_files(spec, cases[:count], count, instruments)
         seconds.append(time.perf_counter() - begin)
@@ -238,6 +244,17 @@ def _scoring(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> 
         return 0.0, seconds[-1] / counts[0]
     each = max(0.0, (seconds[-1] - seconds[-2]) / (counts[1] - counts[0]))
     return max(0.0, seconds[-1] - each * counts[1]), each
+
+
+def _texts(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> float:
+    """Seconds of the sampled texts of one case, from a batch of some."""
+    few = cases[: min(FEW, planned.spec.scoring.generation.cases)]
+    if not few:
+        return 0.0
+    instruments.texts(few[:1], planned.spec.scoring)  # the first one is slow
+    begin = time.perf_counter()
+    instruments.texts(few, planned.spec.scoring)
+    return (time.perf_counter() - begin) / len(few)
 
 
 def _abilities(harness: AbilityHarness | None, loaded: LoadedModel, refs: Any, library: AbilityLibrary | None) -> float:

@@ -24,7 +24,7 @@ from palimpsest.harness.files import (
     write_folder,
 )
 from palimpsest.harness.journal import Journal, read_events
-from palimpsest.harness.measurement import SCORE_FILES, parquet_bytes
+from palimpsest.harness.measurement import CONTINUATIONS, parquet_bytes, score_files
 from palimpsest.harness.provenance import changed_environment
 from palimpsest.harness.requests import Case
 from palimpsest.harness.spec import RunSpec
@@ -121,7 +121,7 @@ class RunFolder:
             if not place.exists():
                 missing.append(edits)
                 continue
-            problems = verify_folder(place, edits=edits, names=SCORE_FILES, run=self.spec.id)
+            problems = verify_folder(place, edits=edits, names=score_files(self.spec, edits), run=self.spec.id)
             if problems:
                 aside = set_aside(place)
                 self.warnings.append(
@@ -142,6 +142,10 @@ class RunFolder:
         with write_folder(place, edits=edits, bytes_needed=needed, run=self.spec.id) as partial:
             for name, data in files.items():
                 (partial / name).write_bytes(data)
+
+    def continuations(self) -> bytes | None:
+        """The file of what the unedited model says, from its checkpoint; None where the spec asks for none."""
+        return (self._score_place(0) / CONTINUATIONS).read_bytes() if self.spec.scoring.top else None
 
     def events(self) -> list[dict[str, Any]]:
         """The journal so far."""

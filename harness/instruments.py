@@ -8,19 +8,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness import abilities, ability_items, ability_lm, engine, health, measurement, packing, scoring
+from palimpsest.harness import (
+    abilities,
+    ability_items,
+    ability_lm,
+    engine,
+    generation,
+    health,
+    measurement,
+    packing,
+    reference_tokenisation,
+    scoring,
+    windows,
+)
 from palimpsest.harness.provenance import environment_segment
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityHarness, AbilityOutcome
+    from palimpsest.harness.generation import Continuation, SampledText
     from palimpsest.harness.loading import LoadedModel
     from palimpsest.harness.model import EditableModel
     from palimpsest.harness.pristine import PristineAbilities
     from palimpsest.harness.requests import Case
-    from palimpsest.harness.scoring import Answer, ProbeOutcome
+    from palimpsest.harness.scoring import Answer, Continuations, ProbeOutcome
     from palimpsest.harness.spec import AbilityRef, Scoring
 
-_SOURCES = (measurement, scoring, packing, abilities, ability_items, ability_lm, engine, health)
+_SOURCES = (
+    *(measurement, windows, scoring, reference_tokenisation, packing, generation),
+    *(abilities, ability_items, ability_lm, engine, health),
+)
 _CANARIES = 8
 
 
@@ -37,17 +53,29 @@ class ModelInstruments:
 
     def windows(self, positions: int, sampling: Scoring, edits: int) -> Mapping[str, Sequence[int]]:
         """See `choose_windows`."""
-        return scoring.choose_windows(positions, sampling, edits)
+        return windows.choose_windows(positions, sampling, edits)
 
-    def score(self, cases: Sequence[Case]) -> Sequence[ProbeOutcome]:
+    def score(
+        self, cases: Sequence[Case], continuations: Continuations | None = None, *, reference_tokenisation: bool = False
+    ) -> Sequence[ProbeOutcome]:
         """See `score_cases`."""
         requests = [case.request for case in cases[-_CANARIES:]]
         self._canary_texts = [f"{r.prompt.format(r.subject)} {r.target_new}" for r in requests]
-        return scoring.score_cases(self.model, cases)
+        return scoring.score_cases(
+            self.model, cases, continuations=continuations, reference_tokenisation=reference_tokenisation
+        )
 
     def answers(self, cases: Sequence[Case], seed: int) -> Sequence[Answer]:
         """See `sample_answers`."""
         return scoring.sample_answers(self.model, cases, seed=seed)
+
+    def texts(self, cases: Sequence[Case], scoring: Scoring) -> Sequence[SampledText]:
+        """See `palimpsest.harness.generation.sample_texts`."""
+        return generation.sample_texts(self.model, cases, scoring.generation, seed=scoring.seed)
+
+    def continuations(self, cases: Sequence[Case]) -> Sequence[Continuation]:
+        """See `palimpsest.harness.generation.continuations`."""
+        return generation.continuations(self.model, cases)
 
     def abilities(self, edits: int) -> Sequence[AbilityOutcome]:
         """Outcomes of the run's ability tasks; those of the unedited model are measured once per task."""

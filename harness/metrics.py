@@ -1,4 +1,4 @@
-"""What is measured: one table of metrics, and the pure functions that turn outcomes of probes into them.
+"""The pure functions that turn outcomes of probes and sampled texts into metrics.
 
 Arrays only: nothing here knows models, files or the store. A case is the unit: each metric is first averaged over the
 probes of a case, then over cases, so that cases with many probes do not weigh more.
@@ -8,164 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palimpsest.harness.diagnostics.records import RECORDS
+from palimpsest.harness.metric_records import METRICS, Metric, metric
+from palimpsest.harness.texts import Likeness, fluency
 
 if TYPE_CHECKING:
     from palimpsest.harness.scoring import ProbeOutcome
 
+__all__ = ["METRICS", "SCORES", "CaseTable", "Metric", "Outcomes", "aggregate", "case_table", "main_score", "metric"]
 Floats = NDArray[np.float64]
-Kind = Literal["preference", "argmax", "generation", "ability", "diagnostic", "cost", "endurance"]
-Direction = Literal["higher", "lower", "none"]
-Applies = Literal["counterfact", "zsre", "any"]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One thing that is measured, with its exact definition."""
-
-    name: str
-    kind: Kind
-    direction: Direction
-    unit: str
-    definition: str
-    applies: Applies = "any"
-    since_protocol: int = 1
-
-
-_NEW_WINS = "share of {} where NLL(new) < NLL(true), strictly; NLL is the mean over the target's tokens"
-_TRUE_WINS = "share of {} where NLL(true) < NLL(new), strictly; NLL is the mean over the target's tokens"
-_NEW_TOP = "share of {} where every token of the new target is the model's first choice, teacher-forced"
-_TRUE_TOP = "share of {} where every token of the true target is the model's first choice, teacher-forced"
-_TOKENS = "share of the tokens of the {} that are the model's first choice, teacher-forced"
-_HARMONIC = "harmonic mean of {}; 0 if any of the three is 0"
-
-METRICS: tuple[Metric, ...] = (
-    Metric("efficacy_preference", "preference", "higher", "%", _NEW_WINS.format("rewrite prompts"), "counterfact"),
-    Metric("paraphrase_preference", "preference", "higher", "%", _NEW_WINS.format("paraphrases"), "counterfact"),
-    Metric(
-        "neighborhood_preference", "preference", "higher", "%", _TRUE_WINS.format("neighborhood prompts"), "counterfact"
-    ),
-    Metric(
-        "score_preference",
-        "preference",
-        "higher",
-        "%",
-        _HARMONIC.format("efficacy_preference, paraphrase_preference and neighborhood_preference"),
-        "counterfact",
-    ),
-    Metric("efficacy_argmax", "argmax", "higher", "%", _NEW_TOP.format("rewrite prompts"), "counterfact"),
-    Metric("paraphrase_argmax", "argmax", "higher", "%", _NEW_TOP.format("paraphrases"), "counterfact"),
-    Metric("neighborhood_argmax", "argmax", "higher", "%", _TRUE_TOP.format("neighborhood prompts"), "counterfact"),
-    Metric(
-        "score_argmax",
-        "argmax",
-        "higher",
-        "%",
-        _HARMONIC.format("efficacy_argmax, paraphrase_argmax and neighborhood_argmax"),
-        "counterfact",
-    ),
-    Metric("efficacy_magnitude", "preference", "higher", "1", "p(new) - p(true) on rewrite prompts", "counterfact"),
-    Metric("paraphrase_magnitude", "preference", "higher", "1", "p(new) - p(true) on paraphrases", "counterfact"),
-    Metric(
-        "neighborhood_magnitude", "preference", "higher", "1", "p(true) - p(new) on neighborhood prompts", "counterfact"
-    ),
-    Metric("efficacy_token_accuracy", "argmax", "higher", "%", _TOKENS.format("answer to the question"), "zsre"),
-    Metric(
-        "paraphrase_token_accuracy", "argmax", "higher", "%", _TOKENS.format("answer to the rephrased question"), "zsre"
-    ),
-    Metric(
-        "neighborhood_token_accuracy",
-        "argmax",
-        "higher",
-        "%",
-        _TOKENS.format("true answer to the locality question"),
-        "zsre",
-    ),
-    Metric(
-        "score_token_accuracy",
-        "argmax",
-        "higher",
-        "%",
-        _HARMONIC.format("efficacy_token_accuracy, paraphrase_token_accuracy and neighborhood_token_accuracy"),
-        "zsre",
-    ),
-    Metric(
-        "nonfinite_probes",
-        "diagnostic",
-        "lower",
-        "probes",
-        "number of probes with an NLL that is not finite; each counts as a failure in every metric",
-    ),
-    Metric(
-        "ability_score",
-        "ability",
-        "higher",
-        "%",
-        "share of the items of one ability task answered right: the right choice has the highest log-likelihood",
-    ),
-    Metric(
-        "abilities_kept",
-        "ability",
-        "higher",
-        "%",
-        "mean over ability tasks of max(0, (score - chance) / (pristine score - chance)); tasks on which the pristine "
-        "model is not above chance are left out",
-    ),
-    Metric(
-        "ability_f1",
-        "ability",
-        "higher",
-        "%",
-        "F1 of each label of one ability task, averaged by how often the label is the right one; no readable answer is "
-        "wrong",
-    ),
-    Metric("ability_mcc", "ability", "higher", "%", "Matthews correlation of the labels given and right, times 100"),
-    Metric(
-        "ability_perplexity",
-        "ability",
-        "lower",
-        "1",
-        "perplexity per word of running text, read in windows of 512 tokens; takes no part in abilities_kept",
-    ),
-    Metric(
-        "abilities_f1_kept",
-        "ability",
-        "higher",
-        "%",
-        "mean over ability tasks with labels of weighted F1 divided by the pristine model's",
-    ),
-    Metric(
-        "endurance_editing",
-        "endurance",
-        "higher",
-        "edits",
-        "edits, interpolated between checkpoints, after which the main score (score_argmax, for ZsRE "
-        "score_token_accuracy) of all edits so far first falls under 80 % of its value at the first checkpoint with "
-        "edits; 0 if that value is 0",
-    ),
-    Metric(
-        "endurance_abilities",
-        "endurance",
-        "higher",
-        "edits",
-        "edits, interpolated between checkpoints, after which abilities_kept first falls under 80 %",
-    ),
-    Metric("endurance", "endurance", "higher", "edits", "the smaller of endurance_editing and endurance_abilities"),
-    Metric("half_life_editing", "endurance", "higher", "edits", "as endurance_editing, with 50 % in place of 80 %"),
-    Metric("half_life_abilities", "endurance", "higher", "edits", "as endurance_abilities, with 50 % in place of 80 %"),
-    Metric("half_life", "endurance", "higher", "edits", "the smaller of half_life_editing and half_life_abilities"),
-    *(Metric(r.name, "diagnostic", r.direction, r.unit, r.text) for r in RECORDS),
-    Metric("seconds_per_edit", "cost", "lower", "s", "wall seconds spent in the editor, divided by the edits"),
-    Metric(
-        "peak_memory_mb", "cost", "lower", "MB", "largest resident memory of the process during the run, 10^6 bytes"
-    ),
-)
-
 SCORES: Mapping[str, tuple[str, str, str]] = {
     f"score_{form}": (f"efficacy_{form}", f"paraphrase_{form}", f"neighborhood_{form}")
     for form in ("preference", "argmax", "token_accuracy")
@@ -178,14 +33,6 @@ _STAGES = {"rewrite": "efficacy", "paraphrase": "paraphrase", "neighborhood": "n
 def main_score(form: str) -> str:
     """The score that editing endurance is about, for a task of ``form`` ``counterfact`` or ``zsre``."""
     return "score_token_accuracy" if form == "zsre" else "score_argmax"
-
-
-def metric(name: str) -> Metric:
-    """The record of one metric; `KeyError` for a name that is not in `METRICS`."""
-    return _BY_NAME[name]
-
-
-_BY_NAME = {record.name: record for record in METRICS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +49,25 @@ class Outcomes:
     hits_true: NDArray[np.int64]
     exact_new: NDArray[np.bool_]
     exact_true: NDArray[np.bool_]
+    tokens_top: NDArray[np.int64]
+    """0 where there is no continuation of the unedited model to compare with."""
+    hits_top: NDArray[np.int64]
+    exact_top: NDArray[np.bool_]
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, ArrayLike]) -> Outcomes:
-        """From columns by name (a dict of arrays or lists, a data frame); other columns are ignored."""
+        """From columns by name (a dict of arrays or lists, a data frame).
+
+        Other columns are ignored; those that begin with what the unedited model says may be missing.
+        """
         types: dict[str, Any] = {"case_id": np.int64, "kind": np.str_}
         types |= {name: np.float64 for name in ("nll_new", "nll_true")}
         types |= {name: np.int64 for name in ("tokens_new", "tokens_true", "hits_new", "hits_true")}
         types |= {name: np.bool_ for name in ("exact_new", "exact_true")}
-        return cls(**{name: np.asarray(columns[name]).astype(kind) for name, kind in types.items()})
+        found = {name: np.asarray(columns[name]).astype(kind) for name, kind in types.items()}
+        top = {"tokens_top": np.int64, "hits_top": np.int64, "exact_top": np.bool_}
+        nothing = np.zeros(len(found["case_id"]))
+        return cls(**found, **{name: np.asarray(columns.get(name, nothing)).astype(kind) for name, kind in top.items()})
 
     @classmethod
     def from_records(cls, records: Sequence[ProbeOutcome]) -> Outcomes:
@@ -249,7 +106,33 @@ def case_table(outcomes: Outcomes, form: str) -> CaseTable:
         asked = outcomes.kind == kind
         for name, (value, applicable) in _probe_values(outcomes, kind, form, failed).items():
             values[f"{stage}_{name}"] = _mean_by_case(value, asked & applicable, row, len(case_ids))
+    compared = outcomes.tokens_top > 0
+    if compared.any():
+        share = outcomes.hits_top / np.maximum(outcomes.tokens_top, 1)
+        for name, said in (("neighborhood_top", 1.0 * outcomes.exact_top), ("neighborhood_top_tokens", share)):
+            values[name] = _mean_by_case(np.where(failed, 0.0, 100.0 * said), compared, row, len(case_ids))
     return CaseTable(case_ids, values, int(failed.sum()))
+
+
+def text_table(
+    texts: Mapping[int, Sequence[str]], objects: Mapping[int, str], references: Mapping[str, str]
+) -> CaseTable:
+    """Fluency of each case's sampled texts, and their likeness to what is known of the object that was edited in.
+
+    Args:
+        texts: Case id → texts with their prompts.
+        objects: Case id → new target.
+        references: Object → texts about it, see `palimpsest.harness.texts.reference_texts`.
+    """
+    case_ids = sorted(texts)
+    likeness = Likeness(references)
+    values = {
+        "fluency": np.array([fluency(texts[case]) for case in case_ids], dtype=np.float64),
+        "consistency_own": np.array(
+            [100.0 * likeness.of(objects[case], texts[case]) for case in case_ids], dtype=np.float64
+        ),
+    }
+    return CaseTable(np.array(case_ids, dtype=np.int64), values, 0)
 
 
 def _probe_values(

@@ -131,7 +131,7 @@ def plan(suite: Suite, catalog: Catalog, *, place: Place, statistics: str | None
                             editor=editor,
                             task=reference,
                             schedule=schedule,
-                            scoring=suite.scoring,
+                            scoring=suite.scoring.for_form(task.form),
                             abilities=abilities or (),
                             seed=seed,
                             statistics=statistics,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.runstate import run_state
+from palimpsest.harness.windows import WINDOWS, window_size
 
 if TYPE_CHECKING:
     from palimpsest.harness.calibration import Calibration
@@ -37,8 +38,7 @@ def scored_cases(spec: RunSpec, edits: int) -> int:
     sample = spec.scoring.sample
     if sample is None or not edits:
         return min(total, sample or total)
-    quarter = max(1, edits // 4)
-    return min(total, min(total, sample) + 2 * min(quarter, sample))
+    return min(total, sum(min(window_size(window, edits), sample) for window in WINDOWS))
 
 
 def predict_run(home: Path, spec: RunSpec, costs: Calibration, *, pristine_is_there: bool) -> Prediction:
@@ -55,6 +55,7 @@ def predict_run(home: Path, spec: RunSpec, costs: Calibration, *, pristine_is_th
         return Prediction(0.0, {}, 0.0, 0)
     points = [c for c in spec.schedule.checkpoints if c > state.edits or (not state.edits and not c)]
     measured = [c for c in points if c or not pristine_is_there]
+    wanted = spec.scoring.generation.cases
     batches = -(-(spec.schedule.edits - state.edits) // spec.schedule.batch_size)
     parts = {
         "start": costs.seconds_start,
@@ -62,6 +63,7 @@ def predict_run(home: Path, spec: RunSpec, costs: Calibration, *, pristine_is_th
         "prepare": costs.seconds_prepare,
         "edits": batches * costs.seconds_batch,
         "scoring": sum(costs.seconds_checkpoint + costs.seconds_case * scored_cases(spec, c) for c in measured),
+        "texts": sum(costs.seconds_texts * min(wanted, c or spec.schedule.edits) for c in measured),
         "abilities": len(measured) * costs.seconds_abilities,
         "saves": sum(1 for c in points if c) * costs.seconds_save,
     }

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from palimpsest.harness.files import remove_folder, verify_folder, write_folder
-from palimpsest.harness.measurement import ABILITIES, ANSWERS, PROBES, ability_file
+from palimpsest.harness.measurement import ABILITIES, DIAGNOSTICS, ability_file, score_files
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityOutcome
     from palimpsest.harness.spec import AbilityRef, RunSpec
-
-_NAMES = (PROBES, ANSWERS, ABILITIES)
 
 
 class PristineScores:
@@ -35,6 +33,9 @@ class PristineScores:
             "abilities": [ability.model_dump(mode="json") for ability in spec.abilities],
             "environment": dict(environment),
         }
+        if spec.scoring.top:  # which cases are scored later decides of which the continuations are there
+            relevant["checkpoints"] = spec.schedule.checkpoints
+        self._names = tuple(name for name in score_files(spec, 0) if name != DIAGNOSTICS)
         text = json.dumps(relevant, sort_keys=True, default=str)
         self._key = hashlib.sha256(text.encode()).hexdigest()
         self.folder = cache / "scores" / self._key[:24]
@@ -43,10 +44,10 @@ class PristineScores:
         """The files, verified; None if they are not there or damaged."""
         if not self.folder.exists():
             return None
-        if verify_folder(self.folder, edits=0, names=_NAMES, key=self._key):
+        if verify_folder(self.folder, edits=0, names=self._names, key=self._key):
             remove_folder(self.folder)
             return None
-        return {name: (self.folder / name).read_bytes() for name in _NAMES}
+        return {name: (self.folder / name).read_bytes() for name in self._names}
 
     def keep(self, files: Mapping[str, bytes]) -> None:
         """Store the files for other runs.
@@ -54,10 +55,10 @@ class PristineScores:
         Raises:
             MissingResource: The disk is full.
         """
-        needed = sum(len(files[name]) for name in _NAMES)
+        needed = sum(len(files[name]) for name in self._names)
         try:
             with write_folder(self.folder, edits=0, bytes_needed=needed, key=self._key) as partial:
-                for name in _NAMES:
+                for name in self._names:
                     (partial / name).write_bytes(files[name])
         except OSError:
             if self.find() is None:  # unless another process was quicker

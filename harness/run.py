@@ -270,7 +270,8 @@ class Run:
         with self._interrupts.at_once():
             self._progress.phase("scoring")
             with self._editing.evaluated():
-                files, seconds = model_files(self.spec, self.cases, edits, self._bench.instruments)
+                said = self.folder.continuations()
+                files, seconds = model_files(self.spec, self.cases, edits, self._bench.instruments, said)
                 self._tracker.see_scored()
             files |= self._diagnostics(edits, seconds)
         self._keep_scores(edits, files, seconds)

@@ -177,9 +177,10 @@ def _tables(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _window_metrics(probes: Mapping[str, Any], form: str) -> dict[str, dict[str, float]]:
     from palimpsest.harness.metrics import Outcomes, aggregate, case_table
+    from palimpsest.harness.windows import WINDOWS
 
-    metrics = {}
-    for window in ("all", "first", "latest", "planned"):
+    metrics: dict[str, dict[str, float]] = {}
+    for window in (name for name in WINDOWS if f"window_{name}" in probes):
         inside = probes[f"window_{window}"].astype(bool)
         if inside.any():
             chosen = {name: column[inside] for name, column in probes.items()}

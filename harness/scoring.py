@@ -1,4 +1,4 @@
-"""Asking an edited model: likelihood and first choice of both targets of every probe, and greedy answers to look at.
+"""Asking a model: likelihood and first choice of the targets of every probe, and greedy answers to look at.
 
 Scoring never changes the model, its train or eval modes, or any random generator.
 """
@@ -6,7 +6,7 @@ Scoring never changes the model, its train or eval modes, or any random generato
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.packing import Scorable, score_targets
+from palimpsest.harness.reference_tokenisation import reference_items
 from palimpsest.harness.requests import Case, Probe, ProbeKind
-from palimpsest.harness.spec import Scoring
 from palimpsest.harness.tokens import continuation_ids, prompt_ids
 
 SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood")
@@ -42,6 +42,14 @@ class ProbeOutcome:
     exact_new: bool
     """Every token of the new target is the model's first choice."""
     exact_true: bool
+    tokens_top: int = 0
+    """Tokens of the unedited model's own continuation; 0: not asked."""
+    hits_top: int = 0
+    exact_top: bool = False
+
+
+Continuations = Mapping[tuple[int, int], Sequence[int]]
+"""(case id, index of a neighborhood probe) → the unedited model's greedy continuation, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +64,48 @@ class Answer:
 
 
 class _Asked(NamedTuple):
-    """Place of a target in the list of distinct continuations, and its number of tokens; place -1: no such target."""
+    """Places of a target in the list of distinct continuations, and its number of tokens; no places: no such target.
 
-    place: int
+    A target is one continuation, or in the tokenisation of the published evaluation one for each of its tokens.
+    """
+
+    places: tuple[int, ...]
     tokens: int
 
 
-def score_cases(model: Scorable, cases: Sequence[Case], *, token_budget: int | None = None) -> list[ProbeOutcome]:
+_NOTHING = _Asked((), 0)
+
+
+class _Questions:
+    """Distinct continuations that a model is asked for."""
+
+    def __init__(self) -> None:
+        self.continuations: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        self.prompts: list[str] = []
+        """Text of each continuation's prompt, for messages."""
+        self._places: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+
+    def ask(self, prompt: str, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> _Asked:
+        """Add what is new among (context, target) pairs."""
+        places = []
+        for context, target in pairs:
+            pair = (tuple(context), tuple(target))
+            place = self._places.setdefault(pair, len(self.continuations))
+            if place == len(self.continuations):
+                self.continuations.append(pair)
+                self.prompts.append(prompt)
+            places.append(place)
+        return _Asked(tuple(places), sum(len(target) for _, target in pairs))
+
+
+def score_cases(
+    model: Scorable,
+    cases: Sequence[Case],
+    *,
+    continuations: Continuations | None = None,
+    reference_tokenisation: bool = False,
+    token_budget: int | None = None,
+) -> list[ProbeOutcome]:
     """Score the rewrite, paraphrase and neighborhood probes of ``cases``, in their order.
 
     A target is asked as the text ``prompt + " " + target``: the prompt is tokenised with the special tokens that the
@@ -72,6 +115,8 @@ def score_cases(model: Scorable, cases: Sequence[Case], *, token_budget: int | N
     Args:
         model: the model as it is to be scored.
         cases: their attribute and generation probes are not scored here.
+        continuations: what the unedited model says to neighborhood prompts; those that it has are asked for as well.
+        reference_tokenisation: read targets token by token as `palimpsest.harness.reference_tokenisation`.
         token_budget: about how many tokens one forward pass takes; None: what suits the device.
 
     Raises:
@@ -81,46 +126,62 @@ def score_cases(model: Scorable, cases: Sequence[Case], *, token_budget: int | N
     texts = [target for _, probe in probes for target in (probe.target_new, probe.target_true) if target]
     prompts = _token_ids(model, [probe.prompt for _, probe in probes])
     targets = _token_ids(model, [" " + text for text in texts], targets=True)
-    places: dict[tuple[str, str], int] = {}
-    continuations: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    questions = _Questions()
 
-    def ask(prompt: str, target: str) -> _Asked:
+    def ask(probe: Probe, target: str) -> _Asked:
         if not target:
-            return _Asked(-1, 0)
-        ids = targets[" " + target]
-        place = places.setdefault((prompt, target), len(continuations))
-        if place == len(continuations):
-            continuations.append((prompts[prompt], ids))
-        return _Asked(place, len(ids))
+            return _NOTHING
+        if reference_tokenisation:
+            return questions.ask(probe.prompt, reference_items(model.tokenizer, probe, target))
+        return questions.ask(probe.prompt, [(prompts[probe.prompt], targets[" " + target])])
 
-    asked = [(ask(p.prompt, p.target_new), ask(p.prompt, p.target_true)) for _, p in probes]
-    _check_lengths(model, continuations, list(places))
+    def ask_top(case_id: int, probe: Probe) -> _Asked:
+        said = (continuations or {}).get((case_id, probe.index)) if probe.kind == "neighborhood" else None
+        return questions.ask(probe.prompt, [(prompts[probe.prompt], said)]) if said else _NOTHING
+
+    asked = [(ask(p, p.target_new), ask(p, p.target_true), ask_top(case_id, p)) for case_id, p in probes]
+    _check_lengths(model, questions)
     with untouched(model):
-        scores = score_targets(model, continuations, token_budget=token_budget)
-    # One more entry stands for a missing target: place -1.
-    nll = [*(-scores.log_prob).tolist(), float("nan")]
-    hits = [*scores.hits.tolist(), 0]
-    return [
-        _outcome(case_id, probe, new, true, nll, hits)
-        for (case_id, probe), (new, true) in zip(probes, asked, strict=True)
-    ]
+        scores = score_targets(model, questions.continuations, token_budget=token_budget)
+    sizes = [len(target) for _, target in questions.continuations]
+    read = _Read((-scores.log_prob).tolist(), scores.hits.tolist(), sizes)
+    return [_outcome(case_id, probe, *found, read) for (case_id, probe), found in zip(probes, asked, strict=True)]
 
 
-def _outcome(
-    case_id: int, probe: Probe, new: _Asked, true: _Asked, nll: Sequence[float], hits: Sequence[int]
-) -> ProbeOutcome:
+class _Read(NamedTuple):
+    """What the model made of each continuation."""
+
+    nll: Sequence[float]
+    hits: Sequence[int]
+    sizes: Sequence[int]
+
+    def nll_of(self, asked: _Asked) -> float:
+        if len(asked.places) == 1:
+            return self.nll[asked.places[0]]
+        total = sum(self.nll[place] * self.sizes[place] for place in asked.places)
+        return total / asked.tokens if asked.tokens else float("nan")
+
+    def hits_of(self, asked: _Asked) -> int:
+        return sum(self.hits[place] for place in asked.places)
+
+
+def _outcome(case_id: int, probe: Probe, new: _Asked, true: _Asked, top: _Asked, read: _Read) -> ProbeOutcome:
+    hits_new, hits_true, hits_top = (read.hits_of(asked) for asked in (new, true, top))
     return ProbeOutcome(
         case_id=case_id,
         kind=probe.kind,
         index=probe.index,
-        nll_new=nll[new.place],
-        nll_true=nll[true.place],
+        nll_new=read.nll_of(new),
+        nll_true=read.nll_of(true),
         tokens_new=new.tokens,
         tokens_true=true.tokens,
-        hits_new=hits[new.place],
-        hits_true=hits[true.place],
-        exact_new=0 < new.tokens == hits[new.place],
-        exact_true=0 < true.tokens == hits[true.place],
+        hits_new=hits_new,
+        hits_true=hits_true,
+        exact_new=0 < new.tokens == hits_new,
+        exact_true=0 < true.tokens == hits_true,
+        tokens_top=top.tokens,
+        hits_top=hits_top,
+        exact_top=0 < top.tokens == hits_top,
     )
 
 
@@ -139,11 +200,9 @@ def _token_ids(model: Scorable, texts: Sequence[str], *, targets: bool = False) 
     return ids
 
 
-def _check_lengths(
-    model: Scorable, continuations: Sequence[tuple[Sequence[int], Sequence[int]]], texts: Sequence[tuple[str, str]]
-) -> None:
+def _check_lengths(model: Scorable, questions: _Questions) -> None:
     longest = getattr(model.model.config, "max_position_embeddings", None)
-    for (context, target), (prompt, _) in zip(continuations, texts, strict=True):
+    for (context, target), prompt in zip(questions.continuations, questions.prompts, strict=True):
         if longest is not None and len(context) + len(target) - 1 > longest:
             raise ConfigError(
                 f"Prompt {prompt[:60]!r}… with its target has {len(context) + len(target)} tokens; "
@@ -225,30 +284,3 @@ def _continue(model: Scorable, prompts: Sequence[Sequence[int]], max_new_tokens:
     )
     texts: list[str] = model.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
     return texts
-
-
-def choose_windows(positions: int, sampling: Scoring, edits_so_far: int) -> dict[str, list[int]]:
-    """Which cases of the schedule are scored at a checkpoint, by window, as ascending positions.
-
-    Windows: ``all`` edits so far, their ``first`` and their ``latest`` quarter (at least one case each); before the
-    first edit ``planned``, all cases of the schedule. One seeded permutation ranks all positions; the sample of a
-    window are its members of best rank, so that samples overlap as much as they can from checkpoint to checkpoint.
-
-    Args:
-        positions: number of edits in the whole schedule.
-        sampling: size of the sample per window (None: everything) and its seed.
-        edits_so_far: edits made when the checkpoint is scored.
-    """
-    if not 0 <= edits_so_far <= positions:
-        raise ValueError(f"{edits_so_far} edits so far do not fit a schedule of {positions}")
-    if edits_so_far == 0:
-        windows = {"planned": range(positions)}
-    else:
-        quarter = max(1, edits_so_far // 4)
-        windows = {
-            "all": range(edits_so_far),
-            "first": range(quarter),
-            "latest": range(edits_so_far - quarter, edits_so_far),
-        }
-    rank = np.random.default_rng(sampling.seed).permutation(positions)
-    return {name: sorted(sorted(members, key=rank.__getitem__)[: sampling.sample]) for name, members in windows.items()}

@@ -31,7 +31,11 @@ class _Frozen(BaseModel):
     def _without_silent_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
         fields = type(self).model_fields
-        return {k: v for k, v in values.items() if k not in self.silent or v != fields[k].default}
+        return {k: v for k, v in values.items() if k not in self.silent or v != _plain(fields[k].default)}
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else value
 
 
 class ModelRef(_Frozen):
@@ -99,12 +103,39 @@ class Schedule(_Frozen):
         return self
 
 
+class Generation(_Frozen):
+    """Of how many cases texts are sampled at a checkpoint, for fluency and consistency, and how."""
+
+    cases: int = Field(default=0, ge=0)
+    """This many of the edits so far, a seeded sample; 0: no texts."""
+    tokens: int = Field(default=100, ge=2, le=2048)
+    """Length of a text with its prompt."""
+    top_k: int = Field(default=5, ge=1)
+    """Each token is drawn among so many of highest probability."""
+
+
 class Scoring(_Frozen):
-    """Which of the edits so far are scored at a checkpoint."""
+    """Which of the edits so far are scored at a checkpoint, and what is asked beyond likelihoods of both targets."""
+
+    silent = frozenset({"generation", "top", "reference_tokenisation"})
 
     sample: int | None = Field(default=None, ge=1)
     """At most this many cases per window, a seeded sample; None: all."""
     seed: int = Field(default=0, ge=0)
+    generation: Generation = Generation()
+    top: bool = False
+    """Compare neighborhood prompts also with what the unedited model says to them; needs a checkpoint at 0 edits."""
+    reference_tokenisation: bool = False
+    """Read answers of ZsRE as the published evaluation does with tokenizers that put BOS before a text."""
+
+    def for_form(self, form: str) -> Scoring:
+        """The same without what a task of ``form`` has no use for, so that it makes no difference there."""
+        changes: dict[str, Any] = {}
+        if form == "zsre" or not self.generation.cases:
+            changes["generation"] = Generation()
+        if form != "zsre":
+            changes["reference_tokenisation"] = False
+        return self.model_copy(update=changes)
 
 
 class AbilityRef(_Frozen):
@@ -131,6 +162,11 @@ class RunSpec(_Frozen):
     statistics: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the text or the recorded moments that key statistics come from, where not the model's own."""
 
+    @model_validator(mode="after")
+    def _has_what_top_needs(self) -> RunSpec:
+        check_top(self.schedule, self.scoring)
+        return self
+
     def canonical(self) -> str:
         """The one JSON text of this spec: sorted keys, no spaces."""
         return _canonical(self.model_dump(mode="json"))
@@ -144,6 +180,16 @@ class RunSpec(_Frozen):
     def track_id(self) -> str:
         """Identity of the track, within which alone runs are ranked: all but editor and seed."""
         return _digest(_canonical(self.model_dump(mode="json", exclude={"editor", "seed"})))
+
+
+def check_top(schedule: Schedule, scoring: Scoring) -> None:
+    """`Scoring.top` compares with what is measured before the first edit.
+
+    Raises:
+        ValueError: Nothing is measured there.
+    """
+    if scoring.top and schedule.checkpoints[0] != 0:
+        raise ValueError("scoring.top compares with the unedited model: it needs a checkpoint at 0 edits")
 
 
 def _canonical(value: Any) -> str:

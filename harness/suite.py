@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from palimpsest.harness.composition import parse as parse_editor
 from palimpsest.harness.composition import spell
 from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
 from palimpsest.harness.problems import describe, dotted, shown
-from palimpsest.harness.spec import Schedule, Scoring
+from palimpsest.harness.spec import Schedule, Scoring, check_top
 from palimpsest.harness.strict_yaml import parse
 
 SUITES_FOLDER = Path(__file__).resolve().parent.parent / "tasks" / "suites"
@@ -29,6 +29,9 @@ FLAG_OF_FIELD = {
     "schedule.order_seed": "--order-seed",
     "schedule": "--edits, --batch-size, --checkpoints",
     "scoring.sample": "--sample",
+    "scoring.generation": "--generation",
+    "scoring.top": "--top",
+    "scoring.reference_tokenisation": "--reference-tokenisation",
     "abilities.tasks": "--abilities",
     "abilities.limit": "--ability-limit",
 }
@@ -104,6 +107,11 @@ class Suite(_Part):
         if any(seed < 0 for seed in value):
             raise ValueError(f"expected whole numbers of at least 0, got {shown(list(value))}")
         return value
+
+    @model_validator(mode="after")
+    def _has_what_top_needs(self) -> Suite:
+        check_top(self.schedule, self.scoring)
+        return self
 
 
 def _distinct(values: Sequence[Any]) -> None:

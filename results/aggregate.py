@@ -21,11 +21,14 @@ import numpy as np
 import pyarrow as pa
 
 from palimpsest.harness.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE, Endurance, smaller
+from palimpsest.harness.measurement import TEXTS
 from palimpsest.harness.metrics import SCORES, CaseTable, Outcomes, case_table, main_score
 from palimpsest.harness.spec import RunSpec
+from palimpsest.harness.windows import WINDOWS, window_size
 from palimpsest.results.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
 from palimpsest.results.folders import RunFolder
 from palimpsest.results.rows import EnduranceValue, Interval, MetricRow, RunStatus
+from palimpsest.results.texts import TEXT_METRICS, TOP_METRICS, TextMetrics
 from palimpsest.results.uncertainty import (
     AbilityItems,
     EnduranceInterval,
@@ -33,7 +36,7 @@ from palimpsest.results.uncertainty import (
     bootstrap_endurance_abilities,
     bootstrap_metrics,
 )
-from palimpsest.results.validate import WINDOWS
+from palimpsest.results.validate import filled
 
 SHARES = {"endurance": ENDURANCE_SHARE, "half_life": HALF_LIFE_SHARE}
 
@@ -71,6 +74,7 @@ def aggregate_run(run: RunFolder) -> Aggregates:
         metrics += rows
         if table is not None:
             tables[edits] = table
+    metrics += _text_metrics(run, clusters)
     abilities = ability_results(run)
     metrics += abilities.metrics
     for edits in imputed:
@@ -106,7 +110,9 @@ def _checkpoint_metrics(
     """Metrics of each window, and the per-case values of the window ``all``."""
     rows: list[MetricRow] = []
     whole: CaseTable | None = None
-    columns = {name: probes[name].to_numpy() for name in probes.column_names if name != "kind"}
+    optional = ("tokens_top", "hits_top", "exact_top", *(f"window_{name}" for name in WINDOWS))
+    columns = {name: probes[name].to_numpy() for name in probes.column_names if name not in ("kind", *optional)}
+    columns |= {name: filled(probes, name) for name in optional}
     kinds = probes["kind"].combine_chunks().dictionary_encode()
     names = np.array(kinds.dictionary.to_pylist(), dtype=np.str_)
     columns["kind"] = names[kinds.indices.to_numpy()]
@@ -124,16 +130,35 @@ def _checkpoint_metrics(
     return rows, whole
 
 
+def _text_metrics(run: RunFolder, clusters: Mapping[int, Hashable] | None) -> list[MetricRow]:
+    """Fluency and consistency at each checkpoint that has sampled texts."""
+    tables = {edits: parts[TEXTS] for edits, parts in run.checkpoints.items() if TEXTS in parts and len(parts[TEXTS])}
+    if not tables:
+        return []
+    made, rows = TextMetrics(run.cases, run.probes), []
+    for edits, texts in tables.items():
+        table = made.table(texts)
+        labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
+        found = bootstrap_metrics(table, clusters=labels)
+        rows += [MetricRow(edits, "all" if edits else "planned", name, found[name]) for name in TEXT_METRICS]
+    return rows
+
+
 def _imputed(spec: RunSpec, edits: int, found: AbilityResults) -> list[MetricRow]:
     """Zeros for a checkpoint that a collapsed run did not reach, in all that a failure lowers to 0."""
     forms = ("token_accuracy",) if spec.task.form == "zsre" else ("preference", "argmax")
     scores = [f"score_{form}" for form in forms]
     names = [*scores, *(part for score in scores for part in SCORES[score])]
+    names += TOP_METRICS if spec.scoring.top else ()
     rows = []
-    for window in ("all", "first", "latest"):
-        cases = edits if window == "all" else max(1, edits // 4)
+    for window in (name for name in WINDOWS if window_size(name, edits)):
+        cases = window_size(window, edits)
         zero = Interval(0.0, 0.0, 0.0, min(cases, spec.scoring.sample or cases))
         rows += [MetricRow(edits, window, name, zero, imputed=True) for name in sorted(names)]
+    texts = min(spec.scoring.generation.cases, edits)
+    if texts:
+        zero = Interval(0.0, 0.0, 0.0, texts)
+        rows += [MetricRow(edits, "all", name, zero, imputed=True) for name in TEXT_METRICS]
     if spec.abilities:
         rows.append(MetricRow(edits, "", ABILITIES_KEPT, Interval(0.0, 0.0, 0.0, 0), imputed=True))
     if found.metrics and any(row.metric == F1_KEPT for row in found.metrics):

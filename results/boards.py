@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from palimpsest.harness.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE
 from palimpsest.harness.errors import unknown_name
 from palimpsest.harness.metrics import main_score
+from palimpsest.harness.windows import WINDOWS
 from palimpsest.results.abilities import ABILITIES_KEPT
 from palimpsest.results.migrations import MIGRATIONS
 from palimpsest.results.ranking import ranked_rows, resolution
@@ -33,7 +34,7 @@ _SAME = (
     *("seconds_per_edit", "peak_memory_mb", "started_at", "finished_at", "reason"),
 )
 """Fields of a board row that are columns of the table ``runs``."""
-_WINDOW_ORDER = {"all": 0, "first": 1, "latest": 2, "planned": 3}
+_WINDOW_ORDER: dict[str, int] = {name: place for place, name in enumerate(WINDOWS)}
 
 
 def store_info(store: Store) -> StoreInfo:
@@ -166,7 +167,7 @@ def _board_row(
 def curves(store: Store, run_id: str) -> list[Curve]:
     """All curves of one run: metrics by window, abilities kept, each ability, diagnostics by layer, seconds per edit.
 
-    Metrics of the windows come first (``all``, ``first``, ``latest``, ``planned``), then what has no window.
+    Metrics of the windows come first, in the order of `palimpsest.harness.windows.WINDOWS`, then what has no window.
     """
     names = store.rows("SELECT editor, seed FROM runs WHERE run_id = ?", [run_id])
     if not names:

@@ -115,7 +115,7 @@ def table_series(store: Store, track_id: str) -> dict[str, list[Series]]:
     run_ids = [row[0] for row in store.rows("SELECT run_id FROM runs WHERE track_id = ? ORDER BY run_id", [track_id])]
     wanted = "{among} AND \"window\" IN ('all', '') AND (starts_with(metric, 'score_') OR starts_with(metric,"
     wanted += " 'efficacy_') OR starts_with(metric, 'paraphrase_') OR starts_with(metric, 'neighborhood_') OR metric ="
-    wanted += " 'abilities_kept')"
+    wanted += " 'abilities_kept' OR metric IN ('fluency', 'consistency_own'))"
     return _grouped(store, (_SCORES.replace("{among}", wanted),), run_ids, lambda row: Series(*row))
 
 
@@ -250,16 +250,16 @@ def timings(store: Store, run_ids: Sequence[str]) -> dict[str, TimingSummary]:
         lambda row: (row[0], row[1]),
     )  # fmt: skip
     sql = f"""
-    SELECT run_id, coalesce(batches, 0), coalesce(t.edits, 0), coalesce(seconds, 0), coalesce(scoring, 0),
-        coalesce(abilities, 0), seconds_per_edit, peak_memory_mb
+    SELECT run_id, coalesce(texts, 0), coalesce(batches, 0), coalesce(t.edits, 0), coalesce(seconds, 0),
+        coalesce(scoring, 0), coalesce(abilities, 0), seconds_per_edit, peak_memory_mb
     FROM (SELECT run_id, seconds_per_edit, peak_memory_mb FROM runs WHERE {_AMONG})
     LEFT JOIN (SELECT run_id, count(*) AS batches, max(edits) AS edits, sum(seconds_edit) AS seconds FROM timings
         WHERE {_AMONG} GROUP BY run_id) t USING (run_id)
-    LEFT JOIN (SELECT run_id, sum(seconds_scoring) AS scoring, sum(seconds_abilities) AS abilities FROM checkpoints
-        WHERE {_AMONG} GROUP BY run_id) USING (run_id)
+    LEFT JOIN (SELECT run_id, sum(seconds_scoring) AS scoring, sum(seconds_abilities) AS abilities,
+        sum(seconds_generation) AS texts FROM checkpoints WHERE {_AMONG} GROUP BY run_id) USING (run_id)
     """
     rows = store.rows(sql, [list(run_ids)] * 3)
-    return {run_id: TimingSummary(*(*values, dict(phases[run_id]))) for run_id, *values in rows}
+    return {run_id: TimingSummary(*(*values, dict(phases[run_id]), texts)) for run_id, texts, *values in rows}
 
 
 def events(store: Store, run_ids: Sequence[str]) -> dict[str, list[EventRow]]:

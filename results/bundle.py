@@ -22,17 +22,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
 from palimpsest.harness.files import atomic_write_bytes, sync_folder
+from palimpsest.harness.measurement import score_files
 from palimpsest.harness.sources import EditorSource
 from palimpsest.results.aggregate import Aggregates, aggregate_run
 from palimpsest.results.folders import RunFolder, folder_digest, read_run_folder
-from palimpsest.results.validate import SCORES, Invalid
+from palimpsest.results.validate import OPTIONAL, SCORES, Invalid
 
 MANIFEST = "bundle.json"
 BUILT_IN = "palimpsest-bench"
 """Distribution of the editors that come with Palimpsest."""
 FORMAT = 1
 TOP_FILES = ("spec.json", "environment.json", "events.jsonl", "result.json", "cases.parquet", "probes.parquet")
-SCORE_FILES = (*sorted(SCORES), "manifest.json")
+SCORE_FILES = (*sorted({**SCORES, **OPTIONAL}), "manifest.json")
 MAX_BYTES = 200_000_000
 """Of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
 
@@ -128,7 +129,8 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
 
 def bundle_files(run: RunFolder) -> list[str]:
     """Names of the files that a complete bundle of ``run`` has beside its manifest."""
-    scores = [f"scores/{edits:06d}/{name}" for edits in run.checkpoints for name in SCORE_FILES]
+    names = {edits: [*sorted(score_files(run.spec, edits)), "manifest.json"] for edits in run.checkpoints}
+    scores = [f"scores/{edits:06d}/{name}" for edits in run.checkpoints for name in names[edits]]
     return [*TOP_FILES, *scores]
 
 
@@ -151,6 +153,8 @@ def totals(run: RunFolder) -> dict[str, float]:
 
 
 def _total(column: pa.ChunkedArray) -> float:
+    if pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
     if pa.types.is_string(column.type):
         column = pc.utf8_length(column)
     values = column.cast(pa.float64()).drop_null().to_numpy()

@@ -41,8 +41,8 @@ def run_detail(store: Store, run_id: str) -> RunDetail:
         checkpoints=tuple(
             CheckpointRow(*row)
             for row in store.rows(
-                "SELECT edits, scored, probes, seconds_scoring, seconds_abilities FROM checkpoints WHERE run_id = ?"
-                " ORDER BY edits",
+                "SELECT edits, scored, probes, seconds_scoring, seconds_abilities, seconds_generation FROM checkpoints"
+                " WHERE run_id = ? ORDER BY edits",
                 [run_id],
             )
         ),
@@ -99,9 +99,9 @@ def _timings(store: Store, run_id: str) -> TimingSummary:
         "SELECT count(*), coalesce(max(edits), 0), coalesce(sum(seconds_edit), 0) FROM timings WHERE run_id = ?",
         [run_id],
     )[0]
-    scoring, abilities = store.rows(
-        "SELECT coalesce(sum(seconds_scoring), 0), coalesce(sum(seconds_abilities), 0) FROM checkpoints"
-        " WHERE run_id = ?",
+    scoring, abilities, texts = store.rows(
+        "SELECT coalesce(sum(seconds_scoring), 0), coalesce(sum(seconds_abilities), 0),"
+        " coalesce(sum(seconds_generation), 0) FROM checkpoints WHERE run_id = ?",
         [run_id],
     )[0]
     per_edit, memory = store.rows("SELECT seconds_per_edit, peak_memory_mb FROM runs WHERE run_id = ?", [run_id])[0]
@@ -109,7 +109,7 @@ def _timings(store: Store, run_id: str) -> TimingSummary:
         "SELECT name, sum(value) FROM batch_reports WHERE run_id = ? AND kind = 'seconds' GROUP BY name ORDER BY name",
         [run_id],
     )
-    return TimingSummary(batches, edits, seconds, scoring, abilities, per_edit, memory, dict(phases))
+    return TimingSummary(batches, edits, seconds, scoring, abilities, per_edit, memory, dict(phases), texts)
 
 
 _ANSWERS = """

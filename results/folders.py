@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from palimpsest.harness.spec import RunSpec
 from palimpsest.results.text import NAME_LENGTH, clean_text
+from palimpsest.results.texts import check_texts
 from palimpsest.results.validate import (
     BYTES_JOURNAL,
     BYTES_JSON,
@@ -33,7 +34,7 @@ from palimpsest.results.validate import (
     read_score_folder,
 )
 
-INGEST_VERSION = 5
+INGEST_VERSION = 6
 """Raised whenever the same run folder gives other rows than before: every run is then ingested anew."""
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
@@ -65,7 +66,7 @@ class RunFolder:
     cases: pa.Table
     probes: pa.Table
     checkpoints: dict[int, dict[str, pa.Table]]
-    """Edits → the tables of `validate.SCORES`, ascending."""
+    """Edits → the tables of `validate.SCORES`, and those of `validate.OPTIONAL` that the spec asks for; ascending."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -107,7 +108,7 @@ def read_run_folder(folder: Path, digest: str) -> RunFolder:
         ending=_read_ending(folder, spec, problems),
         cases=cases,
         probes=probes,
-        checkpoints=_read_checkpoints(folder, spec, cases, problems),
+        checkpoints=_read_checkpoints(folder, spec, cases, probes, problems),
         problems=problems,
     )
 
@@ -207,7 +208,7 @@ def _score_names(folder: Path) -> list[str]:
 
 
 def _read_checkpoints(
-    folder: Path, spec: RunSpec, cases: pa.Table, problems: list[Problem]
+    folder: Path, spec: RunSpec, cases: pa.Table, probes: pa.Table, problems: list[Problem]
 ) -> dict[int, dict[str, pa.Table]]:
     found: dict[int, dict[str, pa.Table]] = {}
     for name in _score_names(folder):
@@ -217,6 +218,7 @@ def _read_checkpoints(
                 raise Invalid("is not a checkpoint of the run's schedule")
             tables = read_score_folder(path, edits)
             check_scores(tables, edits, cases, spec)
+            check_texts(tables, edits, cases, probes, spec)
             found[edits] = tables
         except Invalid as error:
             problems.append(Problem(str(path), f"{error}; this checkpoint was left out"))

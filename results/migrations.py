@@ -49,11 +49,29 @@ def _courses(connection: DuckDBPyConnection) -> None:
         connection.execute(statement)
 
 
+def _texts(connection: DuckDBPyConnection) -> None:
+    """Filled at the next ingest, which finds every run changed."""
+    probe = "run_id VARCHAR NOT NULL, edits INTEGER NOT NULL, case_id BIGINT NOT NULL, position INTEGER NOT NULL,"
+    probe += " kind VARCHAR NOT NULL, index INTEGER NOT NULL, text VARCHAR NOT NULL"
+    for statement in (
+        "ALTER TABLE case_scores ADD COLUMN window_first_1000 BOOLEAN",  # NULL: no such window
+        "ALTER TABLE case_scores ADD COLUMN window_last_1000 BOOLEAN",
+        "ALTER TABLE case_scores ADD COLUMN tokens_top INTEGER",  # NULL, or 0: not compared with a continuation
+        "ALTER TABLE case_scores ADD COLUMN hits_top INTEGER",
+        "ALTER TABLE case_scores ADD COLUMN exact_top BOOLEAN",
+        "ALTER TABLE checkpoints ADD COLUMN seconds_generation DOUBLE",
+        f"CREATE TABLE texts ({probe}, tokens INTEGER NOT NULL)",  # behind the prompt; tokens count the prompt
+        f"CREATE TABLE continuations ({probe}, tokens INTEGER[] NOT NULL)",  # of the unedited model, in token ids
+    ):
+        connection.execute(statement)
+
+
 MIGRATIONS: list[Migration] = [
     Migration("first tables", _first_tables),
     Migration("the order of edits in words", _edit_order),
     Migration("the ledger of submissions", _ledger),
     Migration("courses of cases and draws for ranks", _courses),
+    Migration("sampled texts and continuations", _texts),
 ]
 
 

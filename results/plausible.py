@@ -11,11 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from palimpsest.harness.measurement import CONTINUATIONS
 from palimpsest.harness.schedule import batches
 from palimpsest.results.folders import RunFolder, number, utc_time, whole
 
 _SLACK = 1e-4
 """Nats by which rounding may reorder two targets that the model finds about alike."""
+_OWN_WORDS = 0.95
+"""Least share of prompts to which the unedited model says the same twice; the rest are ties within rounding."""
 _SEGMENT_TEXTS = ("started_at", "palimpsest_version", "python", "platform")
 
 Found = Iterator[tuple[str, str]]
@@ -31,6 +34,7 @@ def implausible(run: RunFolder) -> Found:
         yield from ((f"{place}/probes.parquet", text) for text in _outcomes(tables["probes.parquet"]))
         yield from ((f"{place}/diagnostics.parquet", text) for text in _diagnostics(tables, edits))
     yield from _same_questions(run)
+    yield from _same_continuations(run)
     yield from _same_items(run)
 
 
@@ -118,6 +122,29 @@ def _same_questions(run: RunFolder) -> Found:
     known = grouped.join(run.probes.select(keys), keys, join_type="left anti")
     if len(known):
         yield "scores", f"{len(known)} probes were scored that are not in probes.parquet"
+
+
+def _same_continuations(run: RunFolder) -> Found:
+    """Every neighborhood prompt is compared with what the unedited model said, which before the edits still says it."""
+    said = next((tables[CONTINUATIONS] for tables in run.checkpoints.values() if CONTINUATIONS in tables), None)
+    if said is None:
+        return
+    keys = ["case_id", "index"]
+    known = said.select(keys).append_column("wanted", pc.list_value_length(said["tokens"]))
+    if pc.any(pc.less(pc.list_flatten(said["tokens"]), 0)).as_py():
+        yield "scores/000000/continuations.parquet", "has token numbers below 0"
+    for edits, tables in run.checkpoints.items():
+        place, probes = f"scores/{edits:06d}/probes.parquet", tables["probes.parquet"]
+        near = probes.filter(pc.equal(probes["kind"], "neighborhood")).join(known, keys, join_type="left outer")
+        tokens, wanted = (pc.fill_null(near[name], 0) for name in ("tokens_top", "wanted"))
+        if not pc.all(pc.equal(tokens, wanted)).as_py() and len(near):
+            yield place, "compares with continuations of other lengths than the unedited model's (tokens_top)"
+        elsewhere = probes.filter(pc.not_equal(probes["kind"], "neighborhood"))
+        if pc.sum(elsewhere["tokens_top"]).as_py():
+            yield place, "compares other prompts than those of the neighborhood with continuations (tokens_top)"
+        agree = near.filter(pc.greater(wanted, 0))["exact_top"]
+        if not edits and len(agree) and pc.mean(pc.fill_null(agree, False)).as_py() < _OWN_WORDS:
+            yield place, "has the unedited model say something else than it said (exact_top)"
 
 
 def _same_items(run: RunFolder) -> Found:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 RunStatus = Literal["complete", "partial", "collapsed", "failed"]
-Window = Literal["all", "first", "latest", "planned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Curve:
     metric: str
     """Metric name, ``ability:<task>`` for one ability, or ``<diagnostic>:<layer>`` for one edited layer."""
     window: str
-    """``all``, ``first``, ``latest``, ``planned``; empty for what has no window (abilities, diagnostics, costs)."""
+    """One of `palimpsest.harness.windows.WINDOWS`; empty for what has no window (abilities, diagnostics, costs)."""
     points: tuple[CurvePoint, ...]
     seed: int = 0
 
@@ -186,6 +185,8 @@ class CheckpointRow:
     probes: int
     seconds_scoring: float | None
     seconds_abilities: float | None
+    seconds_generation: float | None = None
+    """None: no texts were sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,8 @@ class TimingSummary:
     peak_memory_mb: float | None
     phases: Mapping[str, float]
     """Seconds per phase (targets, keys, solve, …), summed over the batches."""
+    seconds_generation: float = 0.0
+    """Sampling texts."""
 
 
 @dataclass(frozen=True, slots=True)

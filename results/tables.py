@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from palimpsest.harness.diagnostics.reports import Reported, gather
+from palimpsest.harness.measurement import CONTINUATIONS, TEXTS
 from palimpsest.results.aggregate import Aggregates
 from palimpsest.results.courses import ability_courses, case_courses, texts_hash
 from palimpsest.results.folders import RunFolder, number, numbers, utc_time, whole
@@ -29,6 +30,8 @@ RUN_TABLES = (
     "ability_items",
     "diagnostics",
     "answers",
+    "texts",
+    "continuations",
     "timings",
     "batch_reports",
     "environment",
@@ -58,6 +61,8 @@ def run_tables(run: RunFolder, found: Aggregates) -> dict[str, Rows | pa.Table]:
         "ability_items": _stacked(run, "abilities.parquet", ("ability", "item", "correct")),
         "diagnostics": _diagnostics(run, batches),
         "answers": _stacked(run, "answers.parquet"),
+        "texts": _stacked(run, TEXTS),
+        "continuations": _stacked(run, CONTINUATIONS),
         "timings": [_timing(batch, event) for batch, event in sorted(batches.items())],
         "batch_reports": [row for batch, event in sorted(batches.items()) for row in _reports(batch, event)],
         "environment": [_segment(index, segment) for index, segment in enumerate(run.segments)],
@@ -79,6 +84,8 @@ def _stacked(run: RunFolder, name: str, columns: tuple[str, ...] | None = None) 
     """One file of all checkpoints under each other, with a column ``edits``."""
     parts = []
     for edits, tables in run.checkpoints.items():
+        if name not in tables:
+            continue
         table = tables[name] if columns is None else tables[name].select(columns)
         parts.append(table.append_column("edits", pa.repeat(pa.scalar(edits, pa.int32()), len(table))))
     return pa.concat_tables(parts) if parts else []
@@ -186,6 +193,7 @@ def _checkpoints(run: RunFolder, found: Aggregates) -> Rows:
             "probes": len(tables["probes.parquet"]),
             "seconds_scoring": number(costs.get(edits, {}).get("seconds_scoring")),
             "seconds_abilities": number(costs.get(edits, {}).get("seconds_abilities")),
+            "seconds_generation": number(costs.get(edits, {}).get("seconds_generation")),
         }
         for edits, tables in run.checkpoints.items()
     ]

@@ -19,8 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from palimpsest.harness.measurement import CONTINUATIONS, TEXTS
 from palimpsest.harness.requests import ProbeKind
 from palimpsest.harness.spec import RunSpec
+from palimpsest.harness.windows import WINDOWS, choose_windows
 from palimpsest.results.text import NAME_LENGTH, TEXT_LENGTH, clean_text
 
 BYTES_JSON = 8_000_000
@@ -30,7 +32,7 @@ ROWS_TABLE = 20_000_000
 _UNPACKED_TABLE = 4_000_000_000
 
 PROBE_KINDS = frozenset(get_args(ProbeKind))
-WINDOWS = ("all", "first", "latest", "planned")
+_LATER_WINDOWS = ("first_1000", "last_1000")
 
 
 class Problem(NamedTuple):
@@ -62,7 +64,11 @@ SCORES: Mapping[str, pa.Schema] = {
             pa.field("nll_true", pa.float64()),
             *_needed(tokens_new=pa.int32(), tokens_true=pa.int32(), hits_new=pa.int32(), hits_true=pa.int32()),
             *_needed(exact_new=pa.bool_(), exact_true=pa.bool_()),
-            *_needed(**{f"window_{name}": pa.bool_() for name in WINDOWS}),
+            *_needed(**{f"window_{name}": pa.bool_() for name in WINDOWS if name not in _LATER_WINDOWS}),
+            *(pa.field(f"window_{name}", pa.bool_(), metadata=_LATER) for name in _LATER_WINDOWS),
+            pa.field("tokens_top", pa.int32(), metadata=_LATER),
+            pa.field("hits_top", pa.int32(), metadata=_LATER),
+            pa.field("exact_top", pa.bool_(), metadata=_LATER),
         ]
     ),
     "answers.parquet": pa.schema([*_PROBE, *_needed(prompt=pa.string(), text=pa.string())]),
@@ -81,6 +87,11 @@ SCORES: Mapping[str, pa.Schema] = {
     ),
 }
 """File in a score folder → its columns. More columns may be there; they are left out."""
+OPTIONAL: Mapping[str, pa.Schema] = {
+    TEXTS: pa.schema([*_PROBE, *_needed(text=pa.string(), tokens=pa.int32())]),
+    CONTINUATIONS: pa.schema([*_PROBE, *_needed(text=pa.string(), tokens=pa.list_(pa.int32()))]),
+}
+"""The same for files that only some specs ask for."""
 _NAMES = frozenset({"kind", "ability", "metric", "name"})
 
 
@@ -163,7 +174,7 @@ def _clean_column(column: pa.ChunkedArray, limit: int) -> pa.Array:
 
 
 def read_score_folder(folder: Path, edits: int) -> dict[str, pa.Table]:
-    """The four tables of one scored checkpoint, after checking its manifest.
+    """The tables of one scored checkpoint, after checking its manifest; the optional ones if it lists them.
 
     Raises:
         Invalid: the manifest is missing or does not fit the files, or a table cannot be used.
@@ -178,7 +189,8 @@ def read_score_folder(folder: Path, edits: int) -> dict[str, pa.Table]:
     if not isinstance(files, dict):
         raise Invalid("manifest.json lacks the table of files")
     tables = {}
-    for name, schema in SCORES.items():
+    listed = {name: schema for name, schema in OPTIONAL.items() if name in files}
+    for name, schema in {**SCORES, **listed}.items():
         try:
             data = read_bytes(folder / name, BYTES_TABLE)
             stated = files.get(name)
@@ -216,7 +228,7 @@ def check_scores(tables: Mapping[str, pa.Table], edits: int, cases: pa.Table, sp
     """
     order = np.empty(len(cases), dtype=np.int64)
     order[_column(cases, "position")] = _column(cases, "case_id")
-    for name in ("probes.parquet", "answers.parquet"):
+    for name in ("probes.parquet", "answers.parquet", *(name for name in OPTIONAL if name in tables)):
         position = _column(tables[name], "position")
         if position.size and (position.min() < 0 or position.max() >= order.size):
             raise Invalid(f"{name} has a position outside the schedule")
@@ -238,23 +250,25 @@ def _check_keys(name: str, table: pa.Table) -> None:
 
 
 def _check_outcomes(table: pa.Table) -> None:
-    for target in ("new", "true"):
-        tokens, hits = _column(table, f"tokens_{target}"), _column(table, f"hits_{target}")
+    for target in ("new", "true", "top"):
+        tokens, hits = filled(table, f"tokens_{target}"), filled(table, f"hits_{target}")
         if ((tokens < 0) | (hits < 0) | (hits > tokens)).any():
             raise Invalid(f"probes.parquet has counts of hits_{target} that are not between 0 and tokens_{target}")
-        if (_column(table, f"exact_{target}") & (hits != tokens)).any():
+        if (filled(table, f"exact_{target}") & (hits != tokens)).any():
             raise Invalid(f"probes.parquet calls a target exact of which tokens were missed (exact_{target})")
 
 
 def _check_windows(table: pa.Table, edits: int, spec: RunSpec) -> None:
     position = _column(table, "position")
     main = "all" if edits else "planned"
-    known = {"all", "first", "latest"} if edits else {"planned"}
+    chosen = choose_windows(spec.schedule.edits, spec.scoring, edits)
     scored: dict[str, int] = {}
     for window in WINDOWS:
-        inside = position[_column(table, f"window_{window}")]
+        inside = position[filled(table, f"window_{window}")]
         scored[window] = np.unique(inside).size
-        if window not in known and inside.size:
+        if window in _LATER_WINDOWS and inside.size and np.unique(inside).tolist() != chosen.get(window):
+            raise Invalid(f"probes.parquet has other cases in the window {window} than the seed chooses")
+        if window not in chosen and inside.size:
             raise Invalid(f"probes.parquet has the window {window}, which does not exist at {edits} edits")
         if edits and inside.size and inside.max() >= edits:
             raise Invalid(f"probes.parquet counts cases as edited that come after {edits} edits (window {window})")
@@ -279,6 +293,14 @@ def _check_abilities(table: pa.Table, spec: RunSpec) -> None:
         raise Invalid("abilities.parquet has an item twice")
     if len(table.group_by(["ability", "metric", "chance"]).aggregate([([], "count_all")])) != len(found):
         raise Invalid("abilities.parquet has a task with several metrics or chance levels")
+
+
+def filled(table: pa.Table, name: str) -> NDArray[Any]:
+    """A column of counts or truth values; what is empty, since older runs lack the column, is 0 or false."""
+    column = table[name]
+    empty = pa.scalar(False if pa.types.is_boolean(column.type) else 0, column.type)
+    values: NDArray[Any] = pc.fill_null(column, empty).to_numpy()
+    return values
 
 
 def _column(table: pa.Table, name: str) -> NDArray[Any]:

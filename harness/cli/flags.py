@@ -38,6 +38,9 @@ class Flags:
     abilities: Sequence[str] = ()
     ability_limit: int | None = None
     sample: int | None = None
+    generation: int | None = None
+    top: bool = False
+    reference_tokenisation: bool = False
 
 
 def selected(flags: Flags) -> tuple[Suite, Place]:
@@ -91,14 +94,22 @@ def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
         known = {_complete(choice.name): choice.model_dump() for choice in base.editors} if base else {}
         values["editors"] = [known.get(_complete(name) if known else name, {"name": name}) for name in flags.editors]
     values["schedule"] = _schedule(flags, dict(values["schedule"]))
-    if flags.sample is not None:
-        values["scoring"] = {**values.get("scoring", {}), "sample": flags.sample}
+    values["scoring"] = _scoring(flags, dict(values.get("scoring", {})))
     abilities = dict(values.get("abilities", {}))
     if flags.abilities:
         abilities["tasks"] = [name for name in flags.abilities if name != "none"]
     if flags.ability_limit is not None:
         abilities["limit"] = flags.ability_limit
     values["abilities"] = abilities
+
+
+def _scoring(flags: Flags, scoring: dict[str, Any]) -> dict[str, Any]:
+    if flags.sample is not None:
+        scoring["sample"] = flags.sample
+    if flags.generation is not None:
+        scoring["generation"] = {**scoring.get("generation", {}), "cases": flags.generation}
+    switches = {"top": flags.top, "reference_tokenisation": flags.reference_tokenisation}
+    return scoring | {name: True for name, given in switches.items() if given}
 
 
 def _complete(name: str) -> str:

@@ -124,6 +124,33 @@ def run(
             rich_help_panel=SCORING,
         ),
     ] = None,
+    generation: Annotated[
+        int | None,
+        typer.Option(
+            "--generation",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_GENERATION",
+            help="Sample texts of this many cases at each checkpoint, for fluency and consistency.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    top: Annotated[
+        bool,
+        typer.Option(
+            "--top",
+            help="Compare neighborhood prompts also with what the unedited model says.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
+    reference_tokenisation: Annotated[
+        bool,
+        typer.Option(
+            "--reference-tokenisation",
+            help="Read ZsRE answers with the BOS quirk of the published evaluation.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
     abilities: Annotated[
         list[str] | None,
         typer.Option(
@@ -207,6 +234,9 @@ def run(
             abilities=abilities or (),
             ability_limit=ability_limit,
             sample=sample,
+            generation=generation,
+            top=top,
+            reference_tokenisation=reference_tokenisation,
         )
     )
     means = machine.means(device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text)

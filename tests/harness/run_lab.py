@@ -16,12 +16,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from palimpsest.harness.abilities import AbilityOutcome, ItemOutcome
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
+from palimpsest.harness.generation import continuations, sample_texts
 from palimpsest.harness.model import EditableModel
 from palimpsest.harness.progress import SilentProgress
 from palimpsest.harness.requests import Case, EditRequest, Probe
 from palimpsest.harness.run import Run, RunOutcome, RunSettings, Workbench
-from palimpsest.harness.scoring import choose_windows, sample_answers, score_cases
+from palimpsest.harness.scoring import sample_answers, score_cases
 from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, Scoring, TaskRef
+from palimpsest.harness.windows import choose_windows
 
 WORDS = [f"w{i}" for i in range(60)]
 LAYERS = (0, 1)
@@ -61,6 +63,8 @@ def cases(count: int = 8) -> list[Case]:
             Probe("rewrite", 0, f"{subject} w50 w51", new, true),
             Probe("paraphrase", 0, f"w52 {subject} w53", new, true),
             Probe("neighborhood", 0, f"w4{i % 10} w50 w51", new, true),
+            Probe("attribute", 0, f"w1{i % 10} w50 w51", new, true),
+            *(Probe("generation", n, f"{subject} w5{n}", "", "") for n in range(2)),
         )
         result.append(Case(request, probes))
     return result
@@ -130,12 +134,20 @@ class TinyInstruments:
     def windows(self, positions: int, sampling: Scoring, edits: int) -> Mapping[str, Sequence[int]]:
         return choose_windows(positions, sampling, edits)
 
-    def score(self, cases: Sequence[Case]) -> Any:
+    def score(self, cases: Sequence[Case], continuations: Any = None, *, reference_tokenisation: bool = False) -> Any:
         self.scored.append(len(cases))
-        return score_cases(self.model, cases)
+        return score_cases(
+            self.model, cases, continuations=continuations, reference_tokenisation=reference_tokenisation
+        )
 
     def answers(self, cases: Sequence[Case], seed: int) -> Any:
         return sample_answers(self.model, cases, count=2, seed=seed, max_new_tokens=2)
+
+    def texts(self, cases: Sequence[Case], scoring: Scoring) -> Any:
+        return sample_texts(self.model, cases, scoring.generation, seed=scoring.seed)
+
+    def continuations(self, cases: Sequence[Case]) -> Any:
+        return continuations(self.model, cases)
 
     def abilities(self, edits: int) -> Any:
         with torch.no_grad():

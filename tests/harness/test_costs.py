@@ -13,10 +13,11 @@ from palimpsest.harness.model import load_model
 from palimpsest.harness.model_registry import locate, resolve
 from palimpsest.harness.placement import Placement
 from palimpsest.harness.prediction import predict_run, scored_cases, shares_pristine
+from palimpsest.harness.spec import Generation, Scoring
 from tests.harness.run_lab import copied, spec
 
 LLAMA = {"layers": [4, 5, 6, 7, 8], "statistics_tokens": 100_000}
-COSTS = Calibration(1.0, 2.0, 3.0, 0.5, 0.01, 4.0, 5.0, 0.25, 1000, 600.0)
+COSTS = Calibration(1.0, 2.0, 3.0, 0.5, 0.01, 4.0, 0.1, 5.0, 0.25, 1000, 600.0)
 
 
 def test_sizes_come_from_the_registry_or_the_files() -> None:
@@ -68,6 +69,7 @@ def test_a_prediction_is_the_sum_of_its_parts(tmp_path: Path) -> None:
         "prepare": 1.0,
         "edits": 9.0,
         "scoring": pytest.approx(3 * 0.5 + 0.01 * (20 + 8 + 20)),
+        "texts": 0.0,
         "abilities": 12.0,
         "saves": 0.5,
     }
@@ -125,3 +127,9 @@ def test_a_device_map_places_the_model_and_its_edits() -> None:
     assert model.weight(1).dtype == torch.float32, "edited layers have float32 masters while the rest is bfloat16"
     torch.testing.assert_close(model.weight(1), before + 1e-4, rtol=0, atol=1e-7)
     assert model.model.get_parameter(model.anatomy.weight_name(1)).dtype == torch.bfloat16
+
+
+def test_sampled_texts_are_part_of_a_prediction(tmp_path: Path) -> None:
+    asked = spec().model_copy(update={"scoring": Scoring(generation=Generation(cases=5))})
+    found = predict_run(tmp_path, asked, COSTS, pristine_is_there=False)
+    assert found.parts["texts"] == pytest.approx(0.1 * (5 + 2 + 4 + 5))

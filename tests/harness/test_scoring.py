@@ -11,12 +11,15 @@ import torch
 
 from palimpsest.harness import packing
 from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.generation import continuations
 from palimpsest.harness.metrics import Outcomes, aggregate, case_table
 from palimpsest.harness.model import EditableModel, load_model
 from palimpsest.harness.packing import make_packs, score_targets
 from palimpsest.harness.requests import Case, EditRequest, Probe
-from palimpsest.harness.scoring import ProbeOutcome, choose_windows, sample_answers, score_cases
-from palimpsest.harness.spec import Scoring
+from palimpsest.harness.scoring import ProbeOutcome, sample_answers, score_cases
+from palimpsest.harness.spec import Generation, Scoring
+from palimpsest.harness.windows import WINDOWS, choose_generated, choose_windows, ever_scored, window_size
+from palimpsest.tasks.zsre import parse_case
 from tests.tiny_models import ARCHITECTURES, VARIANTS, tiny_model
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -197,6 +200,36 @@ def test_windows() -> None:
         choose_windows(8, everything, 9)
 
 
+def test_windows_of_a_thousand_edits_beyond_a_thousand() -> None:
+    assert {"first_1000", "last_1000"}.isdisjoint(choose_windows(3000, Scoring(), 1000))
+    long = choose_windows(3000, Scoring(), 1500)
+    assert long["first_1000"] == list(range(1000)) and long["last_1000"] == list(range(500, 1500))
+    for edits in (0, 1, 7, 1000, 1001, 3000):
+        found = choose_windows(3000, Scoring(), edits)
+        assert list(found) == [name for name in WINDOWS if name in found]
+        if edits:
+            assert {name: len(members) for name, members in found.items()} == {
+                name: size for name in WINDOWS if (size := window_size(name, edits))
+            }
+
+
+def test_texts_are_sampled_of_edits_made_and_the_same_ones_as_far_as_can_be() -> None:
+    sampling = Scoring(sample=10, seed=4, generation=Generation(cases=20))
+    early, late = choose_generated(1000, sampling, 100), choose_generated(1000, sampling, 1000)
+    assert len(early) == len(late) == 20 and max(early) < 100 and early == sorted(early)
+    assert {position for position in late if position < 100} <= set(early)
+    assert choose_generated(1000, sampling, 0) == late and choose_generated(8, sampling, 3) == [0, 1, 2]
+    assert choose_generated(8, Scoring(), 8) == []
+
+
+def test_every_case_that_is_scored_later_is_known_beforehand() -> None:
+    sampling = Scoring(sample=5, seed=1)
+    known = ever_scored(3000, sampling, (0, 100, 1500))
+    for edits in (0, 100, 1500):
+        assert {p for members in choose_windows(3000, sampling, edits).values() for p in members} <= set(known)
+    assert len(known) < 50
+
+
 # The published evaluation code on a small trained model: tests/golden/scoring-small/metrics.json.
 
 
@@ -255,6 +288,54 @@ def test_zsre_equals_published_evaluation(golden_model: EditableModel, golden: d
         assert hits([(p, target) for p in record["paraphrase_prompts"]]) == expected["paraphrase_prompts_correct"][:1]
         locality = [(item["prompt"], item["target"]) for item in record["neighborhood_prompts"]]
         assert hits(locality) == expected["neighborhood_prompts_correct"]
+
+
+def test_reference_tokenisation_equals_published_evaluation(
+    golden_model: EditableModel, golden: dict[str, Any]
+) -> None:
+    """Every token of every answer, BOS and doubled spaces included; and specificity is lower for it."""
+    cases = [parse_case(record | {"case_id": i}, i) for i, record in enumerate(golden["zsre_raw"])]
+    outcomes = score_cases(golden_model, cases, reference_tokenisation=True)
+    for outcome in outcomes:
+        expected = golden["results"]["pristine"]["zsre"][outcome.case_id][f"{outcome.kind}_prompts_correct"]
+        side = "true" if outcome.kind == "neighborhood" else "new"
+        assert getattr(outcome, f"tokens_{side}") == len(expected)
+        assert getattr(outcome, f"hits_{side}") == sum(expected)
+    quirk, clean = (
+        aggregate(case_table(Outcomes.from_records(o), "zsre")) for o in (outcomes, score_cases(golden_model, cases))
+    )
+    published = [np.mean(e["neighborhood_prompts_correct"]) for e in golden["results"]["pristine"]["zsre"]]
+    assert quirk["neighborhood_token_accuracy"] == pytest.approx(100 * np.mean(published))
+    assert quirk["neighborhood_token_accuracy"] < clean["neighborhood_token_accuracy"]
+
+
+def test_without_bos_the_reference_tokenisation_is_the_plain_one() -> None:
+    model = tiny_model("llama", bos=False)
+    ascii_targets = [cases()[0], cases()[3]]  # decoding one byte of an accented letter cannot be undone
+    plain = score_cases(model, ascii_targets)
+    for one, other in zip(score_cases(model, ascii_targets, reference_tokenisation=True), plain, strict=True):
+        assert (one.tokens_new, one.hits_true, one.exact_new) == (other.tokens_new, other.hits_true, other.exact_new)
+        assert one.nll_new == pytest.approx(other.nll_new, rel=1e-4, nan_ok=True)
+
+
+def test_the_unedited_model_agrees_with_its_own_continuations() -> None:
+    model = tiny_model("llama")
+    said = {(c.case_id, c.index): c.tokens for c in continuations(model, cases())}
+    before = score_cases(model, cases(), continuations=said)
+    near = [o for o in before if o.kind == "neighborhood"]
+    assert near and all(o.exact_top and o.tokens_top == o.tokens_true == o.hits_top for o in near)
+    assert not any(o.tokens_top or o.exact_top for o in before if o.kind != "neighborhood")
+    values = aggregate(case_table(Outcomes.from_records(before), "counterfact"))
+    assert values["neighborhood_top"] == values["neighborhood_top_tokens"] == 100
+    assert values["neighborhood_argmax"] < 100
+    model.add_update(1, 3 * torch.randn(model.weight(1).shape, generator=torch.Generator().manual_seed(1)))
+    after = aggregate(case_table(Outcomes.from_records(score_cases(model, cases(), continuations=said)), "counterfact"))
+    assert after["neighborhood_top"] <= after["neighborhood_top_tokens"] < 100
+    plain = score_cases(model, cases())
+    assert [o.nll_true for o in plain] == pytest.approx(
+        [o.nll_true for o in score_cases(model, cases(), continuations=said)], rel=1e-4, nan_ok=True
+    )
+    assert "neighborhood_top" not in aggregate(case_table(Outcomes.from_records(plain), "counterfact"))
 
 
 def test_outcomes_feed_the_metrics(golden_model: EditableModel, golden: dict[str, Any]) -> None:

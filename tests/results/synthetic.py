@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, Scoring, TaskRef
+from palimpsest.harness.spec import AbilityRef, EditorRef, Generation, ModelRef, RunSpec, Schedule, Scoring, TaskRef
+from palimpsest.harness.windows import choose_generated
 
 CHECKPOINTS = (0, 50, 100, 200, 300, 400, 500)
 ABILITIES = {"pocket_recall": 0.25, "pocket_addition": 0.25, "pocket_agreement": 0.5, "pocket_inference": 0.5}
@@ -54,6 +55,10 @@ class SyntheticRun:
     resumed: bool = False
     sample: int | None = None
     seconds_per_edit: float = 0.12
+    texts: int = 0
+    """Of so many cases texts are sampled."""
+    top: bool = False
+    """Whether it is compared with the unedited model's continuations."""
     config: tuple[tuple[str, Any], ...] = (("layers", [1, 2, 3]), ("second_moment_weight", 500.0))
 
     @property
@@ -79,7 +84,7 @@ class SyntheticRun:
             ),
             task=TaskRef(name=task, form=self.form, content_hash=_sha(task)),
             schedule=Schedule(edits=self.edits, batch_size=self.batch_size, checkpoints=self.checkpoints),
-            scoring=Scoring(sample=self.sample),
+            scoring=Scoring(sample=self.sample, generation=Generation(cases=self.texts), top=self.top),
             abilities=tuple(AbilityRef(name=name, content_hash=_sha(name)) for name in ABILITIES),
             seed=self.seed,
         )
@@ -115,7 +120,9 @@ def write_run(runs: Path, run: SyntheticRun) -> str:
     _write_environment(folder, run)
     cases, probes = _task(run)
     pq.write_table(pa.table(cases), folder / "cases.parquet")
-    pq.write_table(pa.table({name: probes[name] for name in _PROBE_TEXTS}), folder / "probes.parquet")
+    asked = [pa.table({name: probes[name] for name in _PROBE_TEXTS})]
+    asked += [pa.Table.from_pylist(_text_probes(cases), asked[0].schema)] if run.texts else []
+    pq.write_table(pa.concat_tables(asked), folder / "probes.parquet")
     _write_events(folder, run)
     for edits in run.checkpoints:
         if edits <= run.end:
@@ -135,6 +142,10 @@ def write_checkpoint(folder: Path, run: SyntheticRun, edits: int, probes: dict[s
     pq.write_table(pa.table(_answers(run, edits, probes)), target / "answers.parquet")
     pq.write_table(pa.table(_abilities(run, edits)), target / "abilities.parquet")
     pq.write_table(pa.table(_diagnostics(run, edits)), target / "diagnostics.parquet")
+    if run.texts:
+        pq.write_table(pa.table(_texts(run, edits)), target / "texts.parquet")
+    if run.top and not edits:
+        pq.write_table(pa.table(_continuations(run, probes)), target / "continuations.parquet")
     write_manifest(target, edits)
 
 
@@ -235,7 +246,15 @@ def _outcomes(run: SyntheticRun, edits: int, probes: dict[str, Any], rng: np.ran
             side["hits"] = np.where(absent, 0, side["hits"])
     quarter = max(1, edits // 4)
     scored = np.full(keep.size, edits > 0)
-    return {
+    more: dict[str, Any] = {}
+    if run.top:
+        same = near & (exact if edits else True)
+        more = {"tokens_top": pa.array(2 * near, pa.int32()), "hits_top": pa.array(near + 1 * same, pa.int32())}
+        more["exact_top"] = same
+    if edits > 1000:
+        more["window_first_1000"] = positions < 1000
+        more["window_last_1000"] = positions >= edits - 1000
+    return more | {
         "case_id": probes["case_id"].take(keep),
         "position": pa.array(positions, pa.int32()),
         "kind": kind.tolist(),
@@ -270,6 +289,50 @@ def _answers(run: SyntheticRun, edits: int, probes: dict[str, Any], count: int =
         "index": probes["index"].take(rows),
         "prompt": [probes["prompt"][row] for row in rows],
         "text": texts,
+    }
+
+
+def _text_probes(cases: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two attribute prompts and two generation prompts of each case."""
+    rows = []
+    for case_id, subject, new, true in zip(
+        cases["case_id"].to_pylist(), cases["subject"], cases["target_new"], cases["target_true"], strict=True
+    ):
+        for i in range(2):
+            row = {"case_id": case_id, "index": i, "target_new": new, "target_true": true}
+            rows.append(row | {"kind": "attribute", "prompt": f"{_NAMES[i]} {case_id} was born in the town of"})
+            rows.append(row | {"kind": "generation", "prompt": f"{subject} is", "target_new": "", "target_true": ""})
+    return rows
+
+
+def _texts(run: SyntheticRun, edits: int) -> dict[str, Any]:
+    """The more edits, the more a text repeats itself."""
+    cases, _ = _task(run)
+    chosen = choose_generated(run.edits, run.spec().scoring, edits)
+    rows = [(position, i) for position in chosen for i in range(2)]
+    repeats = 2 + edits // 20
+    said = [f" from {cases['target_new'][p]}, where hills {'and hills ' * repeats}are green ({i})." for p, i in rows]
+    if run.hostile:
+        said = [HOSTILE[place % len(HOSTILE)] for place in range(len(rows))]
+    return {
+        "case_id": cases["case_id"].take([p for p, _ in rows]),
+        "position": pa.array([p for p, _ in rows], pa.int32()),
+        "kind": ["generation"] * len(rows),
+        "index": pa.array([i for _, i in rows], pa.int32()),
+        "text": said,
+        "tokens": pa.array([100] * len(rows), pa.int32()),
+    }
+
+
+def _continuations(run: SyntheticRun, probes: dict[str, Any]) -> dict[str, Any]:
+    near = [i for i, kind in enumerate(probes["kind"]) if kind == "neighborhood"]
+    return {
+        "case_id": probes["case_id"].take(near),
+        "position": probes["position"].take(near),
+        "kind": ["neighborhood"] * len(near),
+        "index": probes["index"].take(near),
+        "text": [HOSTILE[i % len(HOSTILE)] if run.hostile else " Ostrel" for i in near],
+        "tokens": pa.array([[5, 9]] * len(near), pa.list_(pa.int32())),
     }
 
 

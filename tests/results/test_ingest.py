@@ -321,7 +321,7 @@ def test_bug_in_reading_one_folder_stops_no_other(path: Path, runs: Path, monkey
 
 
 def test_hostile_texts_are_cleaned_in_every_table(path: Path, tmp_path: Path) -> None:
-    run = SyntheticRun(hostile=True, checkpoints=SMALL, batch_size=10, neighborhood=2)
+    run = SyntheticRun(hostile=True, checkpoints=SMALL, batch_size=10, neighborhood=2, texts=9, top=True)
     write_run(tmp_path / "runs", run)
     assert bring(path, tmp_path / "runs").problems == []
     unwanted = set("\u202e\u202c\u2066\u2069\u200f\u200b\u2028\u2029\x00\x07\x1b\n\t\r")

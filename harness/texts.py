@@ -1,0 +1,118 @@
+"""What generated texts are worth: entropy of their word pairs and triples, likeness to texts about the new object.
+
+Pure functions of texts. The steps and weights are those of ROME's evaluation (arXiv 2202.05262); docs/metrics.md says
+where the tokeniser and the reference texts differ from it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WEIGHTS: Mapping[int, float] = {2: 2 / 3, 3: 4 / 3}
+"""n → weight of the entropy of the n-grams; the arithmetic mean over n follows."""
+MAX_REFERENCES = 200
+"""Texts about one object that are used, at most."""
+
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+
+
+def normalised(text: str) -> str:
+    """A generated text in compatibility form, with paragraphs on one line."""
+    return unicodedata.normalize("NFKD", text).replace("\n\n", " ")
+
+
+def words(text: str) -> list[str]:
+    """Words and punctuation by NLTK's word tokenizer, sentence by sentence.
+
+    A sentence ends behind ``.``, ``!`` or ``?`` and white space; NLTK's own splitter needs data that must be fetched,
+    and differs at abbreviations.
+    """
+    tokenizer = _word_tokenizer()
+    return [word for sentence in _BETWEEN_SENTENCES.split(text) for word in tokenizer.tokenize(sentence)]
+
+
+@cache
+def _word_tokenizer() -> Any:
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
+    return NLTKWordTokenizer()
+
+
+def n_gram_entropy(tokens: Sequence[str], n: int) -> float:
+    """Entropy in bits of the n-grams by their frequency in one text: -Σ f log2 f; 0 for a text shorter than n."""
+    counts = Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
+    frequency = np.array(list(counts.values()), dtype=np.float64) / max(1, counts.total())
+    return float(-(frequency * np.log2(frequency)).sum()) + 0.0  # no negative zero
+
+
+def text_entropy(text: str) -> float:
+    """((2/3) H2 + (4/3) H3) / 2 of one text, in bits: ROME's GE."""
+    tokens = words(normalised(text))
+    return sum(weight * n_gram_entropy(tokens, n) for n, weight in WEIGHTS.items()) / len(WEIGHTS)
+
+
+def fluency(texts: Iterable[str]) -> float:
+    """Mean of `text_entropy` over the texts of one case, times 100; NaN without texts."""
+    entropies = [text_entropy(text) for text in texts]
+    return 100 * sum(entropies) / len(entropies) if entropies else float("nan")
+
+
+def reference_texts(probes: Iterable[tuple[str, str, str, str]]) -> dict[str, str]:
+    """Object → true statements about other subjects that have it, joined: references from the data's own texts.
+
+    Attribute prompts are completed with the new object of their case, neighborhood prompts with the true one: both are
+    then true sentences, and about subjects that their case does not edit.
+
+    Args:
+        probes: Kind, prompt, new target and true target of all probes of a run, in edit order.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for kind, prompt, new, true in probes:
+        target = {"attribute": new, "neighborhood": true}.get(kind)
+        if target:
+            about = found.setdefault(target, {})
+            if len(about) < MAX_REFERENCES:
+                about[f"{prompt} {target}."] = None
+    return {target: " ".join(about) for target, about in found.items()}
+
+
+class Likeness:
+    """Cosine of TF-IDF vectors of texts and of the reference texts about an object."""
+
+    def __init__(self, references: Mapping[str, str]) -> None:
+        """Fit words and their weights on all reference texts, one document per object.
+
+        The vectoriser is scikit-learn's with its defaults, as ROME's: lower case, words of two letters or more,
+        weights ln((1 + documents) / (1 + documents with the word)) + 1, vectors of length 1.
+
+        Args:
+            references: Object → texts about it.
+        """
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._references = {target: normalised(text) for target, text in references.items()}
+        self._vectors: Any = TfidfVectorizer()
+        try:
+            self._vectors.fit(self._references.values())
+        except ValueError:  # not one word of two letters or more
+            self._vectors = None
+
+    def of(self, target: str, texts: Iterable[str]) -> float:
+        """Cosine between ``texts``, joined, and the references about ``target``; NaN if there are none.
+
+        A text of which no word occurs in any reference has cosine 0.
+        """
+        reference = self._references.get(target)
+        if reference is None or self._vectors is None:
+            return float("nan")
+        joined = " ".join(map(normalised, texts))
+        rows: NDArray[np.float64] = self._vectors.transform([joined, reference])
+        return float((rows[0] @ rows[1].T).sum())  # rows have length 1, or 0
