@@ -77,6 +77,12 @@ def ability_names(folder: Path = FOLDER) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in paths))
 
 
+@cache
+def papers_tasks() -> frozenset[str]:
+    """Names of the tasks that ship without their items."""
+    return frozenset(path.stem for path in (FOLDER / PAPERS).glob("*.yaml"))
+
+
 def ability_refs(names: Sequence[str], limit: int | None, *, folder: Path = FOLDER) -> tuple[AbilityRef, ...]:
     """`AbilityLibrary.refs` without local data."""
     return AbilityLibrary(folder=folder).refs(names, limit)
@@ -199,11 +205,12 @@ class AbilityLibrary:
 
 def _unpacked(path: Path) -> bytes:
     import gzip
+    import zlib
 
     try:
         raw = path.read_bytes()
         return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise MissingResource(f"Ability data {path} cannot be read ({error}).") from error
 
 

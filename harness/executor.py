@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.costs import require
 from palimpsest.harness.errors import RunBusy
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from palimpsest.harness.ability_library import AbilityLibrary
     from palimpsest.harness.planning import PlannedRun
     from palimpsest.harness.progress import Progress
+    from palimpsest.harness.requests import EditTask
     from palimpsest.harness.spec import RunSpec
+
+
+_ORIGIN = ("source", "records", "skipped", "left_out", "contradicting")
 
 
 class Executor:
@@ -117,8 +121,17 @@ class Executor:
                 "device": self._placement.device_map or self._placement.device,
                 "offload": self._placement.offload,
                 "engine": self._placement.engine,
+                **_data(planned.task),
             },
         )
+
+
+def _data(task: EditTask) -> dict[str, Any]:
+    """What to record about data that do not ship."""
+    if task.origin is None:
+        return {}
+    about = {name: getattr(task.origin, name) for name in _ORIGIN}
+    return {"data": {**about, "content_hash": task.content_hash, "order_hash": task.order_hash}}
 
 
 def execute(

@@ -5,13 +5,26 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palimpsest.harness.checkpoint import Saves
 from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.harness.runfolder import read_spec, summarise
 
+if TYPE_CHECKING:
+    from palimpsest.harness.loading import Statistics
+    from palimpsest.tasks.registry import DataFiles
 
-def export_model(run: Path, edits: int, folder: Path, *, model_source: str | None = None) -> list[str]:
+
+def export_model(
+    run: Path,
+    edits: int,
+    folder: Path,
+    *,
+    model_source: str | None = None,
+    data: DataFiles | None = None,
+    statistics: Statistics | None = None,
+) -> list[str]:
     """Write the model of a run as it was after ``edits`` edits, with its tokenizer.
 
     Args:
@@ -20,14 +33,16 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
             one before it are done again.
         folder: Where the model goes; must not exist, or be empty.
         model_source: Folder or hub id of the unedited model; None: the name in the run's spec.
+        data: Local files for tasks whose data do not ship, should edits be done again.
+        statistics: What ``--stats-text`` names, should edits be done again; None: the model's own text.
 
     Returns:
         Names of the parameters that the editor may have changed.
 
     Raises:
         UsageError: ``folder`` is taken, or ``edits`` lies within a batch or beyond what the run has made.
-        ConfigError: The model found is not the one that was edited.
-        MissingResource: The model is not here.
+        ConfigError: The model, the data or the statistics found are not those of the run.
+        MissingResource: They are not here.
         RunFailed: Edits done again came out otherwise than in the run.
     """
     from palimpsest.harness.loading import load
@@ -42,7 +57,9 @@ def export_model(run: Path, edits: int, folder: Path, *, model_source: str | Non
         raise UsageError(f"Run {run.name} has made {done} edits so far; --edits can be at most that.")
     save = newest_good_save(run, spec, edits)
     if edits and (save is None or save.edits != edits):
-        editing = replay_run(run.parent.parent, spec, edits, model_source=model_source)
+        editing = replay_run(
+            run.parent.parent, spec, edits, model_source=model_source, data=data, statistics=statistics
+        )
         model, written = editing.model, list(editing.written)
     else:
         model = load(model_source or spec.model.name, spec.model.fingerprint, run.parent.parent).model

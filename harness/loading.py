@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from palimpsest.harness.editing import restore_pristine
 from palimpsest.harness.errors import ConfigError
@@ -131,8 +131,17 @@ def _set_statistics(model: EditableModel, name: str | None) -> None:
         model.resources.set_statistics(name, texts)
 
 
-def statistics_source(path: Path) -> tuple[str, str]:
-    """What ``--stats-text`` names: the source for `load`, and the hash that identifies it in a spec.
+class Statistics(NamedTuple):
+    """Key statistics in place of the model's own."""
+
+    source: str
+    """As `load` takes it."""
+    digest: str
+    """What identifies it in a spec."""
+
+
+def statistics_source(path: Path) -> Statistics:
+    """What ``--stats-text`` names.
 
     Raises:
         UsageError: There is no such file.
@@ -143,7 +152,7 @@ def statistics_source(path: Path) -> tuple[str, str]:
     if path.is_dir() or path.suffix == ".npz":
         from palimpsest.harness.moments import read_npz
 
-        return f"npz:{path}", read_npz(path).texts_hash
+        return Statistics(f"npz:{path}", read_npz(path).texts_hash)
     from palimpsest.tasks.statistics import paragraphs
 
-    return f"file:{path}", hashlib.sha256("\n\n".join(paragraphs(path)).encode()).hexdigest()
+    return Statistics(f"file:{path}", hashlib.sha256("\n\n".join(paragraphs(path)).encode()).hexdigest())

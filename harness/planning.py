@@ -17,6 +17,7 @@ from palimpsest.harness.suite import EditorChoice, Suite
 
 if TYPE_CHECKING:
     from palimpsest.harness.ability_library import AbilityLibrary
+    from palimpsest.tasks.registry import DataFiles
 
 T = TypeVar("T")
 UNKNOWN = "0" * 64
@@ -45,15 +46,18 @@ class Catalog:
     abilities: Callable[[Sequence[str], int | None], tuple[AbilityRef, ...]]
 
 
-def installed_catalog(library: AbilityLibrary | None = None, *, fetch: bool = True) -> Catalog:
+def installed_catalog(
+    library: AbilityLibrary | None = None, *, data: DataFiles | None = None, fetch: bool = True
+) -> Catalog:
     """The models, tasks, editors and abilities of this installation.
 
     Args:
         library: Finds abilities also elsewhere; None: only those that ship and lm-eval's own.
+        data: Local files for tasks whose data do not ship; None: those of the hub.
         fetch: Whether models that are not here are fetched; if not, their fingerprint is `UNKNOWN`.
     """
     from palimpsest.harness import ability_library, model_registry, registry
-    from palimpsest.tasks.registry import load_task
+    from palimpsest.tasks.registry import DataFiles
 
     def model(name: str) -> ModelRef:
         entry = model_registry.resolve(name)
@@ -67,7 +71,7 @@ def installed_catalog(library: AbilityLibrary | None = None, *, fetch: bool = Tr
         entry = registry.find_editor(complete)
         return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)
 
-    return Catalog(model, load_task, editor, (library or ability_library.AbilityLibrary()).refs)
+    return Catalog(model, (data or DataFiles()).load, editor, (library or ability_library.AbilityLibrary()).refs)
 
 
 class _Problems:
@@ -147,7 +151,11 @@ def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[EditTask, TaskRef]
             f"task {task.name!r} has {len(task.cases)} cases, but the schedule asks for {suite.schedule.edits} edits. "
             "Ask for fewer edits."
         )
-    return task, TaskRef(name=task.name, form=task.form, content_hash=task.content_hash)
+    order = task.order_hash if task.origin is not None else None
+    skipped = task.origin.skipped if task.origin is not None else 0
+    return task, TaskRef(
+        name=task.name, form=task.form, content_hash=task.content_hash, order_hash=order, skipped=skipped
+    )
 
 
 def _schedule(suite: Suite, batch_size: int | None) -> Schedule:

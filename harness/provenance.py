@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def environment_segment(command: Sequence[str] | None = None, editor_distributio
         "memory_gb": _memory_gb(),
         "gpu": _gpu(),
         "packages": {name: version for name in names if (version := _version(name)) is not None},
-        "command": " ".join(command if command is not None else _own_command()),
+        "command": shlex.join(command if command is not None else _own_command()),
     }
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.checkpoint import Save, Saves
 from palimpsest.harness.editing import Editing
-from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
+from palimpsest.harness.errors import ConfigError, MissingResource, RunFailed, UsageError
 from palimpsest.harness.journal import read_events
 from palimpsest.harness.past import Past
 from palimpsest.harness.schedule import batches, boundaries
 
 if TYPE_CHECKING:
     from palimpsest.harness.editor import Editor
+    from palimpsest.harness.loading import Statistics
     from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import Case
+    from palimpsest.harness.requests import Case, EditTask
     from palimpsest.harness.spec import RunSpec
+    from palimpsest.tasks.registry import DataFiles
 
 
 def newest_good_save(run: Path, spec: RunSpec, at_most: int) -> Save | None:
@@ -83,7 +86,60 @@ def replay(
     return editing
 
 
-def replay_run(home: Path, spec: RunSpec, edits: int, *, model_source: str | None = None) -> Editing:
+def task_of(spec: RunSpec, data: DataFiles | None = None) -> EditTask:
+    """The task of a run.
+
+    Args:
+        spec: The run's spec.
+        data: Local files for tasks whose data do not ship.
+
+    Raises:
+        ConfigError: Its data are others now.
+        PalimpsestError: They are not to be had.
+    """
+    from palimpsest.tasks.registry import DataFiles
+
+    task = replace(data or DataFiles(), skip_bad=spec.task.skipped > 0).load(spec.task.name)
+    if task.content_hash != spec.task.content_hash:
+        raise ConfigError(
+            f"Task {task.name!r} is not that of run {spec.id}: its content differs, so the edits cannot be done again."
+        )
+    return task
+
+
+def check_statistics(spec: RunSpec, found: str | None) -> None:
+    """Check that key statistics come from where those of the run came from.
+
+    Args:
+        spec: The run's spec.
+        found: Hash of what ``--stats-text`` names; None: it was not given.
+
+    Raises:
+        MissingResource: The run had a text of its own, which was not given.
+        ConfigError: What was given is not what the run had.
+    """
+    if spec.statistics == found:
+        return
+    if found is None:
+        raise MissingResource(
+            f"Run {spec.id} took key statistics from a text of its own (SHA-256 {spec.statistics}). "
+            "Give it with --stats-text PATH."
+        )
+    had = (
+        f"a text with SHA-256 {spec.statistics}" if spec.statistics else "the model's own text: leave --stats-text out"
+    )
+    raise ConfigError(f"--stats-text: has SHA-256 {found}, but run {spec.id} took key statistics from {had}.")
+
+
+def replay_run(
+    home: Path,
+    spec: RunSpec,
+    edits: int,
+    *,
+    model_source: str | None = None,
+    data: DataFiles | None = None,
+    statistics: Statistics | None = None,
+) -> Editing:
     """`replay` with everything found by its name in the spec.
 
     Args:
@@ -91,6 +147,8 @@ def replay_run(home: Path, spec: RunSpec, edits: int, *, model_source: str | Non
         spec: Of a run in that home.
         edits: A batch boundary.
         model_source: Folder or hub id of the unedited model; None: the name in the spec.
+        data: Local files for tasks whose data do not ship.
+        statistics: What ``--stats-text`` names; None: the model's own text.
 
     Raises:
         ConfigError: Model or task are not those of the run.
@@ -99,13 +157,12 @@ def replay_run(home: Path, spec: RunSpec, edits: int, *, model_source: str | Non
     from palimpsest.harness.loading import load
     from palimpsest.harness.registry import build_editor
     from palimpsest.harness.schedule import order
-    from palimpsest.tasks.registry import load_task
 
     check_position(spec, edits)
-    task = load_task(spec.task.name)
-    if task.content_hash != spec.task.content_hash:
-        raise ConfigError(f"Task {task.name!r} has changed since run {spec.id}; its edits cannot be done again.")
-    loaded = load(model_source or spec.model.name, spec.model.fingerprint, home)
+    check_statistics(spec, statistics.digest if statistics else None)
+    task = task_of(spec, data)
+    text = statistics.source if statistics else None
+    loaded = load(model_source or spec.model.name, spec.model.fingerprint, home, statistics=text)
     return replay(
         home / "runs" / spec.id,
         spec,

@@ -61,9 +61,17 @@ class EditorRef(_Frozen):
 class TaskRef(_Frozen):
     """Which data, by content and order."""
 
+    silent = frozenset({"order_hash", "skipped"})
+
     name: str = Field(min_length=1, max_length=200)
+    """A task; behind a colon the name of the file that its data were read from."""
     form: str = Field(pattern=r"^(counterfact|zsre)$")
     content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of all cases in the data's own order."""
+    order_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the case ids in the data's own order; None: the data ship with Palimpsest."""
+    skipped: int = Field(default=0, ge=0)
+    """Bad records that were left out."""
 
 
 def _order_seed(value: object) -> object:

@@ -21,14 +21,18 @@ from palimpsest.harness.errors import ConfigError, EditorError
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities import AbilityHarness, AbilityOutcome
+    from palimpsest.harness.ability_library import AbilityLibrary
     from palimpsest.harness.loading import LoadedModel
     from palimpsest.harness.requests import EditTask
+    from palimpsest.harness.spec import AbilityRef
 
 BUDGET = 6
 """Trials that every editor may have."""
 EDITS = 200
 BATCH_SIZE = 50
 ABILITY_LIMIT = 100
+USUAL = ("pocket",)
+"""Abilities that the shipped presets were tuned to keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,40 @@ class Trial:
     objective: float
     seconds: float
     failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityChoice:
+    """Which general abilities a preset is to keep."""
+
+    names: tuple[str, ...] = USUAL
+    library: AbilityLibrary | None = None
+    """Finds them; None: only those that ship and lm-eval's own."""
+
+    @property
+    def usual(self) -> bool:
+        """Whether they are those that every shipped preset was tuned with."""
+        return self.names == USUAL
+
+    def identity(self) -> list[dict[str, Any]]:
+        """What decides their items."""
+        return [ref.model_dump() for ref in self._refs()]
+
+    def harness(self, loaded: LoadedModel) -> AbilityHarness:
+        """Asks the model.
+
+        Raises:
+            ConfigError: There are none.
+        """
+        harness = loaded.abilities(self._refs(), self.library)
+        if harness is None:
+            raise ConfigError(f"The abilities {', '.join(self.names)} hold no task; the objective needs one.")
+        return harness
+
+    def _refs(self) -> tuple[AbilityRef, ...]:
+        from palimpsest.harness.ability_library import AbilityLibrary
+
+        return (self.library or AbilityLibrary()).refs(self.names, ABILITY_LIMIT)
 
 
 def configurations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -71,6 +109,9 @@ def tune(
     grid: Mapping[str, Sequence[Any]],
     record: Path,
     report: Callable[[int, Trial], None],
+    *,
+    abilities: AbilityChoice | None = None,
+    statistics: str | None = None,
 ) -> list[Trial]:
     """Run every configuration of ``grid`` and write each result to ``record`` at once; known ones are not run again.
 
@@ -81,18 +122,22 @@ def tune(
         grid: Field → values.
         record: JSON file of trials, read first and extended.
         report: Called with (number, trial) after each.
+        abilities: What is to be kept; None: the pocket world's.
+        statistics: Hash of the key statistics that the model was loaded with in place of its own.
 
     Returns:
         The trials in grid order.
     """
     combinations = configurations(grid)
     pristine: Sequence[AbilityOutcome] | None = None
-    identity = _identity(editor_name, loaded, task)
+    asked = abilities or AbilityChoice()
+    identity = _identity(editor_name, loaded, task) | ({} if asked.usual else {"abilities": asked.identity()})
+    identity |= {} if statistics is None else {"statistics": statistics}
     known = {_key(trial.config): trial for trial in _read(record, identity)}
     for number, config in enumerate(combinations, 1):
         if _key(config) not in known:
-            pristine = pristine or _abilities(loaded).evaluate()
-            known[_key(config)] = run_trial(loaded, task, editor_name, config, pristine)
+            pristine = pristine or asked.harness(loaded).evaluate()
+            known[_key(config)] = run_trial(loaded, task, editor_name, config, pristine, asked)
             _write(record, identity, [known[_key(c)] for c in combinations if _key(c) in known])
         report(number, known[_key(config)])
     return [known[_key(config)] for config in combinations]
@@ -104,7 +149,12 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 
 def run_trial(
-    loaded: LoadedModel, task: EditTask, editor_name: str, config: dict[str, Any], pristine: Sequence[AbilityOutcome]
+    loaded: LoadedModel,
+    task: EditTask,
+    editor_name: str,
+    config: dict[str, Any],
+    pristine: Sequence[AbilityOutcome],
+    abilities: AbilityChoice,
 ) -> Trial:
     """Edit the tuning split with one configuration, score it, and put the pristine weights back."""
     from palimpsest.harness.guard import seed_everything
@@ -124,7 +174,7 @@ def run_trial(
         with editor.evaluated():
             outcomes = Outcomes.from_records(score_cases(loaded.model, cases))
             score = aggregate(case_table(outcomes, task.form))["score_argmax"]
-            after = _abilities(loaded).evaluate()
+            after = abilities.harness(loaded).evaluate()
         kept = abilities_kept([o.score for o in after], [o.score for o in pristine], [o.chance for o in pristine])
     except EditorError as error:
         failure = str(error)
@@ -135,18 +185,25 @@ def run_trial(
     return Trial(config, round(score, 4), round(kept, 6), round(reached, 6), seconds, failure)
 
 
-def _abilities(loaded: LoadedModel) -> AbilityHarness:
-    from palimpsest.harness.ability_library import ability_refs
+def preset_text(
+    editor_name: str,
+    model_name: str,
+    task_name: str,
+    settings: Mapping[str, Any],
+    trial: Trial,
+    options: Sequence[str] = (),
+) -> str:
+    """The preset file of the best trial: every field that is set, with what was tuned and what was fixed.
 
-    harness = loaded.abilities(ability_refs(["pocket"], ABILITY_LIMIT))
-    if harness is None:
-        raise ConfigError("The group of pocket abilities is empty.")
-    return harness
-
-
-def preset_text(editor_name: str, model_name: str, task_name: str, settings: Mapping[str, Any], trial: Trial) -> str:
-    """The preset file of the best trial: every field that is set, with what was tuned and what was fixed."""
-    command = f"palimpsest tune {shlex.quote(editor_name)} --model {model_name}"
+    Args:
+        editor_name: As it was tuned.
+        model_name: On which model.
+        task_name: On which task.
+        settings: Every field of the preset.
+        trial: The best one.
+        options: Further words of the command that was given.
+    """
+    command = shlex.join(["palimpsest", "tune", editor_name, "--model", model_name, *options])
     lines = [
         f"# {editor_name} on {model_name}: the best of `{command}`",
         f"# ({EDITS} edits of {task_name} in batches of {BATCH_SIZE}; every trial is in the file beside this one):",

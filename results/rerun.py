@@ -11,21 +11,28 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from palimpsest.harness.errors import ConfigError, EditorError, RunFailed
+from palimpsest.harness.errors import EditorError, RunFailed
 from palimpsest.harness.executor import Executor
 from palimpsest.harness.planning import PlannedRun
 from palimpsest.harness.progress import Progress
 from palimpsest.harness.provenance import changed_environment, environment_segment
+from palimpsest.harness.replay import check_statistics
 from palimpsest.harness.run import RunSettings
 from palimpsest.harness.sources import editor_sources
 from palimpsest.results.bundle import Source
 from palimpsest.results.folders import RunFolder
 from palimpsest.results.validate import read_score_folder
+
+if TYPE_CHECKING:
+    from palimpsest.harness.ability_library import AbilityLibrary
+    from palimpsest.harness.loading import Statistics
+    from palimpsest.harness.requests import EditTask
+    from palimpsest.harness.spec import RunSpec
 
 MEAN_NATS = 0.02
 DIFFERENT_OUTCOMES = 0.01
@@ -76,8 +83,10 @@ def rerun(
     sources: Sequence[Source],
     home: Path,
     progress: Progress,
-    load_task: Callable[[str], Any],
+    load_task: Callable[[RunSpec], EditTask],
     *,
+    library: AbilityLibrary | None = None,
+    statistics: Statistics | None = None,
     count: int = 2,
     seed: int = 0,
 ) -> Rerun:
@@ -88,25 +97,32 @@ def rerun(
         sources: The editors that it names.
         home: Folder for the new run; with what is there already the run goes on.
         progress: Is told how it goes.
-        load_task: Finds the task of a name.
+        load_task: Finds the task of a run, and checks that it is that.
+        library: Finds ability tasks; None: those that ship.
+        statistics: Key statistics that the run had in place of the model's own.
         count: How many checkpoints are compared.
         seed: Which ones.
 
     Raises:
         EditorError: Another version of an editor is installed than the run was made with.
-        ConfigError: The task or the model is not that of the run.
+        ConfigError: The task, the model or the statistics are not those of the run.
+        MissingResource: They are not here.
         RunFailed: The new run did not get that far.
     """
     same_source = _require_editors(run, sources)
-    task = load_task(run.spec.task.name)
-    if task.content_hash != run.spec.task.content_hash:
-        raise ConfigError(f"Task {task.name!r} is not the one of run {run.run_id}: its content differs.")
+    check_statistics(run.spec, statistics.digest if statistics else None)
+    task = load_task(run.spec)
     wanted = chosen_checkpoints(run, count, seed)
-    segment = environment_segment(("palimpsest verify --rerun",), run.spec.editor.distribution)
-    settings = RunSettings(limit=max(wanted, default=0), command=("palimpsest verify --rerun", run.run_id))
-    outcome = Executor(home, progress=progress, settings=settings).execute(
-        PlannedRun(run.spec, run.spec.model.name, task)
+    command = ("palimpsest", "verify", "--rerun", run.run_id)
+    segment = environment_segment(command, run.spec.editor.distribution)
+    executor = Executor(
+        home,
+        progress=progress,
+        settings=RunSettings(limit=max(wanted, default=0), command=command),
+        library=library,
+        statistics=statistics.source if statistics else None,
     )
+    outcome = executor.execute(PlannedRun(run.spec, run.spec.model.name, task))
     agreements = []
     for edits in wanted:
         folder = outcome.folder / "scores" / f"{edits:06d}"

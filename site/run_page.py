@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palimpsest.harness.ability_library import papers_tasks
 from palimpsest.results.bulk import Series
 from palimpsest.results.diagnostics import diagnostic_groups
 from palimpsest.results.rows import BoardRow, Curve, CurvePoint, Interval, Track
@@ -187,23 +188,47 @@ def command(spec: Mapping[str, Any]) -> str:
         ("palimpsest run", ""),
         ("--model", spec["model"]["name"]),
         ("--editor", editor["name"]),
-        ("--task", spec["task"]["name"]),
+        *_task(spec["task"]),
         ("--edits", schedule["edits"]),
         ("--batch-size", schedule["batch_size"]),
         ("--checkpoints", ",".join(str(edits) for edits in schedule["checkpoints"])),
     ]
     if schedule.get("order_seed") is not None:
         parts.append(("--order-seed", schedule["order_seed"]))
-    if scoring.get("sample") is not None:
-        parts.append(("--sample", scoring["sample"]))
+    parts += _scoring(scoring)
     abilities = spec["abilities"]
     parts += [("--abilities", ability["name"]) for ability in abilities] or [("--abilities", "none")]
     limits = {ability.get("limit") for ability in abilities} - {None}
     parts += [("--ability-limit", limit) for limit in sorted(limits)]
+    if any(ability["name"] in papers_tasks() for ability in abilities):
+        parts.append(("--ability-data", "DIR"))
+    if spec.get("statistics") is not None:
+        parts.append(("--stats-text", "TEXT"))
     parts.append(("--seed", spec["seed"]))
     parts += [("--set", f"{key}={json.dumps(value)}") for key, value in _settings(editor["config"])]
     words = [f"{flag} {shlex.quote(clean(str(value)))}" if value != "" else flag for flag, value in parts]
     return " \\\n  ".join(_lines(words))
+
+
+def _task(task: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """A task, the file that its data come from, and whether bad records are left out."""
+    name, _, file = str(task["name"]).partition(":")
+    parts: list[tuple[str, Any]] = [("--task", name)]
+    if file:
+        parts.append(("--data", file))
+    if task.get("skipped"):
+        parts.append(("--skip-bad-records", ""))
+    return parts
+
+
+def _scoring(scoring: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    parts: list[tuple[str, Any]] = []
+    if scoring.get("sample") is not None:
+        parts.append(("--sample", scoring["sample"]))
+    if (scoring.get("generation") or {}).get("cases"):
+        parts.append(("--generation", scoring["generation"]["cases"]))
+    switches = ("top", "reference_tokenisation")
+    return parts + [(f"--{name.replace('_', '-')}", "") for name in switches if scoring.get(name)]
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -97,6 +97,8 @@ class DataFiles:
 
     files: Mapping[str, Path] = field(default_factory=dict)
     """Task → file."""
+    other: Path | None = None
+    """File of a task that is not among them."""
     skip_bad: bool = False
     """Leave bad records out."""
 
@@ -115,7 +117,7 @@ class DataFiles:
             if name not in _POCKET:
                 raise unknown_name("Task", name, task_names(), _LIST)
             return _POCKET[name][1](name)
-        path = self.files.get(base) or (Path(place) if place else None)
+        path = self.files.get(base) or self.other or (Path(place) if place else None)
         return _from_hub(base, self.skip_bad) if path is None else _from_file(base, path, self.skip_bad)
 
 
@@ -124,34 +126,36 @@ def load_task(name: str) -> EditTask:
     return DataFiles().load(name)
 
 
-def data_files(values: Sequence[str], tasks: Sequence[str], *, skip_bad: bool = False) -> DataFiles:
-    """What ``--data`` says for the chosen tasks.
+def data_files(values: Sequence[str], tasks: Sequence[str] | None = None, *, skip_bad: bool = False) -> DataFiles:
+    """What ``--data`` says.
 
     Args:
-        values: ``FILE`` where only one of the tasks reads data, else ``TASK=FILE``.
-        tasks: Names of the chosen tasks.
+        values: ``TASK=FILE``, or ``FILE`` for the one task that reads data and has no other file.
+        tasks: Names of the chosen tasks, which each value must fit; None: not known yet.
         skip_bad: Leave bad records out.
 
     Raises:
         UsageError: A value fits none of the tasks, or could be meant for several, or a task gets two files.
     """
-    wanted = list(dict.fromkeys(base for name in tasks if (base := name.partition(":")[0]) in _DATA))
+    wanted = list(dict.fromkeys(base for name in tasks or _DATA if (base := name.partition(":")[0]) in _DATA))
     files: dict[str, Path] = {}
+    others: list[str] = []
     for value in values:
         task, equals, place = value.partition("=")
         if not equals or task not in _DATA:
-            if len(wanted) != 1:
-                told = f"{', '.join(wanted)} do: say which, {wanted[0]}={value}" if wanted else "none does"
-                raise UsageError(f"--data {value}: expected one chosen task that reads data files, but {told}.")
-            task, place = wanted[0], value
-        if task not in wanted:
-            raise UsageError(f"--data {value}: {task} is not among the chosen tasks {', '.join(tasks)}.")
-        if task in files:
-            raise UsageError(f"--data {value}: {task} has the file {files[task]} already.")
-        if not place:
-            raise UsageError(f"--data {value}: expected the name of a file.")
-        files[task] = Path(place)
-    return DataFiles(files, skip_bad)
+            others.append(value)
+        elif task not in wanted:
+            raise UsageError(f"--data {value}: {task} is not among the chosen tasks {', '.join(tasks or ())}.")
+        elif not place or task in files:
+            found = f"{task} has the file {files[task]} already" if task in files else "expected the name of a file"
+            raise UsageError(f"--data {value}: {found}.")
+        else:
+            files[task] = Path(place)
+    left = [task for task in wanted if task not in files]
+    if others and (len(others) > 1 or not left or (tasks is not None and len(left) > 1)):
+        told = f"{', '.join(left)} do: say which, --data {left[0]}={others[-1]}" if left else "none is left"
+        raise UsageError(f"--data {others[-1]}: expected one chosen task that reads data and has no file yet; {told}.")
+    return DataFiles(files, Path(others[0]) if others else None, skip_bad)
 
 
 def _from_file(name: str, path: Path, skip_bad: bool) -> EditTask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def paragraphs(path: Path) -> list[str]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigError(f"Statistics text {path}: cannot be read as UTF-8 text ({error}).") from None
     pieces: list[str] = []
     for paragraph in _BLANK.split(text.replace("\r\n", "\n")):

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.harness.cli import output
+from palimpsest.harness.cli import machine, output
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command(
     epilog="Examples:\n\npalimpsest export 3f9c --edits 500 edited-model\n\n"
-    "palimpsest export 3f9c --edits 500 edited-model --model ./my-model\n\nMore: docs/command-line.md"
+    "palimpsest export 3f9c --edits 500 edited-model --model ./my-model\n\n"
+    "palimpsest export 3f9c --edits 500 edited-model --data counterfact.json\n\nMore: docs/command-line.md"
 )
 def export(
     run: Annotated[str, typer.Argument(help="A run's id, or the beginning of it.", metavar="RUN")],
@@ -29,15 +30,25 @@ def export(
         str | None,
         typer.Option("--model", help="Folder or hub id of the unedited model, when its name does not tell."),
     ] = None,
+    data: machine.DataOption = None,
+    stats_text: machine.StatsTextOption = None,
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
     """Write the edited model of a run, with its tokenizer, as a folder that transformers loads."""
     from palimpsest.harness.export import export_model
-    from palimpsest.harness.runfolder import find_run
+    from palimpsest.harness.runfolder import find_run, read_spec
+    from palimpsest.tasks.registry import data_files
 
     place = find_run(output.home_folder(home), run)
-    changed = export_model(place, edits, folder, model_source=model)
+    changed = export_model(
+        place,
+        edits,
+        folder,
+        model_source=model,
+        data=data_files(data or (), [read_spec(place).task.name]),
+        statistics=machine.statistics(stats_text),
+    )
     if as_json:
         output.json_line({"run": place.name, "edits": edits, "folder": folder.absolute(), "changed": changed})
         return

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from palimpsest.harness.cli import output
 from palimpsest.harness.errors import UsageError
 
 if TYPE_CHECKING:
     from palimpsest.harness.ability_library import AbilityLibrary
+    from palimpsest.harness.loading import Statistics
     from palimpsest.harness.placement import Placement
+    from palimpsest.harness.planning import PlannedRun
 
 MACHINE, DATA = "Machine", "Data"
 
@@ -52,6 +55,21 @@ AbilityDataOption = Annotated[
         metavar="DIR",
         help="Folder with the items of the papers' ability tasks, in place of the hub's; repeatable.",
         rich_help_panel=DATA,
+    ),
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        metavar="FILE|TASK=FILE",
+        help="File of the edit task's records, in place of the hub's: JSON, JSON lines, .gz or Parquet; repeatable.",
+        rich_help_panel=DATA,
+    ),
+]
+SkipBadOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-records", help="Leave bad records out, and count them, instead of stopping.", rich_help_panel=DATA
     ),
 ]
 StatsTextOption = Annotated[
@@ -101,11 +119,19 @@ def means(
     missing = [folder for folder in data or () if not folder.is_dir()]
     if missing:
         raise UsageError(f"--ability-data {missing[0]}: no such folder.")
-    source, digest = (None, None) if text is None else _source(text)
+    given = statistics(text)
+    source, digest = (None, None) if given is None else given
     return Means(placement, AbilityLibrary(data or ()), source, digest)
 
 
-def _source(text: Path) -> tuple[str, str]:
+def statistics(text: Path | None) -> Statistics | None:
+    """What ``--stats-text`` names; raises as `means`."""
     from palimpsest.harness.loading import statistics_source
 
-    return statistics_source(text)
+    return None if text is None else statistics_source(text)
+
+
+def tell_of_data(planned: Sequence[PlannedRun]) -> None:
+    """Say what was found in data that do not ship: what is left out, and what contradicts itself."""
+    for note in dict.fromkeys(note for run in planned if run.task.origin for note in run.task.origin.notes):
+        output.note(note)

@@ -33,6 +33,8 @@ def plan(
         bool,
         typer.Option("--no-calibration", help="Measure nothing: times come from earlier runs and calibrations alone."),
     ] = False,
+    data: machine.DataOption = None,
+    skip_bad_records: machine.SkipBadOption = False,
     ability_data: machine.AbilityDataOption = None,
     stats_text: machine.StatsTextOption = None,
     device: machine.DeviceOption = "cpu",
@@ -46,11 +48,15 @@ def plan(
     from palimpsest.harness.cli.flags import Flags, selected
     from palimpsest.harness.planning import installed_catalog
     from palimpsest.harness.planning import plan as plan_suite
+    from palimpsest.tasks.registry import data_files
 
     means = machine.means(device, device_map, offload=offload, data=ability_data, text=stats_text)
     chosen, place = selected(Flags(suite=suite))
-    catalog = installed_catalog(means.library, fetch=False)
+    files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
+    catalog = installed_catalog(means.library, data=files, fetch=False)
     planned = plan_suite(chosen, catalog, place=place, statistics=means.statistics_hash)
+    if not quiet:
+        machine.tell_of_data(planned)
     outlook = Outlook(output.home_folder(home), means, measure=not no_calibration, quiet=quiet)
     rows = outlook.rows(planned)
     _print(chosen.name, rows, as_json=as_json)

@@ -49,7 +49,7 @@ def run(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Edit task, or counterfact:FILE, zsre:FILE; repeatable.", rich_help_panel=WHAT),
+        typer.Option("--task", help="Edit task, or TASK:FILE with its data; repeatable.", rich_help_panel=WHAT),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -198,6 +198,8 @@ def run(
             rich_help_panel=COURSE,
         ),
     ] = "cheap",
+    data: machine.DataOption = None,
+    skip_bad_records: machine.SkipBadOption = False,
     ability_data: machine.AbilityDataOption = None,
     stats_text: machine.StatsTextOption = None,
     device: machine.DeviceOption = "cpu",
@@ -213,6 +215,7 @@ def run(
     from palimpsest.harness.cli.flags import Flags, selected
     from palimpsest.harness.planning import installed_catalog, plan
     from palimpsest.harness.run import RunSettings
+    from palimpsest.tasks.registry import data_files
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
@@ -240,7 +243,11 @@ def run(
         )
     )
     means = machine.means(device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text)
-    planned = plan(chosen, installed_catalog(means.library), place=place, statistics=means.statistics_hash)
+    files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
+    catalog = installed_catalog(means.library, data=files)
+    planned = plan(chosen, catalog, place=place, statistics=means.statistics_hash)
+    if not quiet:
+        machine.tell_of_data(planned)
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from palimpsest.harness.cli import output
+from palimpsest.harness.cli import machine, output
 
+TASK = "pocket-counterfact-tuning"
 app = typer.Typer(add_completion=False)
 
 
@@ -22,9 +24,7 @@ def tune(
         str, typer.Argument(help="An editor of `palimpsest list editors`, or a filter around one.", metavar="EDITOR")
     ],
     model: Annotated[str, typer.Option("--model", help="Which model.")] = "pocket-llama",
-    task: Annotated[
-        str, typer.Option("--task", help="The tuning split; never the benchmark itself.")
-    ] = "pocket-counterfact-tuning",
+    task: Annotated[str, typer.Option("--task", help="The tuning split; never the benchmark itself.")] = TASK,
     grid: Annotated[
         Path | None, typer.Option("--grid", help="TOML file: a list of values per field.", show_default="shipped grid")
     ] = None,
@@ -32,6 +32,14 @@ def tune(
         Path | None,
         typer.Option("--out", help="Folder for preset and record.", show_default="the editor's shipped presets"),
     ] = None,
+    abilities: Annotated[
+        list[str] | None,
+        typer.Option("--abilities", help="Abilities to keep; repeatable.", show_default="pocket"),
+    ] = None,
+    data: machine.DataOption = None,
+    skip_bad_records: machine.SkipBadOption = False,
+    ability_data: machine.AbilityDataOption = None,
+    stats_text: machine.StatsTextOption = None,
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
@@ -41,19 +49,23 @@ def tune(
     from palimpsest.harness.loading import load
     from palimpsest.harness.model_registry import fingerprint, resolve
     from palimpsest.harness.registry import resolve_config, without_host
-    from palimpsest.harness.tuning import best, preset_text
+    from palimpsest.harness.tuning import USUAL, AbilityChoice, best, preset_text
     from palimpsest.harness.tuning import tune as run_tuning
-    from palimpsest.tasks.registry import load_task
+    from palimpsest.tasks.registry import data_files
 
     editor = canonical_name(editor)
     outermost = parse(editor)[0]  # only its own fields are varied and kept; its host has the host's preset
     values = _grid(grid or _presets() / "grids.toml", outermost, own=grid is not None)
     folder = out or _presets() / outermost
     folder.mkdir(parents=True, exist_ok=True)
-    loaded = load(model, fingerprint(resolve(model)), output.home_folder(home))
+    means = machine.means("cpu", None, offload=False, data=ability_data, text=stats_text)
+    edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
+    for note in edits.origin.notes if edits.origin else ():
+        output.note(note)
+    loaded = load(model, fingerprint(resolve(model)), output.home_folder(home), statistics=means.statistics)
     trials = run_tuning(
         loaded,
-        load_task(task),
+        edits,
         editor,
         values,
         folder / f"{model}.tuning.json",
@@ -62,15 +74,28 @@ def tune(
             f"{trial.abilities_kept:.1f} %, objective {trial.objective:.4f}, {trial.seconds:.0f} s"
             + (f" ({trial.failure})" if trial.failure else "")
         ),
+        abilities=AbilityChoice(tuple(abilities or USUAL), means.library),
+        statistics=means.statistics_hash,
     )
     winner = best(trials)
+    options = [*_repeated("--task", [task] if task != TASK else []), *_repeated("--abilities", abilities)]
+    options += [*_repeated("--data", data), *(["--skip-bad-records"] if skip_bad_records else [])]
+    options += [
+        *_repeated("--ability-data", ability_data),
+        *_repeated("--stats-text", [stats_text] if stats_text else []),
+    ]
     settings, _ = without_host(editor, resolve_config(editor, model, winner.config))
-    atomic_write_text(folder / f"{model}.toml", preset_text(editor, model, task, settings, winner))
+    atomic_write_text(folder / f"{model}.toml", preset_text(editor, model, edits.name, settings, winner, options))
     if as_json:
         output.json_line({"editor": editor, "model": model, "best": winner, "trials": trials})
         return
     output.line(f"Best of {len(trials)}: {winner.config} (objective {winner.objective:.4f})")
     output.line(f"Preset: {folder / f'{model}.toml'}")
+
+
+def _repeated(flag: str, values: Sequence[object] | None) -> list[str]:
+    """The flag with each of its values."""
+    return [word for value in values or () for word in (flag, str(value))]
 
 
 def _presets() -> Path:

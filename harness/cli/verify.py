@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palimpsest.harness.cli import output
+from palimpsest.harness.cli import machine, output
 
 if TYPE_CHECKING:
     from palimpsest.results.rerun import Rerun
+    from palimpsest.tasks.registry import DataFiles
 
 app = typer.Typer(add_completion=False)
 
@@ -47,16 +49,22 @@ def verify(
         int, typer.Option("--checkpoints", min=1, help="How many of a run's checkpoints are compared.")
     ] = 2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which ones.")] = 0,
+    data: machine.DataOption = None,
+    ability_data: machine.AbilityDataOption = None,
+    stats_text: machine.StatsTextOption = None,
     home: output.HomeOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
     """Check bundles: schema, checksums, completeness, values, means against rows; nothing in them is executed."""
     from palimpsest.results.bounded import verify_bounded
     from palimpsest.results.changes import changed_bundles, requirement_lines
+    from palimpsest.tasks.registry import data_files
 
     changed, strange = changed_bundles(since, SUBMISSIONS) if since is not None else ([], [])
     chosen = [*(bundles or ()), *changed]
     _require_any(chosen, strange, since)
+    means = machine.means("cpu", None, offload=False, data=ability_data, text=stats_text)
+    files = data_files(data or ())
     results: list[dict[str, Any]] = []
     for problem in strange:
         results.append({"bundle": problem.path, "problems": [problem._asdict()]})
@@ -66,7 +74,7 @@ def verify(
         problems = verify_bounded(bundle)
         result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in problems]}
         if again and not problems:
-            found = _done_again(bundle, output.home_folder(home), checkpoints, seed)
+            found = _done_again(bundle, output.home_folder(home), checkpoints, seed, means, files)
             result["rerun"] = {**asdict(found), "verdict": found.verdict}
         results.append(result)
         if not as_json:
@@ -88,16 +96,27 @@ def _require_any(chosen: list[Path], strange: list[Any], since: str | None) -> N
         raise UsageError(f"{changed} Name one, e.g. palimpsest verify {SUBMISSIONS}/3f9c0a1b2c3d")
 
 
-def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int) -> Rerun:
+def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, means: machine.Means, files: DataFiles) -> Rerun:
+    from palimpsest.harness.loading import Statistics
     from palimpsest.harness.progress import make_progress
+    from palimpsest.harness.replay import task_of
     from palimpsest.results.rerun import rerun
     from palimpsest.results.verify import verify_bundle
-    from palimpsest.tasks.registry import load_task
 
     found = verify_bundle(bundle)
     assert found.run is not None and found.manifest is not None  # the bounded check found nothing
-    place = home / "reruns"
-    return rerun(found.run, found.manifest.editors, place, make_progress(), load_task, count=checkpoints, seed=seed)
+    given = None if means.statistics is None else Statistics(means.statistics, means.statistics_hash or "")
+    return rerun(
+        found.run,
+        found.manifest.editors,
+        home / "reruns",
+        make_progress(),
+        partial(task_of, data=files),
+        library=means.library,
+        statistics=given,
+        count=checkpoints,
+        seed=seed,
+    )
 
 
 def _tell(bundle: Path, result: dict[str, Any]) -> None:
