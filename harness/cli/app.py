@@ -29,6 +29,7 @@ VERBS = (
     "store",
     "site",
     "tune",
+    "check",
     "probe-spectrum",
     "submit",
     "verify",
