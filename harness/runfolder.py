@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
 from palimpsest.harness.journal import read_events
 from palimpsest.harness.problems import describe, dotted
 from palimpsest.harness.spec import RunSpec
+from palimpsest.harness.strict_json import JsonProblem, parse
 
 _SCORED = ("probes.parquet", "abilities.parquet")
 
@@ -150,8 +150,8 @@ def latest_scores(folder: Path) -> LatestScores | None:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = parse(path.read_bytes())
+    except (OSError, JsonProblem) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: expected a JSON object, got {type(value).__name__}.")

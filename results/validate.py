@@ -7,7 +7,6 @@ once into memory, within bounds; what was checked is what is used.
 from __future__ import annotations
 
 import hashlib
-import json
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from palimpsest.harness.measurement import CONTINUATIONS, TEXTS
 from palimpsest.harness.requests import ProbeKind
 from palimpsest.harness.spec import RunSpec
+from palimpsest.harness.strict_json import JsonProblem, parse
 from palimpsest.harness.windows import WINDOWS, choose_windows
 from palimpsest.results.text import NAME_LENGTH, TEXT_LENGTH, clean_text
 
@@ -125,9 +125,9 @@ def parse_object(data: bytes) -> dict[str, Any]:
         Invalid: it is none.
     """
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Invalid(f"is not valid JSON: {clean_text(error, NAME_LENGTH)}") from error
+        value = parse(data)
+    except JsonProblem as error:
+        raise Invalid(f"is {clean_text(error, NAME_LENGTH)}") from error
     if not isinstance(value, dict):
         raise Invalid(f"must hold a JSON object, got {type(value).__name__}")
     return value

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import ConfigError, MissingResource
+from palimpsest.harness.strict_json import JsonProblem, parse
 
 SHOWN = 20
 """So many problems are listed; the others are counted."""
@@ -45,9 +45,9 @@ def read_records(path: Path) -> Iterator[tuple[str, Any]]:
 
 def scan(path: Path) -> Iterator[tuple[str, Any]]:
     """As `read_records`, but a record that cannot be read is yielded as a `RecordProblem` in its place."""
-    if not path.is_file():
-        raise MissingResource(f"{path}: no such data file. {_KINDS}")
     try:
+        if not path.is_file():
+            raise MissingResource(f"{path}: no such data file. {_KINDS}")
         with path.open("rb") as file:
             head = file.read(4)
     except OSError as error:
@@ -101,37 +101,10 @@ def _lines(path: Path, content: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _json(raw: bytes) -> Any:
-    """The value in a JSON text.
-
-    Raises:
-        RecordProblem: It is none, or holds what JSON has no name for.
-    """
     try:
-        return json.loads(raw.decode(), parse_constant=_no_number, object_pairs_hook=_object)
-    except UnicodeDecodeError as error:
-        raise RecordProblem(f"not UTF-8 (byte {raw[error.start]:#04x} at column {error.start + 1}).") from error
-    except json.JSONDecodeError as error:
-        at = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
-        raise RecordProblem(f"not valid JSON ({error.msg}, {at}).") from error
-    except RecursionError as error:
-        raise RecordProblem("not valid JSON (nested too deep).") from error
-    except RecordProblem:
-        raise
-    except ValueError as error:  # a number of thousands of digits
-        raise RecordProblem(f"not valid JSON ({str(error).partition(';')[0]}).") from error
-
-
-def _no_number(name: str) -> Any:
-    raise RecordProblem(f"{name} is no value of JSON.")
-
-
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise RecordProblem(f"{twice[:40]}: this field stands twice in one object.")
-    return found
+        return parse(raw)
+    except JsonProblem as problem:
+        raise RecordProblem(f"{problem}.") from problem
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from palimpsest.tasks.pocket.world import build_world
 from palimpsest.tasks.records import scan
 
 _LIST = "palimpsest list tasks"
+_LONGEST_NAME = 100
 _ENDINGS = (".gz", ".jsonl", ".json", ".parquet")
 
 
@@ -159,6 +160,8 @@ def data_files(values: Sequence[str], tasks: Sequence[str] | None = None, *, ski
 
 
 def _from_file(name: str, path: Path, skip_bad: bool) -> EditTask:
+    if not path.name.isprintable() or len(path.name) > _LONGEST_NAME:
+        raise UsageError(f"Data file {str(path)!r}: its name stands in results. Give it a shorter, printable one.")
     try:
         found = collect(scan(path), _DATA[name].form, skip_bad=skip_bad)
     except ConfigError as error:
