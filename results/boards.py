@@ -17,6 +17,7 @@ from palimpsest.results.migrations import MIGRATIONS
 from palimpsest.results.ranking import ranked_rows, resolution
 from palimpsest.results.rows import BoardRow, Curve, CurvePoint, EnduranceValue, Interval, LedgerRow, StoreInfo, Track
 from palimpsest.results.store import Store
+from palimpsest.results.texts import asked_beyond
 
 _BOARD = """
 SELECT r.*, s.segments, s.dirty, l.submitted, l.verified
@@ -93,6 +94,7 @@ def _track(store: Store, row: dict[str, Any], rows: Sequence[BoardRow]) -> Track
         abilities=tuple(row["abilities"]),
         runs=len(rows),
         task_hash=row["task_hash"],
+        **asked_beyond(row["spec"]),
         main_metric=main_score(row["task_form"]),
         resolution=resolution(rows, row["task_form"], rank_draws(store, row["track_id"])),
     )

@@ -14,6 +14,7 @@ import pyarrow as pa
 from palimpsest.harness.metrics import main_score
 from palimpsest.results.rows import EnduranceValue, EventRow, SampleAnswer, Segment, TimingSummary, Track
 from palimpsest.results.store import Store
+from palimpsest.results.texts import asked_beyond
 
 T = TypeVar("T")
 _AMONG = "run_id IN (SELECT unnest(?))"
@@ -133,6 +134,7 @@ def track_heads(store: Store) -> list[Track]:
             checkpoints=tuple(row["checkpoints"]),
             abilities=tuple(row["abilities"]),
             main_metric=main_score(row["task_form"]),
+            **asked_beyond(row["spec"]),
             **{name: row[name] for name in same},
         )
         for row in rows

@@ -85,10 +85,21 @@ class Track:
     abilities: tuple[str, ...]
     runs: int
     task_hash: str = ""
+    texts: int = 0
+    """Of so many cases texts are sampled."""
+    top: bool = False
+    """Whether neighborhood prompts are compared with what the unedited model says."""
+    reference_tokenisation: bool = False
+    """Whether answers are read as the published evaluation of ZsRE reads them."""
     main_metric: str = "score_argmax"
     """The score that editing endurance is about: ``score_argmax``, or ``score_token_accuracy`` for ZsRE."""
     resolution: float | None = None
     """Smallest difference of the main metric at the end that the track can resolve, in points; see `ranking`."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Metrics that are measured on this track, and not on every one of its form."""
+        return (*(("neighborhood_top",) if self.top else ()), *(("fluency", "consistency_own") if self.texts else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from palimpsest.harness.measurement import CONTINUATIONS, TEXTS, score_files
 from palimpsest.harness.metrics import CaseTable, text_table
-from palimpsest.harness.spec import RunSpec
+from palimpsest.harness.spec import RunSpec, Scoring
 from palimpsest.harness.texts import reference_texts
 from palimpsest.harness.windows import choose_generated, ever_scored
 from palimpsest.results.validate import Invalid
@@ -19,6 +21,16 @@ from palimpsest.results.validate import Invalid
 _KEYS = ["case_id", "index"]
 TEXT_METRICS = ("fluency", "consistency_own")
 TOP_METRICS = ("neighborhood_top", "neighborhood_top_tokens")
+
+
+def asked_beyond(spec: str) -> dict[str, Any]:
+    """Fields of `palimpsest.results.rows.Track` on what a stored spec asks for beyond likelihoods of both targets."""
+    scoring = Scoring.model_validate(json.loads(spec)["scoring"])
+    return {
+        "texts": scoring.generation.cases,
+        "top": scoring.top,
+        "reference_tokenisation": scoring.reference_tokenisation,
+    }
 
 
 def check_texts(tables: Mapping[str, pa.Table], edits: int, cases: pa.Table, probes: pa.Table, spec: RunSpec) -> None:

@@ -28,6 +28,8 @@ FORM_HELP = {
     "preference": "the answer must be more probable than the one it competes with",
     "token_accuracy": "share of the answer's tokens that are the model's first choice",
 }
+EXTRAS = ("neighborhood_top", "neighborhood_top_tokens", "fluency", "consistency_own")
+"""What only some tracks measure."""
 COMPONENTS = ("score", "efficacy", "paraphrase", "neighborhood")
 METRICS = {
     "score": "Score",
@@ -35,6 +37,10 @@ METRICS = {
     "paraphrase": "Paraphrase",
     "neighborhood": "Neighborhood",
     "abilities_kept": "Abilities kept",
+    "neighborhood_top": "Neighborhood as before",
+    "neighborhood_top_tokens": "Neighborhood as before, tokens",
+    "fluency": "Fluency",
+    "consistency_own": "Consistency, own references",
     "weight_norm": "Weight norm",
     "update_norm": "Distance from the pristine weights",
     "seconds_per_edit": "Seconds per edit",
@@ -43,6 +49,8 @@ WINDOWS = {
     "all": "all edits so far",
     "first": "first quarter of the edits",
     "latest": "latest quarter of the edits",
+    "first_1000": "first 1,000 edits",
+    "last_1000": "last 1,000 edits",
     "planned": "before editing",
 }
 KINDS = {

@@ -57,6 +57,8 @@ class RunView:
     facts: tuple[tuple[str, str], ...]
     checkpoints: tuple[int, ...]
     metric_rows: tuple[tuple[str, tuple[MatrixRow, ...]], ...]
+    extra_rows: tuple[MatrixRow, ...]
+    extra_columns: tuple[int, ...]
     ability_rows: tuple[MatrixRow, ...]
     ability_columns: tuple[int, ...]
     phases: tuple[tuple[str, str, float], ...]
@@ -95,6 +97,8 @@ def run_view(row: BoardRow, track: Track, parts: RunParts, curves: Sequence[Seri
         facts=facts(track),
         checkpoints=shown,
         metric_rows=tuple((form, metric_rows(curves, form, shown)) for form in forms),
+        extra_rows=extra_rows(curves, (0, *shown)),
+        extra_columns=(0, *shown),
         ability_rows=tuple(_ability_row(one, parts) for one in ability_lines),
         ability_columns=tuple(sorted({edits for one in ability_lines for edits in one.edits})),
         phases=_phases(parts),
@@ -256,11 +260,26 @@ def metric_rows(curves: Sequence[Series], form: str, checkpoints: Sequence[int])
     at = {(one.metric, one.window): _points(one) for one in curves}
     rows = []
     for component in labels.COMPONENTS:
-        for window in ("all", "first", "latest"):
+        for window in (name for name in labels.WINDOWS if name != "planned"):
             points = at.get((f"{component}_{form}", window), {})
             cells = tuple(figures.interval_figure(points.get(edits)) for edits in checkpoints)
             if any(cell.sort for cell in cells):
                 rows.append(MatrixRow(labels.METRICS[component], labels.WINDOWS[window], cells))
+    return tuple(rows)
+
+
+def extra_rows(curves: Sequence[Series], checkpoints: Sequence[int]) -> tuple[MatrixRow, ...]:
+    """Sampled texts, and what is as before the edits; the value before them stands in the window ``all``."""
+    at = {(one.metric, one.window): _points(one) for one in curves}
+    rows = []
+    for name in labels.EXTRAS:
+        for window in (name for name in labels.WINDOWS if name != "planned"):
+            points = at.get((name, window), {})
+            if window == "all":
+                points = {**at.get((name, "planned"), {}), **points}
+            cells = tuple(figures.interval_figure(points.get(edits)) for edits in checkpoints)
+            if any(cell.sort for cell in cells):
+                rows.append(MatrixRow(labels.metric_title(name), labels.WINDOWS[window], cells))
     return tuple(rows)
 
 

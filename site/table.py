@@ -64,7 +64,7 @@ class TableRow:
 def metric_names(track: Track) -> tuple[str, ...]:
     """What the table can show, in the order of its columns, each form after the other."""
     forms = forms_of(track)
-    return (*(f"{part}_{form}" for part in labels.COMPONENTS for form in forms), ABILITIES_KEPT)
+    return (*(f"{part}_{form}" for part in labels.COMPONENTS for form in forms), *track.extras, ABILITIES_KEPT)
 
 
 def forms_of(track: Track) -> tuple[str, ...]:

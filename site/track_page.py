@@ -38,6 +38,8 @@ class StaticRow:
     data: dict[str, Any]
     cells: tuple[tuple[str, tuple[tuple[str, Figure], ...]], ...]
     """(component, ((form, figure), …)) in the order of the columns."""
+    extras: tuple[tuple[str, Figure], ...]
+    """(title, figure) of what only some tracks measure."""
     abilities: Figure
 
 
@@ -51,6 +53,8 @@ class TrackView:
     facts: tuple[tuple[str, str], ...]
     forms: tuple[str, ...]
     rows: tuple[StaticRow, ...]
+    extras: tuple[tuple[str, str], ...]
+    """Metric and title of further columns."""
     total: int
     resolution: str
     last: int
@@ -78,19 +82,21 @@ def track_view(
         chooser=chooser(track, tracks, track_href),
         facts=facts(track),
         forms=forms,
-        rows=tuple(static_row(row, forms, last) for row in rows[:STATIC_ROWS]),
+        rows=tuple(static_row(row, forms, track.extras, last) for row in rows[:STATIC_ROWS]),
+        extras=tuple((name, labels.metric_title(name)) for name in track.extras),
         total=len(rows),
         resolution=f"{track.resolution:.1f}" if track.resolution is not None else "",
         last=last,
     )
 
 
-def static_row(row: TableRow, forms: Sequence[str], edits: int) -> StaticRow:
+def static_row(row: TableRow, forms: Sequence[str], extras: Sequence[str], edits: int) -> StaticRow:
     """One row with its figures at one checkpoint."""
     cells = tuple(
         (part, tuple((form, _figure(row, f"{part}_{form}", edits)) for form in forms)) for part in labels.COMPONENTS
     )
-    return StaticRow(payload.row_payload(row), cells, _figure(row, "abilities_kept", edits))
+    more = tuple((labels.metric_title(name), _figure(row, name, edits)) for name in extras)
+    return StaticRow(payload.row_payload(row), cells, more, _figure(row, "abilities_kept", edits))
 
 
 def _figure(row: TableRow, metric: str, edits: int) -> Figure:
@@ -149,6 +155,9 @@ def facts(track: Track) -> tuple[tuple[str, str], ...]:
     """What fixes the track, as terms and descriptions."""
     points = ", ".join(count(edits) for edits in track.checkpoints)
     scored = "every edit so far" if track.sample is None else f"a seeded sample of {count(track.sample)} per window"
+    scored += f"; texts of {count(track.texts)} edits" if track.texts else ""
+    scored += "; neighborhood also against the unedited model's words" if track.top else ""
+    scored += "; answers tokenised as in the published evaluation" if track.reference_tokenisation else ""
     return (
         ("Model", f"{track.model} · {track.model_fingerprint[:12]}"),
         ("Task", " · ".join(filter(None, (track.task, f"{track.task_form} form", track.task_hash[:12])))),
@@ -215,6 +224,7 @@ def _schedule_key(track: Track) -> tuple[object, ...]:
         track.checkpoints,
         track.edit_order,
         -1 if track.sample is None else track.sample,
+        (track.texts, track.top, track.reference_tokenisation),
         track.protocol,
         track.abilities,
     )

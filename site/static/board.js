@@ -18,7 +18,9 @@
     ["memory", "Peak memory", "up"], ["status", "Status", "up"], ["date", "Date", "down"],
   ];
   const SCORES = ["score", "efficacy", "paraphrase", "neighborhood"];
+  const EXTRAS = [["neighborhood_top", "Neighborhood as before", "down"], ["fluency", "Fluency", "down"], ["consistency_own", "Consistency, own references", "down"]];
   const FIXED = ["rank", "editor"];
+  let extras = [];
   const data = {};
   const open = new Set();
   let shown = SHOWN;
@@ -29,6 +31,8 @@
     Object.assign(data, rows);
     data.rows.forEach(function (row, index) { row.index = index; row.find = words(row); });
     data.form = data.main.replace("score_", "");
+    extras = EXTRAS.filter(function (column) { return data.metrics.includes(column[0]); });
+    COLUMNS.splice(COLUMNS.findIndex(function (column) { return column[0] === "abilities"; }), 0, ...extras);
     const defaults = {
       at: String(data.checkpoints[data.checkpoints.length - 1]), form: data.form, sort: "rank", q: "", status: "", origin: "",
       part: "", hide: "", rows: "", y: "", z: "", logx: "", logy: "",
@@ -140,15 +144,17 @@
   /* ------------------------------------------------------------------ values */
   const cell = function (row, metric) { return P.board.cells && P.board.cells.cells[metric] ? P.board.cells.cells[metric][row.index] : null; };
 
+  const isExtra = function (name) { return extras.some(function (column) { return column[0] === name; }); };
+
   function value(row, column) {
     const state = P.board.state;
     if (row.published) {
       if (column === "editor") return row.title.toLocaleLowerCase("en");
-      const found = SCORES.includes(column) ? row.values[column + "_" + state.form] : undefined;
+      const found = row.values[SCORES.includes(column) ? column + "_" + state.form : column];
       return found === undefined ? null : found;
     }
     if (SCORES.includes(column)) { const found = cell(row, column + "_" + state.form); return found ? found[0] : null; }
-    if (column === "abilities") { const found = cell(row, "abilities_kept"); return found ? found[0] : null; }
+    if (column === "abilities" || isExtra(column)) { const found = cell(row, column === "abilities" ? "abilities_kept" : column); return found ? found[0] : null; }
     if (column === "editor") return row.label.toLocaleLowerCase("en");
     if (column === "status") return row.status[0][0];
     if (column === "date") return row.date;
@@ -302,6 +308,7 @@
           el("span", { class: row.parts_end[2] === "abilities" ? "limit" : null }, "abilities " + row.parts_end[1])))),
       td("half", "Half-life", "num", el("span", { class: "value" }, row.half[0]), span(row.half[1])),
       SCORES.map(function (part) { return td(part, part.charAt(0).toUpperCase() + part.slice(1), part === "score" ? "num strong" : "num", interval(cell(row, part + "_" + form))); }),
+      extras.map(function (column) { return td(column[0], column[1], "num", interval(cell(row, column[0]))); }),
       td("abilities", "Abilities kept", "num", interval(cell(row, "abilities_kept"))),
       td("seconds", "Time per edit", "num", el("span", { class: "value" }, row.seconds[0])),
       td("memory", "Peak memory", "num", el("span", { class: "value" }, row.memory[0])),
@@ -324,6 +331,7 @@
         el("th", { role: "rowheader", scope: "row", class: "editor" }, el("a", { href: P.root + "run/" + run[0] + ".html" }, "seed " + run[1])),
         td("endurance", "Endurance", "endurance", el("span", { class: "headline" }, run[4])), td("half", "Half-life", "num"),
         SCORES.map(function (part) { return td(part, part.charAt(0).toUpperCase() + part.slice(1), "num", number(part + "_" + form)); }),
+        extras.map(function (column) { return td(column[0], column[1], "num", number(column[0])); }),
         td("abilities", "Abilities kept", "num", number("abilities_kept")),
         td("seconds", "Time per edit", "num"), td("memory", "Peak memory", "num"),
         td("status", "Status", "state", el("span", { class: "status" }, run[3] + " " + run[2])), td("date", "Date", "date"));
@@ -343,6 +351,7 @@
         const found = row.values[part + "_" + form];
         return td(part, part.charAt(0).toUpperCase() + part.slice(1), "num", el("span", { class: "value" }, P.fixed(found)));
       }),
+      extras.map(function (column) { return td(column[0], column[1], "num", el("span", { class: "value" }, P.fixed(row.values[column[0]]))); }),
       td("abilities", "Abilities kept", "num"), td("seconds", "Time per edit", "num"), td("memory", "Peak memory", "num"), td("status", "Status", "state", "published"), td("date", "Date", "date"));
   }
 })();

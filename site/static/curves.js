@@ -8,7 +8,8 @@
   const SCORES = ["score", "efficacy", "paraphrase", "neighborhood"];
   const NAMES = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
   const FORMS = { argmax: "argmax", preference: "preference", token_accuracy: "token accuracy" };
-  const WINDOWS = { all: "all edits so far", first: "first quarter of the edits", latest: "latest quarter of the edits" };
+  const WINDOWS = { all: "all edits so far", first: "first quarter of the edits", latest: "latest quarter of the edits", first_1000: "first 1,000 edits", last_1000: "last 1,000 edits" };
+  const EXTRAS = { neighborhood_top: "Neighborhood prompts answered as before", neighborhood_top_tokens: "Tokens of neighborhood answers as before", fluency: "Fluency (bits × 100)", consistency_own: "Consistency, own references" };
   const figures = {};
   const seen = new Set();
   const loaded = new Map();
@@ -46,7 +47,7 @@
 
   function scoreOptions(select) {
     if (select.options.length) return;
-    Object.keys(WINDOWS).forEach(function (window_) {
+    Object.keys(WINDOWS).filter(function (window_) { return P.board.data.edits > 1000 || !window_.endsWith("1000"); }).forEach(function (window_) {
       const group = el("optgroup", { label: WINDOWS[window_] });
       SCORES.forEach(function (part) { group.append(el("option", { value: part + "|" + window_ }, NAMES[part] + ", " + WINDOWS[window_])); });
       select.append(group);
@@ -61,6 +62,8 @@
       const [, kind, name] = key.match(/^ability(_\w+?)?:(.*)\|$/) || [null, "", key];
       groups.get("General abilities").push([key, title(name) + (kind ? ": " + { _f1: "F1", _mcc: "MCC", _perplexity: "perplexity" }[kind] : ": items answered right")]);
     });
+    const more = Object.keys(EXTRAS).filter(function (name) { return runs.some(function (run) { return run.curves[name + "|all"]; }); });
+    if (more.length) groups.set("Texts, and what is as before", more.map(function (name) { return [name + "|all", EXTRAS[name]]; }));
     measured.forEach(function (one) {
       Object.entries(one.names).forEach(function ([key, [group, , label, layer]]) {
         if (!groups.has(group)) groups.set(group, []);
@@ -109,13 +112,15 @@
     const select = document.querySelector('select[data-curve="others"]');
     otherOptions(select, runs, measured);
     select.value = key;
-    const own = /^(abilit|seconds)/.test(key);
-    const percent = own && !/^seconds|perplexity/.test(key);
+    const extra = key.split("|")[0] in EXTRAS;
+    const own = extra || /^(abilit|seconds)/.test(key);
+    const percent = own && !/^seconds|perplexity|^fluency/.test(key);
+    const before = extra ? runs.map(function (run) { return run.curves[key.replace("|all", "|planned")]; }).find(Boolean) : undefined;
     const option = select.selectedOptions[0];
     const kept = key === "abilities_kept|";
     figures["curve-abilities"].show(spec(rows, own ? runs.map(function (run) { return run.curves[key]; }) : measured.map(function (one) { return one.curves[key]; }), {
       title: option ? option.textContent : key, percent, logY: P.board.state.logy === "1" && !percent, name: key.replace(/\W+/g, "-"),
-      rules: kept ? [{ y: 80, label: "80 %" }, { y: 50, label: "50 %" }] : [],
+      rules: kept ? [{ y: 80, label: "80 %" }, { y: 50, label: "50 %" }] : before ? [{ y: before[1][0], label: "before" }] : [],
       mark: function (row, curve) { return kept ? ring(row.cross[1], curve) : undefined; },
     }));
   }

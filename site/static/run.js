@@ -7,7 +7,7 @@
   const id = head.dataset.run;
   const PARTS = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
   const FORMS = { argmax: "argmax", preference: "preference", token_accuracy: "token accuracy" };
-  const WINDOWS = { all: "all edits so far", first: "first quarter", latest: "latest quarter" };
+  const WINDOWS = { all: "all edits so far", first: "first quarter", latest: "latest quarter", first_1000: "first 1,000", last_1000: "last 1,000" };
   const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 4], [12, 4], [7, 2, 1, 2]];
   const MARKERS = ["circle", "square", "triangle", "diamond", "cross", "bar"];
   const look = function (i) { return [i % 8, DASHES[i % DASHES.length], MARKERS[i % MARKERS.length]]; };

@@ -1,0 +1,70 @@
+"""What only some tracks measure is on the page where it was measured, and nowhere else."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from palimpsest.results.bulk import Series
+from palimpsest.results.ingest import ingest
+from palimpsest.results.store import Store
+from palimpsest.site.build import build_from
+from palimpsest.site.payload import combined_curves
+from palimpsest.site.source import StoreSource
+from tests.results.synthetic import SyntheticRun, write_run
+
+SMALL = SyntheticRun(checkpoints=(0, 10, 40), batch_size=10, neighborhood=2, half=30)
+WITH = replace(SMALL, texts=6, top=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """The built site, the track with texts and the one without."""
+    home = tmp_path_factory.mktemp("home")
+    for run in (WITH, replace(WITH, seed=1), SMALL):
+        write_run(home / "runs", run)
+    with Store.open(home / "store.duckdb") as store:
+        assert ingest(store, home / "runs").problems == []
+        build_from(StoreSource(store), home / "site")
+    return home / "site", WITH.spec().track_id, SMALL.spec().track_id
+
+
+def test_the_table_has_columns_for_it_on_that_track_alone(site: tuple[Path, str, str]) -> None:
+    folder, measured, plain = site
+    heads = {}
+    for track in (measured, plain):
+        html = (folder / "track" / f"{track}.html").read_text(encoding="utf-8")
+        heads[track] = re.findall(r'data-column="(\w+)"', html)
+        assert ("texts of 6 edits" in html) == (track == measured)
+    assert [name for name in heads[measured] if name not in heads[plain]] == [
+        "neighborhood_top",
+        "fluency",
+        "consistency_own",
+    ]
+    with (folder / "data" / "track" / measured / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(100 < float(row["fluency"]) < 1000 and 0 < float(row["neighborhood_top"]) < 100 for row in rows)
+    assert "fluency" not in (folder / "data" / "track" / plain / "table.csv").read_text(encoding="utf-8")
+
+
+def test_a_run_has_a_table_of_it_from_before_the_first_edit_on(site: tuple[Path, str, str]) -> None:
+    folder, _, _ = site
+    html = (folder / "run" / f"{WITH.spec().id}.html").read_text(encoding="utf-8")
+    (section,) = re.findall(r'<section aria-labelledby="extras-title">.*?</section>', html, re.S)
+    assert "pristine" in section and "Fluency" in section and "Neighborhood as before" in section
+    assert "--generation 6" in html and "--top" in html
+    assert "extras-title" not in (folder / "run" / f"{SMALL.spec().id}.html").read_text(encoding="utf-8")
+
+
+def test_the_mean_over_seeds_is_not_cut_at_a_hundred_where_it_is_no_percentage() -> None:
+    def one(metric: str, value: float) -> Series:
+        return Series(metric, "all", [40], [value], [value - 2], [value + 2], [])
+
+    runs = [[one("fluency", 600.0), one("score_argmax", 99.0)], [one("fluency", 610.0), one("score_argmax", 100.0)]]
+    found = combined_curves(runs, percent=True)
+    assert found["fluency|all"][1] == [605] and found["fluency|all"][3][0] > 605
+    assert found["score_argmax|all"][3][0] == 100
