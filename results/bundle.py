@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -80,8 +81,8 @@ class Manifest(_Part):
     files: dict[str, File]
     means: tuple[Mean, ...] = Field(strict=False, max_length=1_000_000)
     totals: dict[str, float]
-    """``checkpoint/table.column`` → sum of its finite numbers, or characters of its texts: what no mean rests on is
-    in here."""
+    """``checkpoint/table.column`` → sum of its finite numbers, or of the CRC-32 of its texts times their rows, from 1:
+    what no mean rests on is in here. The tables of cases and probes have no checkpoint before their name."""
 
 
 def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *, version: str, note: str = "") -> Path:
@@ -143,20 +144,19 @@ def means(aggregates: Aggregates) -> tuple[Mean, ...]:
 
 
 def totals(run: RunFolder) -> dict[str, float]:
-    """The sum of every column of every score table; see `Manifest`."""
-    found = {}
+    """The sum of every column of every table; see `Manifest`."""
+    named = {"cases": run.cases, "probes": run.probes}
     for edits, tables in run.checkpoints.items():
-        for name, table in tables.items():
-            for column in table.column_names:
-                found[f"{edits:06d}/{name.removesuffix('.parquet')}.{column}"] = _total(table[column])
-    return found
+        named |= {f"{edits:06d}/{name.removesuffix('.parquet')}": table for name, table in tables.items()}
+    return {f"{name}.{column}": _total(table[column]) for name, table in named.items() for column in table.column_names}
 
 
 def _total(column: pa.ChunkedArray) -> float:
     if pa.types.is_list(column.type):
         column = pc.list_flatten(column)
     if pa.types.is_string(column.type):
-        column = pc.utf8_length(column)
+        texts = (text or "" for text in column.to_pylist())
+        return float(sum(row * zlib.crc32(text.encode()) for row, text in enumerate(texts, start=1)) % 2**53)
     values = column.cast(pa.float64()).drop_null().to_numpy()
     return float(values[np.isfinite(values)].sum())
 
