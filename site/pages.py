@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -12,63 +11,26 @@ import jinja2
 from palimpsest.results.bulk import RunHead, chunks
 from palimpsest.results.published import PublishedNumber, load_published
 from palimpsest.results.rows import BoardRow, Track
-from palimpsest.site import cases, downloads_page, editor_page, labels, payload, records, run_page, text, track_page
+from palimpsest.site import (
+    badges,
+    cases,
+    downloads_page,
+    editor_page,
+    labels,
+    payload,
+    records,
+    run_page,
+    text,
+    track_page,
+)
+from palimpsest.site.frame import environment
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.records import Options
 from palimpsest.site.source import Source
 from palimpsest.site.table import TableRow, table_rows
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; base-uri 'none'; "
-    "form-action 'none'"
-)
-"""Content-Security-Policy of every page. ``frame-ancestors`` has no effect in a meta element and is left out."""
-NAVIGATION = (
-    ("board", "index.html", "Leaderboard"),
-    ("editors", "editors.html", "Editors"),
-    ("compare", "compare.html", "Compare"),
-    ("downloads", "downloads.html", "Data"),
-    ("history", "history.html", "History"),
-    ("nights", "nights.html", "Nights"),
-    ("reading", "reading.html", "How to read it"),
-)
-"""(page, file, title) of the links at the top."""
 CHUNK = 64
 """Runs whose data are in memory at once."""
-
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
-
-
-def environment(version: str) -> jinja2.Environment:
-    """Templates with escaping always on, foreign text cleaned, and an error for every name that does not exist."""
-    env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=text.finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    env.filters["short"] = text.clean
-    env.filters["file_name"] = text.file_name
-    env.globals.update(
-        csp=POLICY,
-        navigation=NAVIGATION,
-        version=version,
-        count=text.count,
-        fixed=text.fixed,
-        seconds=text.seconds,
-        minute=text.minute,
-        missing=text.MISSING,
-        paper_url=labels.paper_url,
-        form_names=labels.FORMS,
-        form_help=labels.FORM_HELP,
-        component_names=labels.METRICS,
-        verdict_shapes=labels.VERDICT_SHAPES,
-        verdict_words=labels.VERDICT_WORDS,
-    )
-    return env
 
 
 def batches(source: Source, version: str, code: str, options: Options) -> Iterator[Batch]:
@@ -264,8 +226,10 @@ class _Track:
             view = run_page.run_view(row, track, parts[run_id], curves[run_id])
             name = text.file_name(run_id)
             page = self.site.page(f"run/{name}.html", "run.html", "run", view=view, track_href=_track_path(track),
-                                  run_file=name, texts=text.file_name(texts[run_id]))  # fmt: skip
-            for file in (page, *run_page.run_files(row, view, curves[run_id])):
+                                  run_file=name, order_hash=texts[run_id],
+                                  texts=text.file_name(texts[run_id]))  # fmt: skip
+            badge = File(f"badge/{name}.svg", badges.badge(view.title, view.bar.figure.text, track.edits))
+            for file in (page, badge, *run_page.run_files(row, view, curves[run_id])):
                 yield key, file
 
     def row_batches(self) -> Iterator[Batch]:

@@ -124,6 +124,7 @@ def reference_rows(numbers: Sequence[PublishedNumber]) -> list[dict[str, Any]]:
             key,
             {
                 "title": one.editor_as_published,
+                "editor": editor_file(one.editor),
                 "source": one.source,
                 "arxiv": one.arxiv,
                 "edits": one.edits,

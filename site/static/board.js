@@ -35,7 +35,7 @@
     COLUMNS.splice(COLUMNS.findIndex(function (column) { return column[0] === "abilities"; }), 0, ...extras);
     const defaults = {
       at: String(data.checkpoints[data.checkpoints.length - 1]), form: data.form, sort: "rank", q: "", status: "", origin: "",
-      part: "", hide: "", rows: "", y: "", z: "", logx: "", logy: "",
+      part: "", hide: "", rows: "", y: "", z: "", logx: "", logy: "", refs: "",
     };
     const board = P.board = { data, defaults, state: Object.assign({}, defaults), cells: null, chosen, set, byId };
     controls(board);

@@ -10,6 +10,7 @@
   const FORMS = { argmax: "argmax", preference: "preference", token_accuracy: "token accuracy" };
   const WINDOWS = { all: "all edits so far", first: "first quarter of the edits", latest: "latest quarter of the edits", first_1000: "first 1,000 edits", last_1000: "last 1,000 edits" };
   const EXTRAS = { neighborhood_top: "Neighborhood prompts answered as before", neighborhood_top_tokens: "Tokens of neighborhood answers as before", fluency: "Fluency (bits × 100)", consistency_own: "Consistency, own references" };
+  const REFERENCES = 8;
   const figures = {};
   const seen = new Set();
   const loaded = new Map();
@@ -38,6 +39,7 @@
       select.addEventListener("change", function () { P.board.set({ [select.dataset.curve === "scores" ? "y" : "z"]: select.value }); });
     });
     document.getElementById("log-x").addEventListener("change", function (event) { P.board.set({ logx: event.target.checked ? "1" : "" }); });
+    document.getElementById("refs").addEventListener("change", function (event) { P.board.set({ refs: event.target.checked ? "" : "0" }); });
     document.getElementById("log-y").addEventListener("change", function (event) { P.board.set({ logy: event.target.checked ? "1" : "" }); });
   }
 
@@ -79,12 +81,31 @@
 
   /* ------------------------------------------------------------------ drawing */
   function spec(rows, curves, more) {
-    const aligned = P.align(curves);
+    const extra = more.extra || [];
+    const aligned = P.align(curves.concat(extra.map(function (item) { return item.curve; })));
     return Object.assign({
       xs: aligned.xs, lineWord: "Editor", legend: false, logX: P.board.state.logx === "1", sync: "track",
-      lines: rows.map(function (row, i) { return Object.assign({ key: row.id, label: row.label, look: row.look }, aligned.lines[i], more.mark ? { mark: more.mark(row, curves[i]) } : {}); }),
+      lines: rows.map(function (row, i) { return Object.assign({ key: row.id, label: row.label, look: row.look }, aligned.lines[i], more.mark ? { mark: more.mark(row, curves[i]) } : {}); })
+        .concat(extra.map(function (item, i) { return Object.assign({ key: item.label, label: item.label, look: item.look }, aligned.lines[rows.length + i]); })),
       empty: rows.length ? "Not measured on the chosen editors." : "Tick an editor in the table to see its curve.",
     }, more);
+  }
+
+  /* What papers report of the chosen editors, as dotted lines in their colours; each paper's table is a line. */
+  function published(metric, rows) {
+    if (P.board.state.refs === "0") return [];
+    const found = new Map();
+    P.board.data.references.forEach(function (one) {
+      const row = rows.find(function (item) { return item.editor === one.editor; });
+      if (!row || one.values[metric] === undefined) return;
+      const label = one.title + ", published in " + one.source;
+      if (!found.has(label)) found.set(label, { label, look: [row.look[0], [1, 5], "bar"], points: new Map() });
+      found.get(label).points.set(one.edits, one.values[metric]);
+    });
+    return Array.from(found.values()).slice(0, REFERENCES).map(function (item) {
+      const xs = Array.from(item.points.keys()).sort(function (a, b) { return a - b; });
+      return Object.assign(item, { curve: [xs, xs.map(function (x) { return item.points.get(x); })] });
+    });
   }
 
   function ring(edits, curve) {
@@ -103,6 +124,7 @@
     figures["curve-scores"].show(spec(rows, runs.map(function (run) { return run.curves[metric + "|" + window_]; }), {
       title: NAMES[part] + " (" + FORMS[P.board.state.form] + "), " + WINDOWS[window_], percent: true, name: metric + "-" + window_,
       rules: part === "neighborhood" && window_ === "all" && before ? [{ y: before[1][0], label: "before" }] : [],
+      extra: window_ === "all" ? published(metric, rows) : [],
       mark: function (row, curve) { return metric === P.board.data.main && window_ === "all" ? ring(row.cross[0], curve) : undefined; },
     }));
   }
@@ -182,6 +204,8 @@
     if (!P.board || !P.board.cells) return;
     const rows = P.board.chosen();
     legend(rows);
+    document.getElementById("refs").checked = P.board.state.refs !== "0";
+    document.getElementById("refs").parentElement.hidden = !P.board.data.references.length;
     document.getElementById("log-x").checked = P.board.state.logx === "1";
     document.getElementById("log-y").checked = P.board.state.logy === "1";
     if (seen.has("pareto")) drawPareto(rows);

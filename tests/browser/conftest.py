@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from palimpsest.site.build import build_from
 from palimpsest.site.records import Options
 from tests.site.sample_nights import write_nights
-from tests.site.sample_source import SampleSource, hostile_source, track
+from tests.site.sample_source import RUNS, MadeUp, SampleSource, hostile_source, track
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SHOTS = Path(__file__).resolve().parent / "screenshots"
@@ -92,7 +92,7 @@ def published_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         track(), model="llama3-8b", task="counterfact", batch_size=100, edits=2000, checkpoints=(0, 500, 2000)
     )
     out = tmp_path_factory.mktemp("published") / "site"
-    build_from(SampleSource(all_tracks=(home,)), out)
+    build_from(SampleSource((*RUNS[:3], MadeUp("nse", 900, 900)), (home,)), out)
     return out
 
 

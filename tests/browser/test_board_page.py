@@ -279,6 +279,13 @@ def test_published_numbers_are_marked_and_apart(visit: Open, published_site: Pat
     link = references.locator("a[href^='https://arxiv.org/abs/']").first
     expect(link).to_have_attribute("rel", "noopener nofollow")
     assert references.locator("input").count() == 0
+    page.locator("#curve-scores").scroll_into_view_if_needed()
+    page.locator("select[data-curve='scores']").select_option("efficacy|all")
+    page.locator("#curve-scores summary").click()
+    dotted = page.locator("#curve-scores [data-plot-table] tbody tr", has_text="published in arXiv")
+    expect(dotted.first).to_contain_text("NSE")
+    page.locator("#refs").uncheck()
+    expect(dotted).to_have_count(0)
     page.locator("#origin").select_option("measured")
     expect(references).to_have_count(0)
     page.locator("#origin").select_option("published")

@@ -11,7 +11,7 @@ from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.results.bulk import RunHead
 from palimpsest.results.rows import BoardRow, Track
 from palimpsest.site.build import MARKER, build_from
-from palimpsest.site.pages import POLICY
+from palimpsest.site.frame import POLICY
 from palimpsest.site.records import Options
 from palimpsest.site.serve import make_server
 from tests.site.sample_nights import write_nights

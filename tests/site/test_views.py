@@ -1,13 +1,17 @@
 from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from palimpsest.results.published import PublishedNumber
 from palimpsest.results.rows import EnduranceValue, Interval, Track
-from palimpsest.site import editor_page, figures, labels, payload, run_page, samples, series, table, track_page
+from palimpsest.site import badges, editor_page, figures, labels, payload, run_page, samples, series, table, track_page
+from palimpsest.site.build import build_from
 from palimpsest.site.source import RunParts
 from tests.site.sample_source import (
     CHECKPOINTS,
+    HOSTILE,
     RUNS,
     MadeUp,
     SampleSource,
@@ -211,3 +215,24 @@ def test_a_run_without_samples_abilities_or_diagnostics_still_has_a_page() -> No
 
 def test_interval_figures_sort_by_value() -> None:
     assert figures.interval_figure(Interval(81.26, 79.0, 83.04, 500)) == figures.Figure("81.3", "79.0–83.0", "81.26")
+
+
+def test_a_badge_is_a_picture_whatever_the_editor_is_called() -> None:
+    for title in ("REVIVE on MEMIT", *HOSTILE):
+        picture = ElementTree.fromstring(badges.badge(title, ">\u202f500", 500))
+        assert picture.tag.endswith("svg") and len(picture) == 4
+        assert "of 500 edits" in (picture[0].text or "")
+
+
+def test_an_old_protocol_is_said_to_be_old(tmp_path: Path) -> None:
+    old = replace(track(), protocol=0)
+    site = build_from(SampleSource(all_tracks=(old,)), tmp_path / "site").path.parent
+    assert "Measured by protocol 0" in (site / "index.html").read_text(encoding="utf-8")
+    site = build_from(SampleSource(), tmp_path / "new").path.parent
+    assert "Measured by protocol" not in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_runs_page_names_the_hashes_of_model_data_and_order(tmp_path: Path) -> None:
+    site = build_from(SampleSource(), tmp_path / "site").path.parent
+    html = next((site / "run").iterdir()).read_text(encoding="utf-8")
+    assert all(text in html for text in ("9f3ac27d" * 8, "51c08b6e" * 8, "7e" * 8))
