@@ -8,9 +8,13 @@ score can be computed again. lm-eval is imported only when a harness is made.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jinja2 import TemplateError
 
 from palimpsest.harness.ability_items import ItemOutcome, mean_chance, outcome_of, score_of
 from palimpsest.harness.ability_library import AbilityLibrary, AbilitySource, stock_manager
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from palimpsest.harness.engine import Engine
 
 METRIC = "acc"
+T = TypeVar("T")
+_OWN = (LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError, TemplateError)
+"""What wrong definitions of tasks end in, inside lm-eval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class AbilityHarness:
         library = library or AbilityLibrary()
         sources = {ref: library.source(ref) for ref in self._refs}
         self._leaves: dict[str, list[Any]] = {}
+        self._places: dict[str, Path | None] = {}
         if not sources:
             return
         with quiet():
@@ -80,11 +88,12 @@ class AbilityHarness:
             with untouched(model):
                 self._lm = make_lm(model, self._engine)
                 for ref, source in sources.items():
+                    self._places[ref.name] = source.folder
                     self._leaves[ref.name] = _load(source, library)
-                self._chances = {name: _chance(name, tasks) for name, tasks in self._leaves.items()}
+                self._chances = {name: self._sound(name, _chance, name, tasks) for name, tasks in self._leaves.items()}
                 for ref in self._refs:
                     for task in self._leaves[ref.name]:
-                        _render_once(task, ref.limit, sources[ref].shots)
+                        self._sound(ref.name, _render_once, task, ref.limit, sources[ref].shots)
                 self._hashes = {name: _items_hash(tasks) for name, tasks in self._leaves.items()}
 
     @property
@@ -121,9 +130,18 @@ class AbilityHarness:
         with untouched(self._model):
             tasks = {task.task_name: task for name in wanted for task in self._leaves[name]}
             hand_over(self._engine, self._model, canary_texts)
+            ask = partial(evaluate, lm=self._lm, task_dict={"tasks": tasks}, bootstrap_iters=0, log_samples=True)
             with quiet():
-                results = evaluate(lm=self._lm, task_dict={"tasks": tasks}, bootstrap_iters=0, log_samples=True)
-            return [self._outcome(name, results["samples"]) for name in wanted]
+                results = self._sound(" and ".join(wanted), ask)
+            return [self._sound(name, self._outcome, name, results["samples"]) for name in wanted]
+
+    def _sound(self, name: str, step: Callable[..., T], *arguments: Any) -> T:
+        """What ``step`` gives; a `ConfigError` about the tasks ``name`` where their own definitions make it fail."""
+        try:
+            return step(*arguments)
+        except (ConfigError, *_OWN) as error:
+            places = " and ".join(dict.fromkeys(str(place) for place in self._places.values() if place)) or "lm-eval"
+            raise ConfigError(f"Ability task {name} of {places} cannot be asked: {_first_line(error)}") from error
 
     def _outcome(self, name: str, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> AbilityOutcome:
         """All items of a task, those of its parts one after another."""
@@ -149,6 +167,8 @@ def _load(source: AbilitySource, library: AbilityLibrary) -> list[Any]:
 
             data = {"ability_data": [str(folder) for folder in library.data]}
             manager = TaskManager(include_path=str(source.folder), include_defaults=False, metadata=data)
+            if source.name not in manager.all_tasks:  # lm-eval passes over what it cannot read
+                raise ConfigError(f"Ability task {source.name!r}: no file in {source.folder} can be read as its YAML.")
         tasks = list(manager.load([source.name])["tasks"].values())
     except PalimpsestError:
         raise
@@ -160,7 +180,7 @@ def _load(source: AbilitySource, library: AbilityLibrary) -> list[Any]:
 
 
 def _unusable(source: AbilitySource, error: Exception) -> PalimpsestError:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    line = _first_line(error)
     if source.folder is None:
         return MissingResource(
             f"Ability task {source.name!r}: its items come from the hub and cannot be had now ({line}). Connect once "
@@ -168,6 +188,10 @@ def _unusable(source: AbilitySource, error: Exception) -> PalimpsestError:
             "lm-eval tasks as --abilities."
         )
     return ConfigError(f"Ability task {source.name!r} in {source.folder} cannot be loaded: {line}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _chance(name: str, tasks: Sequence[Any]) -> float:

@@ -61,11 +61,21 @@ def _choice(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
     values = [value for value, _ in responses][: len(choices)]
     predicted = max(range(len(values)), key=values.__getitem__) if finite else -1
     gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    labels = [_label(task, one, choices, item) for one in (gold if isinstance(gold, list) else [gold])]
     if isinstance(gold, list):
-        return ItemOutcome(item, predicted in gold, predicted)
-    if isinstance(gold, str):
-        gold = choices.index(gold) if gold in choices else -100
-    return ItemOutcome(item, predicted == int(gold), predicted, int(gold))
+        return ItemOutcome(item, predicted in labels, predicted)
+    return ItemOutcome(item, predicted == labels[0], predicted, labels[0])
+
+
+def _label(task: Any, gold: Any, choices: Sequence[str], item: int) -> int:
+    """The number of the right choice; lm-eval would count an item without one as answered wrongly."""
+    found = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
+    if isinstance(found, str) or not 0 <= int(found) < len(choices):
+        raise ConfigError(
+            f"Ability task {task.task_name!r}, item {item}: its right choice is {str(gold)[:60]!r}, which is not among "
+            f"its {len(choices)} choices."
+        )
+    return int(found)
 
 
 def _generated(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:

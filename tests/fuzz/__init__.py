@@ -1,0 +1,1 @@
+"""Damaged files: never a traceback, never a silent wrong number."""
