@@ -101,6 +101,11 @@ _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 _COMPOSED = re.compile(r"([\w.-]+)\((.+)\)")
 
 
+def unbounded(metric: str) -> bool:
+    """Whether a metric is no percentage, and so may exceed 100."""
+    return metric.startswith(("seconds", "fluency", "ability_perplexity"))
+
+
 def editor_title(name: str) -> str:
     """An editor's name as its paper spells it; ``revive(memit)`` becomes ``REVIVE on MEMIT``."""
     composed = _COMPOSED.fullmatch(name)

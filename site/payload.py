@@ -20,8 +20,6 @@ from palimpsest.site.text import count, day, file_name
 
 _NOTHING = Interval(None)
 _LEAST_OF_PERCENT = 0.0
-_WITHOUT_BOUNDS = ("seconds", "fluency", "ability_perplexity")
-"""What is no percentage among the curves."""
 
 
 def rows_payload(track: Track, rows: Sequence[TableRow], references: Sequence[PublishedNumber]) -> dict[str, Any]:
@@ -167,7 +165,7 @@ def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[
             by_key.setdefault(curve_key(one), []).append(one)
     result: dict[str, list[list[Any]]] = {}
     for key, group in by_key.items():
-        bounded = percent and not key.startswith(_WITHOUT_BOUNDS)
+        bounded = percent and not labels.unbounded(key)
         edits = sorted({e for one in group for e in one.edits})
         at = [_points(one) for one in group]
         means = [combine([p.get(e, _NOTHING) for p in at], most=100.0 if bounded else None,

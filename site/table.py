@@ -123,7 +123,9 @@ def _over_seeds(
     nothing = Interval(None)
     for name in names:
         edits = sorted({e for values in found for e in values.get(name, {})})
-        metrics[name] = {e: combine([values.get(name, {}).get(e, nothing) for values in found]) for e in edits}
+        most = None if labels.unbounded(name) else 100.0
+        at = {e: [values.get(name, {}).get(e, nothing) for values in found] for e in edits}
+        metrics[name] = {e: combine(group, most=most) for e, group in at.items()}
         single[name] = {e: tuple(values.get(name, {}).get(e, nothing).value for values in found) for e in edits}
     return metrics, single
 

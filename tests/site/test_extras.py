@@ -47,6 +47,7 @@ def test_the_table_has_columns_for_it_on_that_track_alone(site: tuple[Path, str,
     ]
     with (folder / "data" / "track" / measured / "table.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    assert all(100 < float(row["fluency_low"]) <= float(row["fluency"]) <= float(row["fluency_high"]) for row in rows)
     assert all(100 < float(row["fluency"]) < 1000 and 0 < float(row["neighborhood_top"]) < 100 for row in rows)
     assert "fluency" not in (folder / "data" / "track" / plain / "table.csv").read_text(encoding="utf-8")
 
