@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from palimpsest.harness.errors import EditorError, RunFailed
 from palimpsest.harness.executor import Executor
+from palimpsest.harness.measurement import TEXTS
 from palimpsest.harness.planning import PlannedRun
 from palimpsest.harness.progress import Progress
 from palimpsest.harness.provenance import changed_environment, environment_segment
@@ -26,7 +27,7 @@ from palimpsest.harness.run import RunSettings
 from palimpsest.harness.sources import editor_sources
 from palimpsest.results.bundle import Source
 from palimpsest.results.folders import RunFolder
-from palimpsest.results.validate import read_score_folder
+from palimpsest.results.validate import filled, read_score_folder
 
 if TYPE_CHECKING:
     from palimpsest.harness.ability_library import AbilityLibrary
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 MEAN_NATS = 0.02
 DIFFERENT_OUTCOMES = 0.01
 _PROBE = ("case_id", "kind", "index")
+_SIDES = ("new", "true", "top")
 Verdict = Literal["bits", "tolerance", "differs"]
 
 
@@ -151,13 +153,14 @@ def _require_editors(run: RunFolder, sources: Sequence[Source]) -> bool:
 
 
 def _compared(theirs: dict[str, pa.Table], ours: dict[str, pa.Table], edits: int) -> Agreement:
-    keys = {"probes.parquet": _PROBE, "abilities.parquet": ("ability", "item")}
+    keys: dict[str, tuple[str, ...]] = {"probes.parquet": _PROBE, "abilities.parquet": ("ability", "item")}
+    keys |= {TEXTS: _PROBE} if TEXTS in theirs and TEXTS in ours else {}
     pairs = [(_sorted(theirs[name], by), _sorted(ours[name], by)) for name, by in keys.items()]
     if any(not one.select(by).equals(other.select(by)) for (one, other), by in zip(pairs, keys.values(), strict=True)):
         return Agreement(edits, same_bits=False, mean_nats=float("inf"), different=1.0)  # other questions
-    (probes, own_probes), (items, own_items) = pairs
+    (probes, own_probes), (items, own_items) = pairs[:2]
     nats = [_nats(probes, own_probes, side) for side in ("nll_new", "nll_true")]
-    outcomes = [_unequal(probes, own_probes, name) for name in ("exact_new", "exact_true", "hits_new", "hits_true")]
+    outcomes = [_unequal(probes, own_probes, f"{what}_{side}") for what in ("exact", "hits") for side in _SIDES]
     answered = np.concatenate([np.any(outcomes, axis=0), _unequal(items, own_items, "correct")])
     return Agreement(
         edits,
@@ -181,4 +184,4 @@ def _nats(one: pa.Table, other: pa.Table, column: str) -> Any:
 
 
 def _unequal(one: pa.Table, other: pa.Table, column: str) -> Any:
-    return one[column].to_numpy() != other[column].to_numpy()
+    return filled(one, column) != filled(other, column)

@@ -17,7 +17,7 @@ from palimpsest.results.rerun import Agreement, Rerun
 
 RUN = [
     *("run", "--model", "pocket-gpt2", "--task", "pocket-counterfact", "--editor", "ft-l", "--edits", "6"),
-    *("--batch-size", "3", "--checkpoints", "0,3,6", "--abilities", "none", "--quiet"),
+    *("--batch-size", "3", "--checkpoints", "0,3,6", "--abilities", "none", "--generation", "2", "--top", "--quiet"),
 ]
 
 
