@@ -80,5 +80,5 @@ def not_finite(model: Any, written: Collection[str], report: EditReport) -> str 
     with torch.no_grad():
         embeddings = model.get_input_embeddings()
         ids = torch.tensor([_CANARY], device=embeddings.weight.device) % embeddings.num_embeddings
-        logits = model(input_ids=ids).logits
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
     return None if bool(torch.isfinite(logits).all()) else "logits are not finite"

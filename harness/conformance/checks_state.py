@@ -24,7 +24,6 @@ def state_is_tensors(bench: Bench) -> Finding:
     """C11. The state can be written as safetensors; how large it is, and how it grows."""
     from safetensors.torch import save_file
 
-    course = bench.base(bench.small)
     place = "`state_dict`"
     with bench.editing(bench.small) as editing:
         editing.edit(0, bench.batches[0])
@@ -37,7 +36,7 @@ def state_is_tensors(bench: Bench) -> Finding:
                 save_file({n: t.contiguous() for n, t in copied(state).items()}, Path(folder) / "state.safetensors")
             except Exception as error:
                 return Finding("fail", f"it cannot be written: {error}", "what safetensors can hold", place)
-    sizes = [_bytes(state) for state in course.states]
+    sizes = [_bytes(state) for state in bench.base(bench.small).states]
     edits = sum(len(batch) for batch in bench.batches)
     growth = (sizes[-1] - sizes[1]) / (edits - len(bench.batches[0]))
     seen = f"{_human(sizes[-1])} after {edits} edits, {_human(growth)} more per edit"
