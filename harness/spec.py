@@ -20,6 +20,10 @@ from pydantic import (
 PROTOCOL = 1
 """Version of what is measured and how; results of different protocols are never ranked together."""
 
+LARGEST = 2**31 - 1
+"""Of the counts in a spec; tables take no larger ones."""
+LARGEST_SEED = 2**63 - 1
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -70,22 +74,23 @@ class TaskRef(_Frozen):
     """SHA-256 of all cases in the data's own order."""
     order_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the case ids in the data's own order; None: the data ship with Palimpsest."""
-    skipped: int = Field(default=0, ge=0)
+    skipped: int = Field(default=0, ge=0, le=LARGEST)
     """Bad records that were left out."""
 
 
 def _order_seed(value: object) -> object:
     # One message for the three forms, where a union of types would give one each.
-    if value is None or value == "run" or (type(value) is int and value >= 0):
+    if value is None or value == "run" or (type(value) is int and 0 <= value <= LARGEST_SEED):
         return value
-    raise ValueError(f'expected a whole number of at least 0, or "run", got {json.dumps(value, default=str)}')
+    shown = json.dumps(value, default=str)[:60]
+    raise ValueError(f'expected a whole number from 0 to {LARGEST_SEED}, or "run", got {shown}')
 
 
 class Schedule(_Frozen):
     """How many edits, in which order, in batches of what size, scored when."""
 
-    edits: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
+    edits: int = Field(ge=1, le=LARGEST)
+    batch_size: int = Field(ge=1, le=LARGEST)
     checkpoints: tuple[int, ...] = Field(min_length=1, strict=False)
     order_seed: Annotated[int | Literal["run"] | None, PlainValidator(_order_seed)] = None
     """None: file order. A number: shuffled by it. ``run``: shuffled by the run's seed, so that the seeds of a track
@@ -114,11 +119,11 @@ class Schedule(_Frozen):
 class Generation(_Frozen):
     """Of how many cases texts are sampled at a checkpoint, for fluency and consistency, and how."""
 
-    cases: int = Field(default=0, ge=0)
+    cases: int = Field(default=0, ge=0, le=LARGEST)
     """This many of the edits so far, a seeded sample; 0: no texts."""
     tokens: int = Field(default=100, ge=2, le=2048)
     """Length of a text with its prompt."""
-    top_k: int = Field(default=5, ge=1)
+    top_k: int = Field(default=5, ge=1, le=LARGEST)
     """Each token is drawn among so many of highest probability."""
 
 
@@ -127,9 +132,9 @@ class Scoring(_Frozen):
 
     silent = frozenset({"generation", "top", "reference_tokenisation"})
 
-    sample: int | None = Field(default=None, ge=1)
+    sample: int | None = Field(default=None, ge=1, le=LARGEST)
     """At most this many cases per window, a seeded sample; None: all."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     generation: Generation = Generation()
     top: bool = False
     """Compare neighborhood prompts also with what the unedited model says to them; needs a checkpoint at 0 edits."""
@@ -151,7 +156,7 @@ class AbilityRef(_Frozen):
 
     name: str
     content_hash: str
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=LARGEST)
 
 
 class RunSpec(_Frozen):
@@ -166,7 +171,7 @@ class RunSpec(_Frozen):
     schedule: Schedule
     scoring: Scoring
     abilities: tuple[AbilityRef, ...] = Field(strict=False)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     statistics: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the text or the recorded moments that key statistics come from, where not the model's own."""
 

@@ -12,7 +12,7 @@ from palimpsest.harness.composition import parse as parse_editor
 from palimpsest.harness.composition import spell
 from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
 from palimpsest.harness.problems import describe, dotted, shown
-from palimpsest.harness.spec import Schedule, Scoring, check_top
+from palimpsest.harness.spec import LARGEST, LARGEST_SEED, Schedule, Scoring, check_top
 from palimpsest.harness.strict_yaml import parse
 
 SUITES_FOLDER = Path(__file__).resolve().parent.parent / "tasks" / "suites"
@@ -48,7 +48,7 @@ class EditorChoice(_Part):
     """A registered editor, or a composition such as ``revive(memit)``."""
     set: dict[str, JsonValue] = Field(default_factory=dict)
     """Field of the editor's configuration → value; ``host`` → the fields of a filter's host."""
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1, le=LARGEST)
     """Edits at once for this editor; null: the schedule's. Another batch size is another track."""
 
     @field_validator("name")
@@ -65,7 +65,7 @@ class AbilityChoice(_Part):
 
     tasks: tuple[str, ...] = Field(default=(), strict=False)
     """Names of ability tasks or of groups of them."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=LARGEST)
     """At most this many items of each task; null: all."""
 
 
@@ -104,8 +104,8 @@ class Suite(_Part):
     @field_validator("seeds")
     @classmethod
     def _not_negative(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if any(seed < 0 for seed in value):
-            raise ValueError(f"expected whole numbers of at least 0, got {shown(list(value))}")
+        if any(not 0 <= seed <= LARGEST_SEED for seed in value):
+            raise ValueError(f"expected whole numbers from 0 to {LARGEST_SEED}, got {shown(list(value))}")
         return value
 
     @model_validator(mode="after")

@@ -90,6 +90,8 @@ def _inside(stated: Any, found: Any) -> bool:
     """Whether every value that is stated is found."""
     if isinstance(stated, dict) and isinstance(found, dict):
         return all(name in found and _inside(value, found[name]) for name, value in stated.items())
+    if isinstance(stated, list) and isinstance(found, list):
+        return len(stated) == len(found) and all(map(_inside, stated, found))
     return type(stated) is type(found) and stated == found
 
 
