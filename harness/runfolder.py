@@ -142,7 +142,7 @@ def latest_scores(folder: Path) -> LatestScores | None:
     pristine = _ability_scores(tables[0][1]) if 0 in tables else {}
     return LatestScores(
         edits=scored[-1],
-        metrics=_window_metrics(probes, form),
+        metrics=_with_texts(folder, scored[-1], _window_metrics(probes, form)),
         abilities={name: 100.0 * score for name, (score, _) in _ability_scores(abilities).items()},
         abilities_kept=_kept(_ability_scores(abilities), pristine),
     )
@@ -186,6 +186,29 @@ def _window_metrics(probes: Mapping[str, Any], form: str) -> dict[str, dict[str,
             chosen = {name: column[inside] for name, column in probes.items()}
             metrics[window] = aggregate(case_table(Outcomes.from_columns(chosen), form))
     return metrics
+
+
+def _with_texts(folder: Path, edits: int, metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The metrics with those of sampled texts, where there are any."""
+    from palimpsest.harness.measurement import TEXTS
+
+    place = folder / "scores" / f"{edits:06d}" / TEXTS
+    if not place.is_file():
+        return metrics
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from palimpsest.harness.metrics import nan_mean
+    from palimpsest.harness.text_metrics import TextMetrics
+
+    try:
+        paths = (folder / "cases.parquet", folder / "probes.parquet", place)
+        cases, probes, texts = (pq.ParquetFile(path).read() for path in paths)
+    except (OSError, pa.ArrowException) as error:
+        raise ConfigError(f"{place} cannot be read ({error}). Check it with: palimpsest store ingest") from error
+    found = {name: nan_mean(values) for name, values in TextMetrics(cases, probes).table(texts).values.items()}
+    window = "all" if edits else "planned"
+    return metrics | {window: metrics.get(window, {}) | found}
 
 
 def _ability_scores(items: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

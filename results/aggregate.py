@@ -24,11 +24,12 @@ from palimpsest.harness.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE, Endur
 from palimpsest.harness.measurement import TEXTS
 from palimpsest.harness.metrics import SCORES, CaseTable, Outcomes, case_table, main_score
 from palimpsest.harness.spec import RunSpec
+from palimpsest.harness.text_metrics import TextMetrics
 from palimpsest.harness.windows import WINDOWS, window_size
 from palimpsest.results.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
 from palimpsest.results.folders import RunFolder
 from palimpsest.results.rows import EnduranceValue, Interval, MetricRow, RunStatus
-from palimpsest.results.texts import TEXT_METRICS, TOP_METRICS, TextMetrics
+from palimpsest.results.texts import TEXT_METRICS, TOP_METRICS
 from palimpsest.results.uncertainty import (
     AbilityItems,
     EnduranceInterval,

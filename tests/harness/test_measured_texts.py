@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from palimpsest.harness.measurement import CONTINUATIONS, TEXTS
 from palimpsest.harness.pristine import PristineScores
+from palimpsest.harness.runfolder import latest_scores
 from palimpsest.harness.spec import Generation, RunSpec, Scoring
 from tests.harness import run_lab
 
@@ -101,3 +102,10 @@ def test_pristine_texts_and_continuations_are_shared_between_runs(whole: Path, t
     assert shared(fewer).folder != shared(spec()).folder
     plain = [one.model_copy(update={"scoring": Scoring()}) for one in (spec(), fewer)]
     assert shared(plain[0]).folder == shared(plain[1]).folder
+
+
+def test_the_latest_scores_of_a_folder_tell_of_its_texts(whole: Path) -> None:
+    found = latest_scores(whole)
+    assert found is not None
+    assert 0 <= found.metrics["all"]["fluency"] < 700 and 0 <= found.metrics["all"]["consistency_own"] <= 100
+    assert "fluency" not in found.metrics["first"] and "neighborhood_top" in found.metrics["first"]
