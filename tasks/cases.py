@@ -100,8 +100,8 @@ def collect(records: Iterable[tuple[str, Any]], form: Form, *, skip_bad: bool = 
         places.append(where)
     if problems and not skip_bad:
         raise ConfigError(
-            f"{listed(problems)}\n{len(problems):,} of {number:,} records are bad. Mend them, or leave them out "
-            "with --skip-bad-records."
+            f"{listed(problems)}\n{counted(number, 'record')} read, {len(problems):,} bad. "
+            "Mend them, or leave them out with --skip-bad-records."
         )
     if not cases:
         bad = f" that can be used:\n{listed(problems)}" if problems else "; at least one edit is needed."
@@ -113,7 +113,8 @@ def notes(found: Collected, name: str) -> Iterator[str]:
     """What a person should know about the data of the task ``name`` before it is edited."""
     if found.problems:
         yield (
-            f"{name}: {len(found.problems):,} bad records of {found.records:,} are left out:\n{listed(found.problems)}"
+            f"{name}: {counted(len(found.problems), 'bad record')} of {found.records:,} left out:\n"
+            f"{listed(found.problems)}"
         )
     for several, what in ((True, "contradict each other"), (False, "repeat each other")):
         clashes = [clash for clash in found.clashes if (clash.targets > 1) == several]
@@ -121,7 +122,12 @@ def notes(found: Collected, name: str) -> Iterator[str]:
             edits = sum(len(clash.members) for clash in clashes)
             examples = "; ".join(_example(clash, found) for clash in clashes[:_EXAMPLES])
             more = f"; and {len(clashes) - _EXAMPLES:,} more" if len(clashes) > _EXAMPLES else ""
-            yield f"{name}: {edits:,} requests about {len(clashes):,} facts {what}: {examples}{more}."
+            yield f"{name}: {edits:,} requests about {counted(len(clashes), 'fact')} {what}: {examples}{more}."
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 fact``, ``1,200 facts``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _clashes(subjects: dict[tuple[str, str], list[int]], cases: list[Case]) -> Iterator[Clash]:
