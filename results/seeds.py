@@ -51,7 +51,8 @@ def half_width(case_half: float, values: Sequence[float]) -> float:
     if count < 2:
         return case_half
     cases = (case_half / _NORMAL) ** 2
-    seeds = float(np.var(np.asarray(values), ddof=1)) / count
+    mean = sum(values) / count
+    seeds = sum((value - mean) ** 2 for value in values) / (count - 1) / count
     if seeds == 0:
         return case_half
     freedom = (cases + seeds) ** 2 / (seeds**2 / (count - 1))

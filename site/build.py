@@ -54,6 +54,7 @@ class _Site:
     """Key of a job → its fingerprint and files in the old site."""
     now: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     made: int = 0
+    folders: set[str] = field(default_factory=set)
 
     def do(self, batch: Batch) -> None:
         """Link over what has not changed, make the rest."""
@@ -74,9 +75,8 @@ class _Site:
             return False
         try:
             for name in found[1]:
-                target = self.fresh / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _link(self.old / name, target)
+                self._folder_of(name)
+                _link(f"{self.old}/{name}", f"{self.fresh}/{name}")
         except FileNotFoundError:
             for name in found[1]:
                 (self.fresh / name).unlink(missing_ok=True)
@@ -85,14 +85,20 @@ class _Site:
         return True
 
     def _write(self, file: File) -> None:
-        path = self.fresh / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.data)
+        self._folder_of(file.path)
+        Path(self.fresh, file.path).write_bytes(file.data)
+
+    def _folder_of(self, name: str) -> None:
+        """Make it, once: there are many files, and few folders."""
+        folder = name.rpartition("/")[0]
+        if folder not in self.folders:
+            Path(self.fresh, folder).mkdir(parents=True, exist_ok=True)
+            self.folders.add(folder)
 
 
-def _link(old: Path, new: Path) -> None:
+def _link(old: str, new: str) -> None:
     try:
-        new.hardlink_to(old)
+        os.link(old, new)
     except FileNotFoundError:
         raise
     except OSError:  # a file system without hard links
@@ -138,10 +144,15 @@ def build_from(source: Source, out_dir: Path, options: Options | None = None) ->
 
 def _measure(folder: Path) -> tuple[int, int]:
     pages = size = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            size += Path(place, name).stat().st_size
-            pages += name.endswith(".html")
+    folders = [str(folder)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    size += entry.stat().st_size
+                    pages += entry.name.endswith(".html")
     return pages, size
 
 
@@ -163,7 +174,7 @@ def read_marker(out_dir: Path, code: str) -> dict[str, tuple[str, list[str]]]:
         if value["code"] != code:
             return {}
         found = {str(k): (str(f), [str(n) for n in names]) for k, (f, names) in value["jobs"].items()}
-        inside = all(".." not in Path(n).parts and not Path(n).is_absolute() for _, ns in found.values() for n in ns)
+        inside = all(not n.startswith("/") and ".." not in n.split("/") for _, names in found.values() for n in names)
         return found if inside else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -26,7 +26,7 @@ def table_files(stem: str, columns: Mapping[str, Sequence[Any]]) -> Iterator[Fil
         stem: path without an ending.
         columns: name → values, all of one length and one type each.
     """
-    tidy = {name: [_tidy(value) for value in values] for name, values in columns.items()}
+    tidy = {name: _tidy_column(values) for name, values in columns.items()}
     yield File(f"{stem}.csv", _csv(tidy))
     rows = [dict(zip(tidy, row, strict=True)) for row in zip(*tidy.values(), strict=True)]
     text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -53,10 +53,29 @@ def parquet(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
+def _tidy_column(values: Sequence[Any]) -> Sequence[Any]:
+    """Texts cleaned, numbers that are not finite left out; a column has one kind of values, most have few texts."""
+    kinds = {type(value) for value in values} - {int, bool, type(None)}
+    if kinds == {float}:
+        return [value if value is None or math.isfinite(value) else None for value in values]
+    if kinds == {str}:
+        cleaned = {text: clean(text) for text in set(values) if text is not None}
+        return [cleaned.get(value) for value in values]
+    return [_tidy(value) for value in values] if kinds else values
+
+
 def _tidy(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return clean(value) if isinstance(value, str) else value
+
+
+def _no_text(values: Sequence[Any]) -> bool:
+    return not any(isinstance(value, str) for value in values)
+
+
+def _as_cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
@@ -64,6 +83,6 @@ def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([f"'{v}" if isinstance(v, str) and v.startswith(_FORMULA) else v for v in row])
+    safe = (values if _no_text(values) else [_as_cell(value) for value in values] for values in columns.values())
+    writer.writerows(zip(*safe, strict=True))
     return text.getvalue().encode()

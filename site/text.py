@@ -25,6 +25,12 @@ _BIDIRECTIONAL = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066,
 _INVISIBLE = {0x00AD, 0x200B, 0x2060, 0xFEFF}
 _SAFE_NAME = re.compile(r"[0-9a-z]{4,64}")
 _UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_UNSAFE = re.compile(f"[{''.join(_UNSAFE_IN_SCRIPT)}]")
+_LETTERS = r" -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u202f\u2190-\u21ff\u2212\u2264\u2265"
+_HARMLESS = re.compile(rf"[\t\n{_LETTERS}]*")
+"""What `clean` leaves as it is: without it every figure with a dash or a thin space would be looked at by letter."""
+_TO_TIDY = re.compile(rf'[^{_LETTERS}]|\\[bfru]|"[^"]{{{_LIMIT + 1}}}')
+"""Where JSON holds anything that `_tidy` might change."""
 
 
 def clean(text: str, limit: int = _LIMIT) -> str:
@@ -32,7 +38,7 @@ def clean(text: str, limit: int = _LIMIT) -> str:
 
     Newlines and tabs stay. What is cut off is marked by an ellipsis.
     """
-    if len(text) <= limit and text.isascii() and text.isprintable():
+    if len(text) <= limit and _HARMLESS.fullmatch(text):
         return text
     kept = "".join(c for c in unicodedata.normalize("NFC", text) if _shown(c))
     return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
@@ -57,8 +63,18 @@ def data_block(value: Any) -> Markup:
 
     Strings inside are cleaned; numbers that are not finite become null.
     """
-    text = json.dumps(_tidy(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    return Markup("".join(_UNSAFE_IN_SCRIPT.get(c, c) for c in text))
+    try:
+        text = _json(value)
+    except (ValueError, TypeError):  # numbers that are not finite, keys of several kinds
+        text = _json(_tidy(value))
+    else:
+        if _TO_TIDY.search(text):
+            text = _json(_tidy(value))
+    return Markup(_UNSAFE.sub(lambda found: _UNSAFE_IN_SCRIPT[found[0]], text))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
 
 def script(name: str, value: Any) -> bytes:
