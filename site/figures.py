@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup, escape
+
 from palimpsest.results.rows import BoardRow, EnduranceValue, Interval
 from palimpsest.site.table import TableRow
 from palimpsest.site.text import MISSING, NARROW, count, fixed, is_number, memory, seconds
@@ -18,6 +20,12 @@ class Figure:
     """Its 95 % interval, or a note; may be empty."""
     sort: str = ""
     """What the column sorts by; empty sorts last."""
+
+    @property
+    def html(self) -> Markup:
+        """As it stands in a cell. Made here and not by a template: a run's page has hundreds of them."""
+        span = f'<span class="span">{escape(self.span)}</span>' if self.span else ""
+        return Markup(f'<span class="value">{escape(self.text)}</span>{span}')
 
 
 @dataclass(frozen=True, slots=True)

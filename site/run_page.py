@@ -257,7 +257,8 @@ def _lines(words: Sequence[str], width: int = 92) -> list[str]:
 
 def metric_rows(curves: Sequence[Series], form: str, checkpoints: Sequence[int]) -> tuple[MatrixRow, ...]:
     """The scores of one form over the checkpoints, each window a line."""
-    at = {(one.metric, one.window): _points(one) for one in curves}
+    wanted = {f"{component}_{form}" for component in labels.COMPONENTS}
+    at = {(one.metric, one.window): _points(one) for one in curves if one.metric in wanted}
     rows = []
     for component in labels.COMPONENTS:
         for window in (name for name in labels.WINDOWS if name != "planned"):
