@@ -67,6 +67,20 @@ class AbilityChoice:
         """What decides their items."""
         return [ref.model_dump() for ref in self._refs()]
 
+    def pristine(self, loaded: LoadedModel) -> list[AbilityOutcome]:
+        """What the unedited model reaches.
+
+        Raises:
+            ConfigError: Nothing above guessing, so that there is nothing to keep.
+        """
+        outcomes = self.harness(loaded).evaluate()
+        if not any(outcome.score > outcome.chance for outcome in outcomes):
+            raise ConfigError(
+                f"{loaded.model.name} answers nothing of {', '.join(self.names)} better than by guessing, so there is "
+                "nothing to keep. Choose other abilities with --abilities."
+            )
+        return outcomes
+
     def harness(self, loaded: LoadedModel) -> AbilityHarness:
         """Asks the model.
 
@@ -136,7 +150,7 @@ def tune(
     known = {_key(trial.config): trial for trial in _read(record, identity)}
     for number, config in enumerate(combinations, 1):
         if _key(config) not in known:
-            pristine = pristine or asked.harness(loaded).evaluate()
+            pristine = pristine or asked.pristine(loaded)
             known[_key(config)] = run_trial(loaded, task, editor_name, config, pristine, asked)
             _write(record, identity, [known[_key(c)] for c in combinations if _key(c) in known])
         report(number, known[_key(config)])
@@ -158,7 +172,7 @@ def run_trial(
 ) -> Trial:
     """Edit the tuning split with one configuration, score it, and put the pristine weights back."""
     from palimpsest.harness.guard import seed_everything
-    from palimpsest.harness.metrics import Outcomes, abilities_kept, aggregate, case_table
+    from palimpsest.harness.metrics import Outcomes, abilities_kept, aggregate, case_table, main_score
     from palimpsest.harness.registry import build_editor, resolve_config
     from palimpsest.harness.scoring import score_cases
 
@@ -173,7 +187,7 @@ def run_trial(
             editor.edit([case.request for case in cases[start : start + BATCH_SIZE]])
         with editor.evaluated():
             outcomes = Outcomes.from_records(score_cases(loaded.model, cases))
-            score = aggregate(case_table(outcomes, task.form))["score_argmax"]
+            score = aggregate(case_table(outcomes, task.form))[main_score(task.form)]
             after = abilities.harness(loaded).evaluate()
         kept = abilities_kept([o.score for o in after], [o.score for o in pristine], [o.chance for o in pristine])
     except EditorError as error:
