@@ -1,6 +1,7 @@
 """From suites and flags to runs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from palimpsest.harness.cli.flags import Flags, checkpoints, selected, setting
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError, UsageError, unknown_name
 from palimpsest.harness.planning import Catalog, plan
-from palimpsest.harness.requests import Case, EditRequest, EditTask
+from palimpsest.harness.requests import Case, EditRequest, EditTask, Origin
 from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef
 from palimpsest.harness.suite import build_suite, on_command_line
 
@@ -54,6 +55,22 @@ def test_runs_are_the_product_with_editors_innermost() -> None:
     assert len({run.spec.track_id for run in runs}) == 2
     assert runs[0].spec.abilities == (AbilityRef(name="x", content_hash="1" * 64),)
     assert runs[0].spec.schedule.checkpoints == (0, 20)
+
+
+def test_data_that_do_not_ship_bring_their_order_into_the_spec_and_split_no_track() -> None:
+    catalog = fake_catalog()
+    shipped = catalog.task("facts")
+    given = replace(shipped, origin=Origin("facts.jsonl", records=1001, skipped=1))
+    turned = replace(given, cases=given.cases[::-1])
+    suite, place = selected(flags(seeds=[0, 1], order_seed="run"))
+    plans = [
+        plan(suite, replace(catalog, task=lambda _, task=task: task), place=place) for task in (shipped, given, turned)
+    ]
+    assert [len({run.spec.track_id for run in runs}) for runs in plans] == [1, 1, 1]
+    assert len({runs[0].spec.track_id for runs in plans}) == 3
+    refs = [runs[0].spec.task for runs in plans]
+    assert [(ref.order_hash, ref.skipped) for ref in refs] == [(None, 0), (given.order_hash, 1), (turned.order_hash, 1)]
+    assert not {"order_hash", "skipped"} & set(refs[0].model_dump()), "tasks that ship keep their identity"
 
 
 def test_all_wrong_names_are_told_together() -> None:
