@@ -99,10 +99,10 @@ def collect(records: Iterable[tuple[str, Any]], form: Form, *, skip_bad: bool = 
         cases.append(case)
         places.append(where)
     if problems and not skip_bad:
-        raise ConfigError(
-            f"{listed(problems)}\n{counted(number, 'record')} read, {len(problems):,} bad. "
-            "Mend them, or leave them out with --skip-bad-records."
-        )
+        advice = "Mend them, or leave them out with --skip-bad-records."
+        if not cases:
+            advice = f"Is this a file of {form.name} records? Their schema: docs/data.md"
+        raise ConfigError(f"{listed(problems)}\n{counted(number, 'record')} read, {len(problems):,} bad. {advice}")
     if not cases:
         bad = f" that can be used:\n{listed(problems)}" if problems else "; at least one edit is needed."
         raise ConfigError(f"The data hold no record{bad}")

@@ -47,7 +47,8 @@ def _rows(data: HubData, split: str) -> Any:
             data.repository, data_files=data.file, split=split, revision=_whole(data.repository, data.revision)
         )
     except Exception as error:  # datasets and the hub client each have errors of their own
-        raise MissingResource(f"{data} cannot be read from the hub ({type(error).__name__})") from error
+        said = (str(error).strip().splitlines() or [""])[0][:120]
+        raise MissingResource(f"{data} cannot be read from the hub ({type(error).__name__}: {said})") from error
 
 
 def _whole(repository: str, revision: str) -> str:

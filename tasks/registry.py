@@ -132,13 +132,14 @@ def data_files(values: Sequence[str], tasks: Sequence[str] | None = None, *, ski
 
     Args:
         values: ``TASK=FILE``, or ``FILE`` for the one task that reads data and has no other file.
-        tasks: Names of the chosen tasks, which each value must fit; None: not known yet.
+        tasks: Names of the chosen tasks, which each value must fit; ``TASK:FILE`` has its file already. None: not
+            known yet.
         skip_bad: Leave bad records out.
 
     Raises:
         UsageError: A value fits none of the tasks, or could be meant for several, or a task gets two files.
     """
-    wanted = list(dict.fromkeys(base for name in tasks or _DATA if (base := name.partition(":")[0]) in _DATA))
+    wanted = list(dict.fromkeys(name for name in (_DATA if tasks is None else tasks) if name in _DATA))
     files: dict[str, Path] = {}
     others: list[str] = []
     for value in values:
@@ -146,7 +147,7 @@ def data_files(values: Sequence[str], tasks: Sequence[str] | None = None, *, ski
         if not equals or task not in _DATA:
             others.append(value)
         elif task not in wanted:
-            raise UsageError(f"--data {value}: {task} is not among the chosen tasks {', '.join(tasks or ())}.")
+            raise UsageError(f"--data {value}: {task} without a file is not among the tasks {', '.join(tasks or ())}.")
         elif not place or task in files:
             found = f"{task} has the file {files[task]} already" if task in files else "expected the name of a file"
             raise UsageError(f"--data {value}: {found}.")
@@ -187,11 +188,13 @@ def _from_hub(name: str, skip_bad: bool) -> EditTask:
     if data.form.name == "counterfact":  # the hub deals the records over two splits; the file has them by number
         order = sorted(range(len(found.cases)), key=lambda place: found.cases[place].request.case_id)
         found = found.ordered(order)
-    return _task(name, name, found, str(data.hub))
+    published = max(data.originals.values())
+    first = [] if found.records == published else [f"{name}: {found.records:,} records; published are {published:,}."]
+    return _task(name, name, found, str(data.hub), first)
 
 
-def _task(name: str, full_name: str, found: Collected, source: str) -> EditTask:
-    data, told = _DATA[name], list(notes(found, full_name))
+def _task(name: str, full_name: str, found: Collected, source: str, first: Sequence[str] = ()) -> EditTask:
+    data, told = _DATA[name], [*first, *notes(found, full_name)]
     left_out = 0
     if data.consistent:
         kept = found.consistent()

@@ -46,7 +46,7 @@ def export(
         edits,
         folder,
         model_source=model,
-        data=data_files(data or (), [read_spec(place).task.name]),
+        data=data_files(data or (), [read_spec(place).task.name.partition(":")[0]]),
         statistics=machine.statistics(stats_text),
     )
     if as_json:

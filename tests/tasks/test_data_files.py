@@ -116,6 +116,8 @@ def test_bad_records_are_left_out_on_demand_and_change_what_the_task_is(tmp_path
     assert task.content_hash != whole.content_hash and task.order_hash != whole.order_hash
     with pytest.raises(ConfigError, match="no record that can be used"):
         load(write(tmp_path / "c.jsonl", {}), "zsre", skip_bad=True)
+    with pytest.raises(ConfigError, match=r"1 record read, 1 bad\. Is this a file of zsre records\?"):
+        load(write(tmp_path / "d.jsonl", counterfact(0)), "zsre")
 
 
 def wish(number: int, subject: str, relation: str, target: str) -> dict[str, Any]:
@@ -250,7 +252,8 @@ def test_data_go_to_the_one_task_that_reads_them_or_to_the_one_that_is_named(tmp
     for values, tasks, said in (
         ([str(cf)], ["counterfact", "zsre"], "counterfact, zsre do: say which, --data counterfact="),
         ([str(cf)], ["pocket-zsre"], "none is left"),
-        ([f"zsre={zs}"], ["counterfact"], "zsre is not among the chosen tasks counterfact"),
+        ([str(cf)], ["counterfact:x.json"], "none is left"),
+        ([f"zsre={zs}"], ["counterfact"], "zsre without a file is not among the tasks counterfact"),
         ([f"zsre={zs}", f"zsre={zs}"], ["zsre"], "zsre has the file"),
         ([f"zsre={zs}", str(zs)], ["zsre"], "none is left"),
         (["zsre="], ["zsre"], "expected the name of a file"),

@@ -51,6 +51,7 @@ def test_counterfact_comes_from_a_pinned_revision_in_the_order_of_the_published_
         ("test", "c01c413f856ee38f5c080c9fc5e87aff478e2ff9"),
     ]
     assert task.origin is not None and task.origin.source == "azhx/counterfact@c01c413f856e"
+    assert task.origin.notes[0] == "counterfact: 6 records; published are 21,919."
 
 
 def test_multi_counterfact_is_the_consistent_part_of_the_same_data(asked: list[Any]) -> None:
