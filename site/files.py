@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
 from palimpsest.site.jobs import File
@@ -27,11 +27,12 @@ def table_files(stem: str, columns: Mapping[str, Sequence[Any]]) -> Iterator[Fil
         columns: name → values, all of one length and one type each.
     """
     tidy = {name: _tidy_column(values) for name, values in columns.items()}
-    yield File(f"{stem}.csv", _csv(tidy))
+    table = pa.table({name: pa.array(values) for name, values in tidy.items()})
+    yield File(f"{stem}.csv", _csv(table))
     rows = [dict(zip(tidy, row, strict=True)) for row in zip(*tidy.values(), strict=True)]
     text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     yield File(f"{stem}.json", text.encode())
-    yield File(f"{stem}.parquet", parquet(pa.table({name: pa.array(values) for name, values in tidy.items()})))
+    yield File(f"{stem}.parquet", parquet(table))
 
 
 def arrow_files(stem: str, table: pa.Table, *, text_rows: int) -> Iterator[File]:
@@ -49,7 +50,8 @@ def arrow_files(stem: str, table: pa.Table, *, text_rows: int) -> Iterator[File]
 def parquet(table: pa.Table) -> bytes:
     """A table as the bytes of a Parquet file."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=texts)
     return buffer.getvalue()
 
 
@@ -70,19 +72,14 @@ def _tidy(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def _no_text(values: Sequence[Any]) -> bool:
-    return not any(isinstance(value, str) for value in values)
-
-
-def _as_cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
-    """Cells that a spreadsheet would take for a formula get an apostrophe."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    safe = (values if _no_text(values) else [_as_cell(value) for value in values] for values in columns.values())
-    writer.writerows(zip(*safe, strict=True))
-    return text.getvalue().encode()
+def _csv(table: pa.Table) -> bytes:
+    """Texts that a spreadsheet would take for a formula get an apostrophe."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            texts = table[place].to_pylist()
+            if any(text.startswith(_FORMULA) for text in set(texts) - {None}):
+                safe = [f"'{text}" if text is not None and text.startswith(_FORMULA) else text for text in texts]
+                table = table.set_column(place, field.name, pa.array(safe, pa.string()))
+    buffer = io.BytesIO()
+    arrow_csv.write_csv(table, buffer)
+    return buffer.getvalue()

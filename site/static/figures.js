@@ -212,7 +212,7 @@
       const first = spec.xs[0];
       const last = spec.xs[spec.xs.length - 1];
       const reach = last - first || 1;
-      const room = spec.xName ? (small ? 18 : 36) : small ? 6 : (spec.rules || []).length ? 38 : 8;
+      const room = spec.xName ? (small ? 18 : 36) : small ? 14 : (spec.rules || []).length ? 38 : 8;
       return {
         width: plot.clientWidth, height: plot.clientHeight, series: made.list, bands: made.bands,
         axes: [
@@ -312,7 +312,10 @@
     function scatterOptions() {
       const xs = bounds(spec.marks.map(function (mark) { return mark.x; }));
       const ys = bounds(spec.marks.map(function (mark) { return mark.y; }));
-      const values = function (_, list) { return list.map(function (v) { return v < 0 ? "" : P.fixed(v, 0); }); };
+      const values = function (_, list) {
+        const digits = list.length > 1 && list[1] - list[0] < 1 ? 1 : 0;
+        return list.map(function (v) { return v < 0 ? "" : P.fixed(v, digits); });
+      };
       return {
         width: plot.clientWidth, height: plot.clientHeight, series: [{}, { show: true, stroke: "transparent", points: { show: false } }],
         axes: [axis({ label: spec.xLabel, labelSize: 18, size: 34, values }), axis({ label: spec.yLabel, labelSize: 18, size: 40, values })],
