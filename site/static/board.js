@@ -200,6 +200,7 @@
       P.board.cells = cells;
       draw();
       showControls();
+      if (!performance.getEntriesByName("palimpsest:board").length) performance.mark("palimpsest:board");
       document.dispatchEvent(new CustomEvent("palimpsest:board"));
     });
   }
