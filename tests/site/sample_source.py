@@ -175,7 +175,15 @@ class SampleSource:
                 timings=TimingSummary(
                     run.end // 50, run.end, run.seconds * run.end, 14.2, 8.1, run.seconds, run.memory, phases(run)
                 ),
-                events=[EventRow("2026-03-10T08:00:00+00:00", "run_started", None, hostile_text(run, 7))],
+                events=[
+                    EventRow(
+                        hostile_text(run, i) or "2026-03-10T08:00:00+00:00",
+                        hostile_text(run, i) or "run_started",
+                        None,
+                        hostile_text(run, 7 - i),
+                    )
+                    for i in range(len(HOSTILE) if run.hostile else 1)
+                ],  # fmt: skip
                 samples=[answer for position in (0, 57, 212, 431) for answer in sample(run, position)],
                 scored=[e for e in CHECKPOINTS if e <= run.end],
                 courses=courses(home, run),
@@ -380,12 +388,15 @@ def diagnostics(run: MadeUp) -> list[Series]:
         for rank in (1, 2, 4, 8, 16):
             values = [CurvePoint(e, 9 / rank + e / 900, None, None) for e in points]
             found.append(as_series(f"singular_value:{rank:02d}:{layer}", "", values))
+    for name in HOSTILE if run.hostile else ():
+        found += [as_series(f"{base}{name}", "", [CurvePoint(50, 1.0, None, None)]) for base in ("reported:", "")]
     return found
 
 
 def phases(run: MadeUp) -> dict[str, float]:
     total = run.seconds * run.end
-    return {"targets": 0.71 * total, "solve": 0.19 * total, "keys": 0.1 * total}
+    hostile = {text: 0.0 for text in HOSTILE} if run.hostile else {}
+    return {"targets": 0.71 * total, "solve": 0.19 * total, "keys": 0.1 * total, **hostile}
 
 
 def spec(home: Track, run: MadeUp) -> dict[str, Any]:
@@ -408,17 +419,18 @@ def segment(run: MadeUp) -> Segment:
     return Segment(
         index=0,
         started_at="2026-03-10T08:00:00+00:00",
-        palimpsest_version="0.1.0",
-        commit="0123456789abcdef0123456789abcdef01234567",
+        palimpsest_version=hostile_text(run, 5) or "0.1.0",
+        commit=hostile_text(run, 0) or "0123456789abcdef0123456789abcdef01234567",
         dirty=False,
-        python="3.11.9",
+        python=hostile_text(run, 6) or "3.11.9",
         platform=hostile_text(run, 4) or "Linux-6.1.0-x86_64-with-glibc2.36",
         cpu=hostile_text(run, 2) or "AMD EPYC 7763",
         cores=2,
         threads=2,
         memory_gb=15.6,
-        gpu=None,
-        packages={"torch": "2.13.0", "transformers": "5.23.0", "lm-eval": "0.4.13", "numpy": "2.4.6"},
+        gpu=hostile_text(run, 1) or None,
+        packages={"torch": "2.13.0", "transformers": "5.23.0", "lm-eval": "0.4.13", "numpy": "2.4.6"}
+        | ({text: text for text in HOSTILE} if run.hostile else {}),
         command=hostile_text(run, 3) or f"palimpsest run --suite pocket --editor {run.editor}",
     )
 

@@ -71,13 +71,16 @@ def test_a_number_that_is_no_longer_measured_has_moved(home: Path, capsys: pytes
 
 
 def test_a_run_that_cannot_be_read_fails_the_night_and_keeps_no_numbers(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def unreadable(run: object) -> None:
+        raise ValueError("the rows make no sense")
+
     folder = home / "nights" / "2026-01-02"
     (folder / "palimpsest.duckdb").unlink()
-    next((folder / "runs").iterdir()).joinpath("cases.parquet").write_bytes(b"torn")
+    monkeypatch.setattr("palimpsest.results.ingest.aggregate_run", unreadable)
     assert again(home) == 1
-    assert "cases.parquet" in capsys.readouterr().err
+    assert "the rows make no sense" in capsys.readouterr().err
     assert not (folder / "night.json").exists()
 
 
