@@ -126,5 +126,6 @@ class Editing:
 
 
 def restore_pristine(model: EditableModel) -> None:
-    """Undo all edits, to the bit."""
+    """Undo all edits, to the bit, and take off the hooks of memory-based editors."""
+    model.remove_hooks()
     model.write_weights({name: model.pristine(name) for name in model.edited_names()})

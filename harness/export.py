@@ -66,6 +66,11 @@ def export_model(
         weights = {} if save is None else Saves(run / "checkpoints", spec.id).read(save)[0]
         model.write_weights(weights)
         written = sorted(weights)
+    if edits and not written:
+        raise UsageError(
+            f"{spec.editor.name} writes no weights: what it learned is in its state beside the model, and cannot be "
+            "exported as a model."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from palimpsest.harness.anatomy import Anatomy, detect
 from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.harness.hooks import hook_places
 from palimpsest.harness.resources import Resources
 
 _CONFIG_KEYS_WITHOUT_EFFECT = frozenset(
@@ -60,6 +61,7 @@ class EditableModel:
         self._parameters: dict[str, Tensor] = dict(model.named_parameters())
         self._masters: dict[str, Tensor] = {}
         self._pristine: dict[str, Tensor] = {}
+        self._hooks = [(place, dict(place)) for place in hook_places(model)]
         place = torch.device("cpu") if offload else self.device
         self.resources = Resources(self, None if cache is None else cache / fingerprint, place)
 
@@ -81,6 +83,12 @@ class EditableModel:
         lengths = torch.tensor([len(sequence) for sequence in sequences])
         mask = (torch.arange(longest)[None] < lengths[:, None]).long()
         return ids.to(self.device), mask.to(self.device)
+
+    def remove_hooks(self) -> None:
+        """Take off every hook that was not there when this model was wrapped: those of memory-based editors."""
+        for place, before in self._hooks:
+            place.clear()
+            place.update(before)
 
     def weight(self, layer: int) -> Tensor:
         """Down-projection of ``layer``, float32, d_out × d_in; a view on the master copy: do not write to it."""

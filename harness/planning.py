@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
+from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, PalimpsestError
 from palimpsest.harness.registry import HOST
 from palimpsest.harness.requests import EditTask
 from palimpsest.harness.spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, TaskRef
@@ -98,7 +98,14 @@ class _Problems:
             raise kind("\n".join(dict.fromkeys(map(str, self._errors))))
 
 
-def plan(suite: Suite, catalog: Catalog, *, place: Place, statistics: str | None = None) -> list[PlannedRun]:
+def plan(
+    suite: Suite,
+    catalog: Catalog,
+    *,
+    place: Place,
+    statistics: str | None = None,
+    unusable: dict[str, str] | None = None,
+) -> list[PlannedRun]:
     """Every run of a suite: models × tasks × seeds × editors, editors innermost so that they share a loaded model.
 
     Args:
@@ -106,6 +113,8 @@ def plan(suite: Suite, catalog: Catalog, *, place: Place, statistics: str | None
         catalog: How names become content.
         place: Says, for messages, where a field of the suite was written.
         statistics: Hash of the statistics that the runs use in place of each model's own.
+        unusable: Receives the editors that cannot be imported, with the reason; their runs are left out. None: such
+            an editor is a problem of the whole suite.
 
     Raises:
         PalimpsestError: A name is not known, a config does not fit, or the data have too few cases; lists all.
@@ -117,7 +126,7 @@ def plan(suite: Suite, catalog: Catalog, *, place: Place, statistics: str | None
     sizes = [(i, choice.batch_size) for i, choice in enumerate(suite.editors)]
     known = [(source, model) for source, model in models if model is not None]
     editors = {
-        (source, i): problems.of(("editors", i), partial(catalog.editor, choice.name, model.name, choice.set))
+        (source, i): problems.of(("editors", i), partial(_editor, catalog, choice, model.name, unusable))
         for source, model in known
         for i, choice in enumerate(suite.editors)
     }
@@ -142,6 +151,17 @@ def plan(suite: Suite, catalog: Catalog, *, place: Place, statistics: str | None
                         )
                         runs.append(PlannedRun(spec, source, task))
     return runs
+
+
+def _editor(catalog: Catalog, choice: EditorChoice, model: str, unusable: dict[str, str] | None) -> EditorRef | None:
+    """The complete reference of an editor; None for one that cannot be imported, which is then in ``unusable``."""
+    try:
+        return catalog.editor(choice.name, model, choice.set)
+    except EditorError as error:
+        if unusable is None:
+            raise
+        unusable[choice.name] = str(error)
+        return None
 
 
 def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[EditTask, TaskRef]:

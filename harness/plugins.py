@@ -68,7 +68,7 @@ def load_class(name: str) -> type[Editor]:
     entry = find_entry(name)
     try:
         loaded = EntryPoint(name=name, value=entry.target, group=GROUP).load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EditorError(
             f"Editor {name!r} of {entry.distribution} {entry.version} cannot be imported from {entry.target}: "
             f"{type(error).__name__}: {error}. Other editors are not affected. Reinstall or report to its authors."

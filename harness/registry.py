@@ -98,7 +98,7 @@ def resolve_config(text: str, model_name: str, overrides: Mapping[str, Any]) -> 
     from palimpsest.editors.presets import load_preset
 
     parts = complete(text)
-    presets = [load_preset(name, model_name) for name, _ in parts]
+    presets = [load_preset(name, model_name, cls.__module__) for name, cls in parts]
     given = [
         (preset or {}) | {key: _typed(cls, key, value) for key, value in wanted.items()}
         for (_, cls), preset, wanted in zip(parts, presets, _by_part(parts, overrides), strict=True)

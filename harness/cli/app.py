@@ -29,6 +29,7 @@ VERBS = (
     "store",
     "site",
     "tune",
+    "new-editor",
     "check",
     "probe-spectrum",
     "submit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,12 @@ def _one(run: PlannedRun, home: Path, execute: Executor) -> RunResult:
     )
 
 
+def not_run(unusable: Mapping[str, str]) -> list[RunResult]:
+    """Results of editors that cannot be imported: they cost only their own runs."""
+    nothing = ("", "", 0, "failed", 0, 0, None, None, "")
+    return [RunResult("", editor, *nothing, reason, 1) for editor, reason in unusable.items()]
+
+
 _CODES = {"complete": 0, "collapsed": 0, "partial": 3}
 
 
@@ -138,6 +144,8 @@ def last_line(result: RunResult, command: str) -> str:
         result: What became of the run.
         command: The command that is running, which continues a partial run.
     """
+    if not result.run:
+        return f"{result.editor}, not run: {result.reason}"
     parts = [f"{result.run}  {result.editor}, {result.status} after {result.edits} of {result.edits_planned} edits"]
     if result.reason:
         parts[0] += f": {result.reason}"

@@ -123,7 +123,7 @@ def as_markdown(night: Night, moved: list[Move]) -> str:
 
 
 def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def]
-    from palimpsest.harness.cli.course import run_all
+    from palimpsest.harness.cli.course import not_run, run_all
     from palimpsest.harness.cli.flags import Flags, selected
     from palimpsest.harness.executor import Executor
     from palimpsest.harness.interrupts import Interrupts
@@ -131,10 +131,12 @@ def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def
     from palimpsest.harness.progress import make_progress
 
     chosen, where = selected(Flags(suite=suite))
-    planned = plan(chosen, installed_catalog(), place=where)
+    unusable: dict[str, str] = {}
+    planned = plan(chosen, installed_catalog(), place=where, unusable=unusable)
     with Interrupts() as interrupts:
         executor = Executor(home, progress=make_progress(quiet=quiet), interrupts=interrupts)
-        return run_all(planned, home, lambda run: executor.execute(run).stopped, quiet=quiet)
+        results = run_all(planned, home, lambda run: executor.execute(run).stopped, quiet=quiet)
+    return results + not_run(unusable)
 
 
 def _summarise(folder: Path, day: str, submissions: Path) -> Night:

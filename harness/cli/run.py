@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from palimpsest.harness.cli import machine, output
-from palimpsest.harness.cli.course import RunResult, exit_code, report, run_all
+from palimpsest.harness.cli.course import RunResult, exit_code, not_run, report, run_all
 from palimpsest.harness.diagnostics.records import LEVELS
 from palimpsest.harness.errors import UsageError, unknown_name
 
@@ -245,14 +245,15 @@ def run(
     means = machine.means(device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text)
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
     catalog = installed_catalog(means.library, data=files)
-    planned = plan(chosen, catalog, place=place, statistics=means.statistics_hash)
+    unusable: dict[str, str] = {}
+    planned = plan(chosen, catalog, place=place, statistics=means.statistics_hash, unusable=unusable)
     if not quiet:
         machine.tell_of_data(planned)
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
     how = RunSettings(keep_checkpoints="all" if keep_all else "newest", limit=limit, diagnostics=level)
-    results = _carry_out(planned, output.home_folder(home), how, means, fresh=fresh, quiet=quiet)
+    results = _carry_out(planned, output.home_folder(home), how, means, fresh=fresh, quiet=quiet) + not_run(unusable)
     report(results, as_json=as_json)
     raise typer.Exit(exit_code(results))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from palimpsest.harness.editing import Editing, restore_pristine
+from palimpsest.harness.hooks import hook_places
 from palimpsest.harness.loading import load
 from palimpsest.harness.model_registry import fingerprint, resolve
 from palimpsest.harness.registry import build_editor, find_editor, resolve_config
@@ -120,14 +121,13 @@ class Bench:
 
     @contextmanager
     def editing(self, name: str, model: EditableModel | None = None) -> Iterator[Editing]:
-        """The editor, prepared on the pristine model; afterwards its weights and hooks are taken off again."""
+        """The editor, prepared on the pristine model, which is pristine again afterwards."""
         model = model if model is not None else self.model(name)
         config = self.config(name)
-        with hooks_kept(model):
-            try:
-                yield Editing(model, lambda: build_editor(self.editor, config), self.ref, SEED)
-            finally:
-                restore_pristine(model)
+        try:
+            yield Editing(model, lambda: build_editor(self.editor, config), self.ref, SEED)
+        finally:
+            restore_pristine(model)
 
     def course(self, name: str, batches: Sequence[Sequence[EditRequest]] | None = None) -> Course:
         """Do these batches; None: those of `batches`."""
@@ -199,26 +199,9 @@ def _ids(model: EditableModel, request: EditRequest) -> tuple[list[int], list[in
     return prompt, target
 
 
-@contextmanager
-def hooks_kept(model: EditableModel) -> Iterator[None]:
-    """Afterwards each module has the hooks that it had before: one editor's shall not stay for the next."""
-    before = [(place, dict(place)) for place in _hook_places(model)]
-    try:
-        yield
-    finally:
-        for now, then in before:
-            now.clear()
-            now.update(then)
-
-
 def hooks_of(model: EditableModel) -> list[list[int]]:
     """Which hooks there are, by module and kind."""
-    return [sorted(place) for place in _hook_places(model)]
-
-
-def _hook_places(model: EditableModel) -> list[dict[int, Any]]:
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [getattr(module, kind) for module in model.model.modules() for kind in kinds]
+    return [sorted(place) for place in hook_places(model.model)]
 
 
 def split(requests: Sequence[EditRequest], sizes: Sequence[int]) -> list[list[EditRequest]]:

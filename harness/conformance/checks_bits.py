@@ -113,7 +113,7 @@ def killed_and_resumed(bench: Bench) -> Finding:
         was_killed = _kill_between_batches(homes[1], killed)
         again = _run(bench, homes[1])
         for process in (whole, again):
-            _, said = process.communicate(timeout=_PATIENCE)
+            said, _ = process.communicate(timeout=_PATIENCE)
             if process.returncode:
                 return Finding(
                     "fail",
@@ -142,7 +142,7 @@ def _run(bench: Bench, home: Path) -> subprocess.Popen[str]:
         *("--abilities", "none", "--home", str(home), "--quiet", *settings),
     ]
     return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(), cwd=home
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), cwd=home
     )
 
 

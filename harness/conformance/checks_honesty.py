@@ -30,16 +30,17 @@ _SHORT = 15
 def errors_are_clean(bench: Bench) -> Finding:
     """C15. A failing `edit` leaves model and state as before; a foreign state is refused with words."""
     problems = []
-    with bench.editing(bench.small) as editing:
-        embeddings = editing.model.model.get_input_embeddings()  # every pass goes through them, also one without head
+    embeddings = bench.model(bench.small).model.get_input_embeddings()  # every pass goes through them
+    with bench.editing(bench.small) as editing, torch.no_grad():
         editing.edit(0, bench.batches[0])
-        with torch.no_grad():
-            calls = _calls_of(embeddings, lambda: editing.editor.edit(bench.batches[1]))
+        calls = _calls_of(embeddings, lambda: editing.editor.edit(bench.batches[1]))
+    with bench.editing(bench.small) as editing:
+        editing.edit(0, bench.batches[0])
         before, state = copied(everything(editing.model)), copied(editing.editor.state_dict())
         for at in sorted({1, max(1, calls // 2), max(1, calls)}) if calls else ():
             try:
                 with _failing_at(embeddings, at), torch.no_grad():
-                    editing.editor.edit(bench.batches[2])
+                    editing.editor.edit(bench.batches[1])
             except Exception:  # of whatever kind: the harness gives it a name
                 pass
             changed = differing(before, everything(editing.model)) or differing(state, editing.editor.state_dict())

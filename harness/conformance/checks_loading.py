@@ -69,7 +69,7 @@ def configured(bench: Bench) -> Finding:
                 "fail",
                 f"no configuration for {model}: {' '.join(str(error).split())}",
                 "defaults or a preset for every field",
-                "class Config, or presets/MODEL.toml of the editor",
+                "class Config, or presets/EDITOR/MODEL.toml beside the editor's module",
             )
         again = resolve_config(bench.editor, model, json.loads(json.dumps(config)))
         if again != config:
