@@ -66,7 +66,7 @@ def read(home: Path, model: str, edits: int) -> Values:
     """All quantities of the finished courses of ``edits`` edits."""
     values: dict[str, dict[Row, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     diagnostics: dict[tuple[Row, int], dict[str, float]] = defaultdict(dict)
-    with Store.open(home / "store.duckdb", read_only=True) as store:
+    with Store.open(home / "palimpsest.duckdb", read_only=True) as store:
         for editor, batch, seed, metric, value in store.rows(_METRICS, [model, edits, edits]):
             values[metric][(editor, batch)][seed] = value
         for editor, batch, seed, name, value in store.rows(_DIAGNOSTICS, [model, edits, edits]):
@@ -89,7 +89,11 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 def _cell(values: Mapping[int, float]) -> str:
     mean, half = spread(list(values.values()))
-    return f"{mean:.4g}" + (f" ± {half:.2g}" if math.isfinite(half) else "")
+    return _short(mean) + (f" ± {_short(half)}" if math.isfinite(half) else "")
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
 def overview(values: Values) -> list[str]:
@@ -122,7 +126,7 @@ def claims(values: Values) -> list[str]:
         mean, half = spread(differences)
         listed = ", ".join(f"{d:+.3g}" for d in differences)
         lines.append(
-            f"| {statement} | {row[0]} against {host[0]}, batch {row[1]} | {listed} | {mean:+.3g} ± {half:.2g} "
+            f"| {statement} | {row[0]} against {host[0]}, batch {row[1]} | {listed} | {mean:+.3g} ± {_short(half)} "
             f"| {verdict(mean, half, side)} |"
         )
     return lines
