@@ -27,7 +27,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    time: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+    time: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
     action: Action
     run: str = Field(pattern=r"^[0-9a-f]{12}$")
     editor: str = Field(min_length=1, max_length=200)
