@@ -77,7 +77,8 @@ def swap_files(rng: random.Random, bundle: Path) -> str:
 def change_json(rng: random.Random, bundle: Path) -> str:
     """One place in one JSON file holds something strange, or is gone."""
     path = rng.choice([*files(bundle, ".json"), *files(bundle, ".jsonl")])
-    lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = text.splitlines() or [""] if path.suffix == ".jsonl" else [text]
     line = rng.randrange(len(lines))
     try:
         value = json.loads(lines[line])
