@@ -188,7 +188,7 @@ def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> Ending
     try:
         result = parse_object(read_bytes(path, BYTES_JSON))
         status, edits = result.get("status"), whole(result.get("edits"))
-        if status not in _ENDED:
+        if not isinstance(status, str) or status not in _ENDED:
             raise Invalid(f"status must be one of {sorted(_ENDED)}, got {clean_text(status, NAME_LENGTH)!r}")
         if edits is None or edits > spec.schedule.edits or (status == "complete") != (edits == spec.schedule.edits):
             shown = clean_text(result.get("edits"), NAME_LENGTH)

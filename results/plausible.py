@@ -20,6 +20,14 @@ _SLACK = 1e-4
 _OWN_WORDS = 0.95
 """Least share of prompts to which the unedited model says the same twice; the rest are ties within rounding."""
 _SEGMENT_TEXTS = ("started_at", "palimpsest_version", "python", "platform")
+_SEGMENT_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("cpu", "gpu", "commit", "command"), (str,)),
+    **dict.fromkeys(("cores", "threads"), (int,)),
+    "dirty": (bool,),
+    "memory_gb": (int, float),
+    "packages": (dict,),
+}
+"""What else a segment may say, each of these kinds or not at all."""
 
 Found = Iterator[tuple[str, str]]
 """(file, what is wrong with it)."""
@@ -45,6 +53,10 @@ def _environment(run: RunFolder) -> Found:
         missing = [name for name in _SEGMENT_TEXTS if not isinstance(segment.get(name), str) or not segment[name]]
         if missing:
             yield "environment.json", f"segment {place} lacks {', '.join(missing)}"
+        for name, kinds in _SEGMENT_KINDS.items():
+            value = segment.get(name)
+            if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+                yield "environment.json", f"segment {place} has a {name} of a kind that it cannot be"
         time = utc_time(segment.get("started_at"))
         if time is not None and datetime.fromisoformat(time) > datetime.now(UTC) + timedelta(days=1):
             yield "environment.json", f"segment {place} started in the future, at {time}"
