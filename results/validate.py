@@ -154,6 +154,7 @@ def parse_table(data: bytes, schema: pa.Schema) -> pa.Table:
             table = table.append_column(field.name, pa.nulls(len(table), field.type))
         table = table.select(schema.names)
         table = table.cast(pa.schema([field.with_nullable(True) for field in schema]))
+        table.validate(full=True)  # texts may hold bytes that are no UTF-8
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, Invalid):
             raise

@@ -149,7 +149,7 @@ def mislead(rng: random.Random, bundle: Path) -> str:
         (path.parent / name).write_bytes(b"x")
     elif how == "deep":
         deep = bundle / "/".join(["scores", *("d" * 3 for _ in range(30))])
-        deep.mkdir(parents=True)
+        deep.mkdir(parents=True, exist_ok=True)
     elif how == "loop":
         (bundle / "scores" / "000099").symlink_to(bundle)
     else:

@@ -314,6 +314,17 @@ def test_manifests_that_are_no_manifest(bundle: Path, content: bytes) -> None:
     assert not verify_bundle(bundle).good
 
 
+def test_texts_that_are_no_utf_8_are_a_problem_like_any_other(bundle: Path) -> None:
+    table = pq.read_table(bundle / "cases.parquet")
+    broken = pa.Array.from_buffers(
+        pa.string(), len(table), pa.array([b"\xff\xa5"] * len(table), pa.binary()).buffers()
+    )  # fmt: skip
+    place = table.schema.get_field_index("subject")
+    pq.write_table(table.set_column(place, "subject", broken), bundle / "cases.parquet")
+    reseal(bundle)
+    assert "cases.parquet is not a readable Parquet table" in text(verify_bundle(bundle))
+
+
 def test_a_table_of_too_many_rows_is_not_unpacked(bundle: Path) -> None:
     zeros = np.zeros(21_000_000, np.int8)
     pq.write_table(pa.table({"item": zeros}), bundle / LAST / "abilities.parquet", compression="zstd")
