@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
+import time
 from pathlib import Path
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -30,6 +32,25 @@ class PeakMemory:
         if torch is not None and torch.cuda.is_available():
             peak = max(peak, torch.cuda.max_memory_allocated() / 1e6)
         return round(peak, 1)
+
+
+class FreedMemory:
+    """Gives memory that was freed back to the system from time to time.
+
+    The allocator of glibc keeps freed pieces. Over many batches of changing sizes they add up: a course of 20,000 edits
+    held 10 % more at its end than after 2,000, and nothing of that was in use.
+    """
+
+    def __init__(self, every: float = 5.0) -> None:
+        """Args: seconds between two times, at least."""
+        self._every, self._last = every, time.monotonic()
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+    def give_back(self) -> None:
+        """Do it, if it is time."""
+        if self._trim is not None and time.monotonic() - self._last >= self._every:
+            self._trim(0)
+            self._last = time.monotonic()
 
 
 def _high_water() -> float | None:

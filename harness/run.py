@@ -18,7 +18,7 @@ from palimpsest.harness.folder import Ending, RunFolder
 from palimpsest.harness.guard import seed_everything
 from palimpsest.harness.interrupts import Interrupts, Stopped
 from palimpsest.harness.measurement import DIAGNOSTICS, Instruments, diagnostics_file, headline, model_files
-from palimpsest.harness.memory import PeakMemory
+from palimpsest.harness.memory import FreedMemory, PeakMemory
 from palimpsest.harness.past import Past
 from palimpsest.harness.provenance import environment_segment
 from palimpsest.harness.schedule import Batch, batches
@@ -111,6 +111,7 @@ class Run:
         self._progress = progress
         self._settings = settings or RunSettings()
         self._interrupts = interrupts or Interrupts()
+        self._freed = FreedMemory()
         self._editing: Editing | None = None
         self._edits = self._saved = self._scored = 0
 
@@ -228,6 +229,7 @@ class Run:
             report=record,
             peak_memory_mb=self._memory.megabytes(),
         )
+        self._freed.give_back()
         self._warn(self._past.unlike_batch(batch.number, report))
         self._progress.batch(batch.stop, batch.stop - batch.start, seconds)
 
