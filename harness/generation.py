@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
+from palimpsest.harness.attention_cache import carrying
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.packing import Scorable
 from palimpsest.harness.requests import Case
@@ -175,15 +177,15 @@ def _extend_batch(
         mask[at, width - len(prompts[row]) :] = 1
     ids, mask = ids.to(model.device), mask.to(model.device)
     places = (mask.cumsum(dim=-1) - 1).clamp(min=0)  # a token has the position that it has without padding
-    chosen, good, cache = [], [], None
+    states = DynamicCache(config=model.model.config)
+    chosen, good = [], []
     for step in range(max(lengths[row] for row in rows)):
         out: Any = model.model(
-            input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
+            input_ids=ids, attention_mask=mask, position_ids=places, **carrying(model.model, states)
         )
         tokens, finite = choose(out.logits[:, -1].float(), step, rows)
         chosen.append(tokens)
         good.append(finite)
-        cache = out.past_key_values
         ids, places = tokens[:, None], places[:, -1:] + 1
         mask = torch.cat([mask, torch.ones_like(ids)], dim=-1)
     alive = torch.stack(good, dim=-1).long().cumprod(dim=-1).sum(dim=-1).tolist()

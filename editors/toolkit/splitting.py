@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from palimpsest.editors.toolkit.groups import grouped, pass_cost, tokens_together
 from palimpsest.editors.toolkit.suffixes import KL, Suffixes, Task
+from palimpsest.harness.attention_cache import carrying
 from palimpsest.harness.hooks import captured_output, mlp_at
 
 if TYPE_CHECKING:
@@ -140,9 +141,8 @@ def _first_pass(
             seen = stack.enter_context(captured_output(model.module(model.anatomy.block(layer))))
             if layer < last:  # only the attention of the last block is wanted
                 stack.enter_context(mlp_at(model, last, nowhere, nowhere))
-            model.module(model.anatomy.backbone)(
-                input_ids=sentences, attention_mask=filled, past_key_values=recorded, use_cache=True
-            )
+            backbone = model.module(model.anatomy.backbone)
+            backbone(input_ids=sentences, attention_mask=filled, **carrying(backbone, recorded))
         wanted = positions[begin : begin + rows].clamp_max(sentences.shape[1] - 1)
         hidden.append(seen[0].gather(1, wanted[:, :, None].expand(-1, -1, seen[0].shape[2])))
         for above, kept in parts.items():

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from palimpsest.harness.attention_cache import carrying
 from palimpsest.harness.hooks import added_to_output, head_at, mlp_at, replaced_blocks, unchanged
 
 if TYPE_CHECKING:
@@ -152,11 +153,7 @@ class Suffixes:
                 last = self.model.anatomy.n_layers - 1
                 if self.layer < last:  # of the last block only the reads go on to the head
                     stack.enter_context(mlp_at(self.model, last, self.read_row, self.read_column))
-                arguments |= {
-                    "position_ids": self.positions,
-                    "past_key_values": _Prefix(self.prefix),
-                    "use_cache": True,
-                }
+                arguments |= {"position_ids": self.positions, **carrying(self.model.model, _Prefix(self.prefix))}
             logits: Tensor = self.model.model(**arguments).logits
         return logits
 

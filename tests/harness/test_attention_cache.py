@@ -1,0 +1,44 @@
+"""Keys and values of earlier positions reach a model under the name that its release has for them."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from transformers import DynamicCache
+
+from palimpsest.harness.attention_cache import carrying
+from tests.tiny_models import random_model
+
+ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2", "gptj", "gpt_neox")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_pass_in_two_parts_gives_the_logits_of_one_and_no_warning(architecture):
+    model = random_model(architecture).eval()
+    ids = torch.arange(3, 11)[None]
+    states = DynamicCache(config=model.config)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(input_ids=ids[:, :5], **carrying(model, states))
+        rest = model(input_ids=ids[:, 5:], **carrying(model, states)).logits
+        whole = model(input_ids=ids).logits
+    assert torch.allclose(rest, whole[:, 5:], atol=1e-4)
+
+
+def test_models_of_older_releases_get_the_older_name():
+    class Old(nn.Module):
+        def forward(self, input_ids=None, past_key_values=None, use_cache=None):
+            return past_key_values
+
+    states = DynamicCache()
+    assert Old()(**carrying(Old(), states)) is states
+
+
+def test_models_of_newer_releases_get_the_newer_name():
+    class New(nn.Module):
+        def forward(self, input_ids=None, cache=None, use_cache=None):
+            return cache
+
+    states = DynamicCache()
+    assert New()(**carrying(New(), states)) is states
