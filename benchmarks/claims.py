@@ -125,8 +125,9 @@ def claims(values: Values) -> list[str]:
         differences = [one[seed] - other[seed] for seed in seeds]
         mean, half = spread(differences)
         listed = ", ".join(f"{d:+.3g}" for d in differences)
+        interval = f" ± {_short(half)}" if math.isfinite(half) else ""
         lines.append(
-            f"| {statement} | {row[0]} against {host[0]}, batch {row[1]} | {listed} | {mean:+.3g} ± {_short(half)} "
+            f"| {statement} | {row[0]} against {host[0]}, batch {row[1]} | {listed} | {mean:+.3g}{interval} "
             f"| {verdict(mean, half, side)} |"
         )
     return lines

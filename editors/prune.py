@@ -31,7 +31,7 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import timed
-from palimpsest.editors.toolkit.spectral import left_spectrum
+from palimpsest.editors.toolkit.spectral import left_spectrum, singular_values
 from palimpsest.harness.editor import EditorConfig, EditReport, LayerUpdate
 from palimpsest.harness.errors import ModelCollapsed
 
@@ -49,7 +49,7 @@ class Restraint:
     removed_energy: float
     """1 − ‖F(D)‖² / ‖D‖²."""
     correction: Tensor | None
-    """W_eval − W_t, d_out × d_in, float64; None if nothing is clipped."""
+    """W_eval − W_t, d_out × d_in, float64; None if nothing is clipped, or only counted."""
 
 
 class Prune(Filter):
@@ -88,7 +88,7 @@ class Prune(Filter):
         """Let the host write the batch, and count what would be restrained; with ``per_step``, restrain it."""
         if not self.config.per_step:
             report = super().edit(batch)
-            self._restrained(report)
+            self._restrained(report, count_only=True)
             return report
         with self.undone_on_failure():
             report = super().edit(batch)
@@ -111,8 +111,8 @@ class Prune(Filter):
             finally:
                 self.model.write_weights(weights)
 
-    def restraint(self, update: Tensor, largest: float) -> Restraint:
-        """What becomes of D = ``update`` (d_out × d_in) where σ_max is ``largest``.
+    def restraint(self, update: Tensor, largest: float, *, count_only: bool = False) -> Restraint:
+        """What becomes of D = ``update`` (d_out × d_in) where σ_max is ``largest``; without vectors to ``count_only``.
 
         Raises:
             ModelCollapsed: D is not finite.
@@ -123,15 +123,18 @@ class Prune(Filter):
             raise ModelCollapsed("The sum of all updates is not finite: the model has collapsed.")
         if size <= largest:  # no singular value exceeds the Frobenius norm
             return Restraint(0, 0.0, None)
-        spectrum = left_spectrum(d)
-        clipped = spectrum.values > largest
+        spectrum = None if count_only else left_spectrum(d)
+        values = singular_values(d) if spectrum is None else spectrum.values
+        clipped = values > largest
         if not bool(clipped.any()):
             return Restraint(0, 0.0, None)
-        sigma, u = spectrum.values[clipped], spectrum.vectors[:, clipped]
+        sigma = values[clipped]
         compressed = self.compressed(sigma, largest)
-        correction = (u * (compressed / sigma - 1)) @ (u.T @ d)
         removed = float((sigma.square() - compressed.square()).sum()) / size**2
-        return Restraint(int(clipped.sum()), removed, correction)
+        if spectrum is None:
+            return Restraint(len(sigma), removed, None)
+        u = spectrum.vectors[:, clipped]
+        return Restraint(len(sigma), removed, (u * (compressed / sigma - 1)) @ (u.T @ d))
 
     def compressed(self, sigma: Tensor, largest: float) -> Tensor:
         """F(σ̂)."""
@@ -142,13 +145,13 @@ class Prune(Filter):
             above = torch.log(sigma / largest) / unit + largest
         return torch.where(sigma < largest, sigma, above)
 
-    def _restrained(self, report: EditReport) -> dict[int, Tensor]:
-        """Corrections of the layers in which singular values are clipped; the report says how many."""
+    def _restrained(self, report: EditReport, *, count_only: bool = False) -> dict[int, Tensor]:
+        """Corrections of the layers in which singular values are clipped, none to ``count_only``; the report counts."""
         corrections = {}
         with timed(report, "spectrum"):
             for layer in self.layers:
                 update = self.model.weight(layer).double() - self.model.pristine_weight(layer).double()
-                found = self.restraint(update, self.largest[layer])
+                found = self.restraint(update, self.largest[layer], count_only=count_only)
                 report.values[f"clipped_singular_values.{layer}"] = found.clipped
                 report.values[f"removed_energy.{layer}"] = found.removed_energy
                 if found.correction is not None:

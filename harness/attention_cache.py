@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from typing import Any
 
 from torch import nn
@@ -15,9 +14,5 @@ def carrying(model: nn.Module, states: DynamicCache) -> dict[str, Any]:
 
     Older releases call it ``past_key_values``, newer ones ``cache`` and warn of the old name.
     """
-    return {_name(type(model)): states, "use_cache": True}
-
-
-@cache
-def _name(kind: type[nn.Module]) -> str:
-    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
+    renamed = "cache" in inspect.signature(type(model).forward).parameters
+    return {"cache" if renamed else "past_key_values": states, "use_cache": True}

@@ -180,9 +180,7 @@ def _extend_batch(
     states = DynamicCache(config=model.model.config)
     chosen, good = [], []
     for step in range(max(lengths[row] for row in rows)):
-        out: Any = model.model(
-            input_ids=ids, attention_mask=mask, position_ids=places, **carrying(model.model, states)
-        )
+        out: Any = model.model(input_ids=ids, attention_mask=mask, position_ids=places, **carrying(model.model, states))
         tokens, finite = choose(out.logits[:, -1].float(), step, rows)
         chosen.append(tokens)
         good.append(finite)

@@ -27,6 +27,13 @@ def left_spectrum(matrix: Tensor) -> LeftSpectrum:
     return LeftSpectrum(values.flip(0).clamp_min(0.0).sqrt(), vectors.flip(1).contiguous())
 
 
+def singular_values(matrix: Tensor) -> Tensor:
+    """Those of an m × d matrix, m of them, descending, in float64; cheaper than `left_spectrum`, which has vectors."""
+    wide = matrix.double()
+    squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
+    return squares.flip(0).clamp_min(0.0).sqrt()
+
+
 def right_basis(matrix: Tensor, left: Tensor) -> Tensor:
     """The right singular vectors that belong to left ones, up to their signs: d × k, orthonormal, float64.
 

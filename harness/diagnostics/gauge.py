@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum
+from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum, singular_values
 from palimpsest.harness.diagnostics import edits, spectra, weights
 
 SHOWN_SINGULAR_VALUES = 16
@@ -60,7 +60,7 @@ def gauge_weight(weight: Tensor, pristine: Pristine, batches: int) -> Numbers:
         batches: Batches so far.
     """
     update = weight.double() - pristine.weight.double()
-    now, changed = left_spectrum(weight), spectra.singular_values(update)
+    now, changed = left_spectrum(weight), singular_values(update)
     rank = pristine.protected.left.shape[1]
     there = spectra.leading(weight, now, rank)
     round_sphere = weights.sphere(weight)

@@ -29,13 +29,6 @@ class Leading:
     """V_k, d_in × k."""
 
 
-def singular_values(weight: Tensor) -> Tensor:
-    """Singular values alone, descending, d_out."""
-    wide = weight.double()
-    squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
-    return squares.flip(0).clamp_min(0.0).sqrt()
-
-
 def leading(weight: Tensor, parts: LeftSpectrum, rank: int) -> Leading:
     """U_k and V_k.
 

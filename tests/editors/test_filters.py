@@ -126,6 +126,9 @@ def test_prune_changes_exactly_the_singular_values_above_the_weights_largest(
     wanted = torch.where(sigma > largest, prune.compressed(sigma, largest), sigma)
     assert torch.allclose(evaluated, (u * wanted) @ v, atol=1e-9)
     assert found.removed_energy == pytest.approx(1 - float(wanted.square().sum() / sigma.square().sum()), abs=1e-9)
+    counted = prune.restraint(update, largest, count_only=True)
+    assert (counted.clipped, counted.correction) == (found.clipped, None)
+    assert counted.removed_energy == pytest.approx(found.removed_energy, abs=1e-9)
 
 
 @fast

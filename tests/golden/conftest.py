@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def recordings(config: pytest.Config) -> tuple[Recording, ...]:
     if CHOSEN not in config.stash:
         chosen = config.getoption("golden_dir", default=None)
+        if chosen is not None and not (chosen / "hparams.json").is_file():
+            inside = ", ".join(str(path.parent) for path in sorted(chosen.glob("*/hparams.json"))) or "none inside it"
+            raise pytest.UsageError(f"--golden-dir: {chosen} has no hparams.json. Folders of recorded runs: {inside}.")
         config.stash[CHOSEN] = tuple(Recording(folder) for folder in ((chosen,) if chosen else SMALL))
     return config.stash[CHOSEN]
 

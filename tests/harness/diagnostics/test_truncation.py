@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from palimpsest.editors.toolkit.spectral import singular_values
 from palimpsest.harness.abilities import AbilityOutcome
-from palimpsest.harness.diagnostics.spectra import singular_values
 from palimpsest.harness.diagnostics.truncation import leading_part, probe
 from tests.tiny_models import tiny_model
 
