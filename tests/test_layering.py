@@ -17,7 +17,9 @@ ALLOWED = {
     "results": {"results", "harness"},
     "site": {"site", "results", "harness"},
 }
-EDITORS_MAY_USE = {"anatomy", "editor", "errors", "files", "hooks", "model", "requests", "resources", "tokens"}
+EDITORS_MAY_USE = {
+    "anatomy", "attention_cache", "editor", "errors", "files", "hooks", "model", "requests", "resources", "tokens",
+}  # fmt: skip
 FORBIDDEN_CALLS = {
     "pickle.load", "pickle.loads", "torch.load", "yaml.load", "eval", "exec", "numpy.load", "np.load", "os.system",
 }  # fmt: skip

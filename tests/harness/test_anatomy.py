@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import transformers as hf
 
 from palimpsest.harness.anatomy import detect
 from palimpsest.harness.errors import UsageError
+from palimpsest.harness.hooks import replaced_blocks, unchanged
 from tests.tiny_models import ARCHITECTURES, LLAMA_LIKE, VARIANTS, random_model, tiny_model
 
 PATHS = {
@@ -31,7 +34,18 @@ def test_every_supported_architecture_is_understood(name: str) -> None:
     assert anatomy.tied_head is shared is bool(getattr(model.config, "tie_word_embeddings", False))
     if changes:
         assert ("untied" in name or "biases" in name) is not shared, "the variant is not what its name says"
-    assert anatomy.blocks_return_tuples is (architecture == "gptj")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_blocks_return_is_seen_and_skipped_blocks_return_alike(architecture: str) -> None:
+    model = tiny_model(architecture)  # GPT-J's return tuples up to transformers 5.23, and tensors since
+    block = model.module(model.anatomy.block(1))
+    seen: list[Any] = []
+    with block.register_forward_hook(lambda module, inputs, output: seen.append(output)):
+        model.model(torch.arange(4)[None])
+        with replaced_blocks(model, {1: unchanged}):
+            model.model(torch.arange(4)[None])
+    assert [isinstance(output, tuple) for output in seen] == 2 * [model.anatomy.blocks_return_tuples]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
