@@ -90,9 +90,8 @@ def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
     """Put the given flags over the suite's values."""
     lists: dict[str, Sequence[Any]] = {"models": flags.models, "tasks": flags.tasks, "seeds": flags.seeds}
     values |= {name: list(given) for name, given in lists.items() if given}
-    if flags.editors:
-        known = {_complete(choice.name): choice.model_dump() for choice in base.editors} if base else {}
-        values["editors"] = [known.get(_complete(name) if known else name, {"name": name}) for name in flags.editors]
+    if flags.editors or base is not None:
+        values["editors"] = _editors(flags, base)
     values["schedule"] = _schedule(flags, dict(values["schedule"]))
     values["scoring"] = _scoring(flags, dict(values.get("scoring", {})))
     abilities = dict(values.get("abilities", {}))
@@ -101,6 +100,20 @@ def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
     if flags.ability_limit is not None:
         abilities["limit"] = flags.ability_limit
     values["abilities"] = abilities
+
+
+def _editors(flags: Flags, base: Suite | None) -> list[dict[str, Any]]:
+    """The suite's editors, or those named, each as often as the suite has it; in the batch size given, if one is."""
+    ours = [choice.model_dump() for choice in base.editors] if base else []
+    if flags.batch_size is not None:
+        alike = [choice | {"batch_size": None} for choice in ours]
+        ours = [choice for place, choice in enumerate(alike) if choice not in alike[:place]]
+    if not flags.editors:
+        return ours
+    chosen: list[dict[str, Any]] = []
+    for name in flags.editors:
+        chosen += [choice for choice in ours if _complete(choice["name"]) == _complete(name)] or [{"name": name}]
+    return chosen
 
 
 def _scoring(flags: Flags, scoring: dict[str, Any]) -> dict[str, Any]:

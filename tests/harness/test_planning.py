@@ -136,6 +136,23 @@ def test_settings_go_to_all_editors_or_to_the_named_one() -> None:
         selected(flags(settings=["a=1", "a=2"]))
 
 
+def test_an_editor_that_a_suite_has_in_two_batch_sizes_is_chosen_in_both() -> None:
+    suite, _ = selected(Flags(suite="editors", editors=["alphaedit", "memit"]))
+    assert [(choice.name, choice.batch_size) for choice in suite.editors] == [
+        ("alphaedit", None),
+        ("alphaedit", 1),
+        ("memit", None),
+    ]
+
+
+def test_a_batch_size_given_is_that_of_all_editors_of_a_suite() -> None:
+    suite, _ = selected(Flags(suite="editors", editors=["alphaedit"], batch_size=10))
+    assert [(choice.name, choice.batch_size) for choice in suite.editors] == [("alphaedit", None)]
+    whole, _ = selected(Flags(suite="editors", batch_size=10))
+    assert (whole.schedule.batch_size, {choice.batch_size for choice in whole.editors}) == (10, {None})
+    assert len({choice.name for choice in whole.editors}) == len(whole.editors) == 16
+
+
 def test_an_editor_chosen_from_a_suite_keeps_its_settings_however_it_is_spelled(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
