@@ -114,23 +114,31 @@ def verdict(mean: float, half: float, side: int) -> str:
 
 
 def claims(values: Values) -> list[str]:
-    """A line per statement whose rows are there."""
+    """A line per statement and pair of rows, and one for the mean of the pairs where a statement has several."""
     lines = ["| statement | rows | difference, per seed | mean | verdict |", "|---|---|---|---|---|"]
+    found: dict[str, list[dict[int, float]]] = defaultdict(list)
+    sides: dict[str, int] = {}
     for statement, row, host, quantity, side in CLAIMS:
         one, other = values[quantity].get(row, {}), values[quantity].get(host, {})
-        seeds = sorted(one.keys() & other.keys())
-        if not seeds:
-            lines.append(f"| {statement} | {row[0]} against {host[0]}, batch {row[1]} | no runs | | |")
-            continue
-        differences = [one[seed] - other[seed] for seed in seeds]
-        mean, half = spread(differences)
-        listed = ", ".join(f"{d:+.3g}" for d in differences)
-        interval = f" ± {_short(half)}" if math.isfinite(half) else ""
-        lines.append(
-            f"| {statement} | {row[0]} against {host[0]}, batch {row[1]} | {listed} | {mean:+.3g}{interval} "
-            f"| {verdict(mean, half, side)} |"
-        )
+        differences = {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
+        lines.append(_line(statement, f"{row[0]} against {host[0]}, batch {row[1]}", differences, side))
+        found[statement].append(differences)
+        sides[statement] = side
+    for statement, pairs in found.items():
+        if len(pairs) > 1:
+            common = sorted(set.intersection(*(set(pair) for pair in pairs)))
+            means = {seed: fmean(pair[seed] for pair in pairs) for seed in common}
+            lines.append(_line(statement, f"mean of the {len(pairs)} pairs", means, sides[statement]))
     return lines
+
+
+def _line(statement: str, rows: str, differences: Mapping[int, float], side: int) -> str:
+    if not differences:
+        return f"| {statement} | {rows} | no runs | | |"
+    mean, half = spread(list(differences.values()))
+    listed = ", ".join(f"{d:+.3g}" for d in differences.values())
+    interval = f" ± {_short(half)}" if math.isfinite(half) else ""
+    return f"| {statement} | {rows} | {listed} | {mean:+.3g}{interval} | {verdict(mean, half, side)} |"
 
 
 def main() -> None:
