@@ -116,19 +116,17 @@ def verdict(mean: float, half: float, side: int) -> str:
 def claims(values: Values) -> list[str]:
     """A line per statement and pair of rows, and one for the mean of the pairs where a statement has several."""
     lines = ["| statement | rows | difference, per seed | mean | verdict |", "|---|---|---|---|---|"]
-    found: dict[str, list[dict[int, float]]] = defaultdict(list)
-    sides: dict[str, int] = {}
+    found: dict[tuple[str, int], list[dict[int, float]]] = defaultdict(list)
     for statement, row, host, quantity, side in CLAIMS:
         one, other = values[quantity].get(row, {}), values[quantity].get(host, {})
         differences = {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
         lines.append(_line(statement, f"{row[0]} against {host[0]}, batch {row[1]}", differences, side))
-        found[statement].append(differences)
-        sides[statement] = side
-    for statement, pairs in found.items():
+        found[statement, side].append(differences)
+    for (statement, side), pairs in found.items():
         if len(pairs) > 1:
             common = sorted(set.intersection(*(set(pair) for pair in pairs)))
             means = {seed: fmean(pair[seed] for pair in pairs) for seed in common}
-            lines.append(_line(statement, f"mean of the {len(pairs)} pairs", means, sides[statement]))
+            lines.append(_line(statement, f"mean of the {len(pairs)} pairs", means, side))
     return lines
 
 

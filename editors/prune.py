@@ -131,10 +131,11 @@ class Prune(Filter):
         sigma = values[clipped]
         compressed = self.compressed(sigma, largest)
         removed = float((sigma.square() - compressed.square()).sum()) / size**2
-        if spectrum is None:
-            return Restraint(len(sigma), removed, None)
-        u = spectrum.vectors[:, clipped]
-        return Restraint(len(sigma), removed, (u * (compressed / sigma - 1)) @ (u.T @ d))
+        correction = None
+        if spectrum is not None:
+            u = spectrum.vectors[:, clipped]
+            correction = (u * (compressed / sigma - 1)) @ (u.T @ d)
+        return Restraint(len(sigma), removed, correction)
 
     def compressed(self, sigma: Tensor, largest: float) -> Tensor:
         """F(σ̂)."""

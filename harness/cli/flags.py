@@ -90,8 +90,7 @@ def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
     """Put the given flags over the suite's values."""
     lists: dict[str, Sequence[Any]] = {"models": flags.models, "tasks": flags.tasks, "seeds": flags.seeds}
     values |= {name: list(given) for name, given in lists.items() if given}
-    if flags.editors or base is not None:
-        values["editors"] = _editors(flags, base)
+    values["editors"] = _editors(flags, base)
     values["schedule"] = _schedule(flags, dict(values["schedule"]))
     values["scoring"] = _scoring(flags, dict(values.get("scoring", {})))
     abilities = dict(values.get("abilities", {}))
@@ -110,10 +109,12 @@ def _editors(flags: Flags, base: Suite | None) -> list[dict[str, Any]]:
         ours = [choice for place, choice in enumerate(alike) if choice not in alike[:place]]
     if not flags.editors:
         return ours
-    chosen: list[dict[str, Any]] = []
-    for name in flags.editors:
-        chosen += [choice for choice in ours if _complete(choice["name"]) == _complete(name)] or [{"name": name}]
-    return chosen
+    known: dict[str, list[dict[str, Any]]] = {}
+    for choice in ours:
+        known.setdefault(_complete(choice["name"]), []).append(choice)
+    return [
+        choice for name in flags.editors for choice in known.get(_complete(name) if known else name, [{"name": name}])
+    ]
 
 
 def _scoring(flags: Flags, scoring: dict[str, Any]) -> dict[str, Any]:

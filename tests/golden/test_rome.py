@@ -10,7 +10,8 @@ from palimpsest.editors.rome import Rome
 from tests.golden.recorded import FIELDS, Recording
 from tests.golden.test_golden import off
 
-TOLERANCE = {"rome": 1e-4, "rome_noadj": 1e-4, "r_rome": 1e-3}
+TOLERANCE = {"rome": 1e-4, "rome_noadj": 1e-4, "r_rome": 3e-4}
+LAST_RESIDUAL = {"r_rome": 1e-3}
 """Each request is written on what the one before left, and R-ROME's rounding grows with it: of the four recorded
 residuals the first is met to 4e-6, the last to about 3e-4, which varies with the processor and its threads."""
 RUNS = {"rome": Rome, "rome_noadj": Rome, "r_rome": RRome}
@@ -56,6 +57,7 @@ def test_the_whole_run_is_reproduced(golden: Recording, rome_run: str) -> None:
         key = "kbar" if rome_run == "r_rome" else "k"
         assert off(update.keys[:, 0], arrays[f"e{number}.{key}"]) < TOLERANCE[rome_run]
         assert off(update.activation[:, 0], arrays[f"e{number}.u"]) < TOLERANCE[rome_run]
-        assert off(update.influence[:, 0], arrays[f"e{number}.right"]) < TOLERANCE[rome_run]
+        residual = LAST_RESIDUAL if number == 4 and rome_run in LAST_RESIDUAL else TOLERANCE
+        assert off(update.influence[:, 0], arrays[f"e{number}.right"]) < residual[rome_run]
         assert report.values["target_passes"] == int(arrays[f"e{number}.n_forward"])
         assert report.values["loss_last"] == pytest.approx(float(arrays[f"e{number}.loss_last"][0]), rel=1e-3)

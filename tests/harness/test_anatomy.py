@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,6 +47,17 @@ def test_what_blocks_return_is_seen_and_skipped_blocks_return_alike(architecture
         with replaced_blocks(model, {1: unchanged}):
             model.model(torch.arange(4)[None])
     assert [isinstance(output, tuple) for output in seen] == 2 * [model.anatomy.blocks_return_tuples]
+
+
+@pytest.mark.parametrize("tuples", [False, True])
+def test_a_skipped_block_returns_a_tuple_only_where_blocks_do(tuples: bool) -> None:
+    block, hidden = torch.nn.Identity(), torch.ones(1)
+    anatomy = SimpleNamespace(blocks_return_tuples=tuples, block=lambda layer: f"blocks.{layer}")
+    model: Any = SimpleNamespace(anatomy=anatomy, module=lambda name: block)
+    with replaced_blocks(model, {0: unchanged}):
+        output = block(hidden)
+    assert isinstance(output, tuple) is tuples
+    assert (output[0] if tuples else output) is hidden
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

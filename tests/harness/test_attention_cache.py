@@ -8,9 +8,17 @@ from torch import nn
 from transformers import DynamicCache
 
 from palimpsest.harness.attention_cache import carrying
-from tests.tiny_models import random_model
+from tests.tiny_models import ARCHITECTURES, random_model
 
-ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt2", "gptj", "gpt_neox")
+
+class Older(nn.Module):
+    def forward(self, input_ids=None, past_key_values=None, use_cache=None):
+        return past_key_values
+
+
+class Newer(nn.Module):
+    def forward(self, input_ids=None, cache=None, use_cache=None):
+        return cache
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -26,19 +34,7 @@ def test_a_pass_in_two_parts_gives_the_logits_of_one_and_no_warning(architecture
     assert torch.allclose(rest, whole[:, 5:], atol=1e-4)
 
 
-def test_models_of_older_releases_get_the_older_name():
-    class Old(nn.Module):
-        def forward(self, input_ids=None, past_key_values=None, use_cache=None):
-            return past_key_values
-
+@pytest.mark.parametrize("kind", [Older, Newer])
+def test_a_model_of_any_release_gets_the_name_that_it_has(kind):
     states = DynamicCache()
-    assert Old()(**carrying(Old(), states)) is states
-
-
-def test_models_of_newer_releases_get_the_newer_name():
-    class New(nn.Module):
-        def forward(self, input_ids=None, cache=None, use_cache=None):
-            return cache
-
-    states = DynamicCache()
-    assert New()(**carrying(New(), states)) is states
+    assert kind()(**carrying(kind(), states)) is states
