@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from palimpsest.results.seeds import student_quantile
-from palimpsest.results.store import Store
+from palimpsest.results.analysis.seeds import student_quantile
+from palimpsest.results.store.database import Store
 
 Row = tuple[str, int]
 """Editor and batch size."""

@@ -23,15 +23,15 @@ from typing import Any
 
 import torch
 
-from palimpsest.harness.composition import complete
 from palimpsest.harness.diagnostics.tracker import Tracker
-from palimpsest.harness.editing import Editing
-from palimpsest.harness.loading import LoadedModel, load
-from palimpsest.harness.model_registry import fingerprint, resolve
-from palimpsest.harness.registry import available_editors, build_editor, canonical_name, resolve_config
-from palimpsest.harness.requests import EditRequest
-from palimpsest.harness.schedule import batches
-from palimpsest.harness.spec import EditorRef, Schedule
+from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.plugins.configuration import available_editors, build_editor, canonical_name, resolve_config
+from palimpsest.harness.plugins.session import Editing
+from palimpsest.harness.runs.loaded_model import LoadedModel, load
+from palimpsest.harness.specs.cases import EditRequest
+from palimpsest.harness.specs.composition import complete
+from palimpsest.harness.specs.run_spec import EditorRef, Schedule
+from palimpsest.harness.specs.schedule import batches
 from palimpsest.tasks.registry import load_task
 
 _STEP_FIELDS = ("target_steps", "steps")

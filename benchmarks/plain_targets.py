@@ -1,6 +1,6 @@
 """The target optimisation written plainly: one request at a time, whole sentences, torch's own Adam.
 
-What `palimpsest.editors.toolkit.values` must agree with, and what its speed is measured against.
+What `palimpsest.editors.toolkit.targets.search` must agree with, and what its speed is measured against.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from palimpsest.editors.toolkit.prompts import flat, in_template, sentences, target_ids
-from palimpsest.editors.toolkit.values import TargetSettings
-from palimpsest.harness.hooks import added_to_output, captured_output
-from palimpsest.harness.model import EditableModel
-from palimpsest.harness.requests import EditRequest
+from palimpsest.editors.toolkit.targets.search import TargetSettings
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.model.hooks import added_to_output, captured_output
+from palimpsest.harness.model.prompts import flat, in_template, sentences, target_ids
+from palimpsest.harness.specs.cases import EditRequest
 
 
 def plain_target(

@@ -20,11 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from palimpsest.results.ingest import ingest
-from palimpsest.results.store import Store
-from palimpsest.results.tables import RUN_TABLES
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.ingest import ingest
+from palimpsest.results.store.run_rows import RUN_TABLES
 from palimpsest.site.build import BuildReport, build
-from tests.results.synthetic import SyntheticRun, write_run
+from tests.labs.synthetic import SyntheticRun, write_run
 
 CHECKPOINTS = (0, 10, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200)
 EDITORS = ("memit", "memit-seq", "alphaedit", "nse", "deltaedit", "ft-l", "rome", "revive(memit)", "sphere(alphaedit)")

@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 
 from palimpsest.editors.memit import Memit
-from palimpsest.editors.presets import load_preset
-from palimpsest.editors.toolkit.splitting import suffixes_hold
-from palimpsest.editors.toolkit.values import compute_targets
-from palimpsest.harness.model import load_model
-from palimpsest.harness.model_registry import resolve
+from palimpsest.editors.toolkit.targets.search import compute_targets
+from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
+from palimpsest.harness.model.catalogue import resolve
+from palimpsest.harness.model.editable import load_model
+from palimpsest.harness.plugins.presets import load_preset
 from palimpsest.tasks.registry import load_task
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the plain loop is shared with the tests

@@ -33,14 +33,14 @@ from torch import Tensor
 
 from palimpsest.editors.alphaedit import AlphaEdit
 from palimpsest.editors.toolkit.keys import keys_at
-from palimpsest.editors.toolkit.values import Confinement, compute_targets
+from palimpsest.editors.toolkit.targets.search import Confinement, compute_targets
 from palimpsest.harness.editor import EditReport
 from palimpsest.harness.errors import ModelCollapsed
 
 if TYPE_CHECKING:
-    from palimpsest.editors.toolkit.values import Targets, TargetSettings
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.editors.toolkit.targets.search import Targets, TargetSettings
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 _MEMORY = 0.9
 _WARM_UP = 20

@@ -32,8 +32,8 @@ from palimpsest.editors.toolkit.keys import residual_stream_at
 from palimpsest.harness.editor import EditReport
 
 if TYPE_CHECKING:
-    from palimpsest.editors.toolkit.values import Targets
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.editors.toolkit.targets.search import Targets
+    from palimpsest.harness.specs.cases import EditRequest
 
 
 class Nse(MemitSeq):

@@ -31,13 +31,13 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import timed
-from palimpsest.editors.toolkit.spectral import left_spectrum, singular_values
 from palimpsest.harness.editor import EditorConfig, EditReport, LayerUpdate
 from palimpsest.harness.errors import ModelCollapsed
+from palimpsest.harness.statistics.spectrum import left_spectrum, singular_values
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from pydantic import Field
 from torch import Tensor
 
 from palimpsest.editors.toolkit.filtering import Filter
-from palimpsest.editors.toolkit.spectral import kept_energy
 from palimpsest.editors.toolkit.updates import full
 from palimpsest.harness.editor import EditorConfig, EditReport, LayerUpdate
+from palimpsest.harness.statistics.spectrum import kept_energy
 
 
 class Rect(Filter):

@@ -25,14 +25,14 @@ from torch import Tensor
 from palimpsest.editors.toolkit.keys import keys_at, outputs_at
 from palimpsest.editors.toolkit.linalg import cholesky
 from palimpsest.editors.toolkit.pipeline import TargetConfig, all_or_nothing, timed
-from palimpsest.editors.toolkit.splitting import suffixes_hold
-from palimpsest.editors.toolkit.values import compute_targets
+from palimpsest.editors.toolkit.targets.search import compute_targets
+from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
 from palimpsest.harness.editor import Editor, EditReport, LayerUpdate
 from palimpsest.harness.errors import ConfigError, ModelCollapsed
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 _CLEAN = (("{}",),)
 

@@ -1,1 +1,1 @@
-"""The engine: loads models, plans runs, edits, checkpoints, scores."""
+"""The engine: it knows no editor, no task, no store and no page."""

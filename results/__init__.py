@@ -1,1 +1,1 @@
-"""The DuckDB store: schema, ingest, export, queries."""
+"""The store and all that is computed from it."""

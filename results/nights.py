@@ -15,9 +15,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from palimpsest.harness.errors import StoreError
-from palimpsest.harness.files import atomic_write_text
-from palimpsest.results.store import Store
-from palimpsest.results.text import clean_text
+from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.results.reading.cleaning import clean_text
+from palimpsest.results.store.database import Store
 
 NAME = "night.json"
 BUILT_IN = "palimpsest-bench"

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from palimpsest.harness.errors import UsageError
 from palimpsest.site.jobs import Batch, File
-from palimpsest.site.pages import batches
-from palimpsest.site.records import Options
+from palimpsest.site.pages.plan import batches
+from palimpsest.site.pages.plan_extras import Options
 from palimpsest.site.source import Source, StoreSource
 
 MARKER = ".palimpsest-site"
@@ -115,7 +115,7 @@ def build(store_path: Path, out_dir: Path, options: Options | None = None) -> Bu
         StoreError: the store or a night is missing, locked or unreadable.
         UsageError: ``out_dir`` holds something else than a site built here.
     """
-    from palimpsest.results.store import Store
+    from palimpsest.results.store.database import Store
 
     with Store.open(store_path, read_only=True) as store:
         return build_from(StoreSource(store), out_dir, options)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from palimpsest.results.bulk import Course, EditorRun, RunHead, Series, Text
-from palimpsest.results.rows import BoardRow, EventRow, LedgerRow, SampleAnswer, Segment, TimingSummary, Track
+from palimpsest.results.records import BoardRow, EventRow, LedgerRow, SampleAnswer, Segment, TimingSummary, Track
+from palimpsest.results.store.bulk import Course, EditorRun, RunHead, Series, Text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from palimpsest.results.store import Store
+    from palimpsest.results.store.database import Store
 
 
 class RunParts(NamedTuple):
@@ -81,7 +81,7 @@ class StoreSource:
     """The interface on top of an open store."""
 
     def __init__(self, store: Store) -> None:
-        from palimpsest.results import bulk, queries
+        from palimpsest.results.store import bulk, queries
 
         self._store = store
         self._queries = queries

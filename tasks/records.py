@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import ConfigError, MissingResource
-from palimpsest.harness.strict_json import JsonProblem, parse
+from palimpsest.harness.system.strict_json import JsonProblem, parse
 
 SHOWN = 20
 """So many problems are listed; the others are counted."""

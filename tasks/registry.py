@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
-from palimpsest.harness.requests import EditTask, Origin
+from palimpsest.harness.specs.cases import EditTask, Origin
 from palimpsest.tasks import counterfact, zsre
-from palimpsest.tasks.cases import Collected, Form, collect, notes
+from palimpsest.tasks.collecting import Collected, Form, collect, notes
 from palimpsest.tasks.hub import HubData, hub_records
 from palimpsest.tasks.pocket import edits
 from palimpsest.tasks.pocket.world import build_world

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from palimpsest.harness.requests import Case, EditRequest, Probe
-from palimpsest.tasks.cases import Form
+from palimpsest.harness.specs.cases import Case, EditRequest, Probe
+from palimpsest.tasks.collecting import Form
 from palimpsest.tasks.fields import case_number, text_field, text_list, without_gaps
 from palimpsest.tasks.records import RecordProblem
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from palimpsest.harness.cli import app
+from palimpsest.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -19,8 +19,8 @@ from palimpsest.harness.editor import Editor, EditorConfig, EditReport, LayerUpd
 from palimpsest.harness.errors import ConfigError
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 _STATE = "host."
 

@@ -18,15 +18,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palimpsest.editors.toolkit import prompts
 from palimpsest.editors.toolkit.pipeline import all_or_nothing, timed
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
 from palimpsest.harness.errors import ConfigError, ModelCollapsed
-from palimpsest.harness.hooks import captured_output, head_at, replaced_blocks, unchanged
+from palimpsest.harness.model import prompts
+from palimpsest.harness.model.hooks import captured_output, head_at, replaced_blocks, unchanged
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 _FINISHED_LOSS = 0.01
 """A chunk with a lower loss takes no step; an epoch with a lower mean is the last."""

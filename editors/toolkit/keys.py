@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from palimpsest.editors.toolkit import prompts
-from palimpsest.harness.hooks import captured_input, captured_output, stopped_after
+from palimpsest.harness.model import prompts
+from palimpsest.harness.model.hooks import captured_input, captured_output, stopped_after
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 _TOKENS_PER_FORWARD = 8192
 

@@ -25,15 +25,15 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
-from palimpsest.editors.toolkit.splitting import suffixes_hold
+from palimpsest.editors.toolkit.targets.search import Targets, TargetSettings, compute_targets
+from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
 from palimpsest.editors.toolkit.updates import UpdateFilter, Writer
-from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport, LayerUpdate
 from palimpsest.harness.errors import ConfigError, ModelCollapsed
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 
 class TargetConfig(EditorConfig):

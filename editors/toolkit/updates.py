@@ -12,7 +12,7 @@ from palimpsest.harness.editor import EditReport, LayerUpdate
 from palimpsest.harness.errors import ModelCollapsed
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.model.editable import EditableModel
 
 
 class UpdateFilter(Protocol):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from palimpsest.editors.toolkit.spectral import LeftSpectrum, left_spectrum, singular_values
-from palimpsest.harness.diagnostics import edits, spectra, weights
+from palimpsest.harness.diagnostics import edits, spectra, sphere
+from palimpsest.harness.statistics.spectrum import LeftSpectrum, left_spectrum, singular_values
 
 SHOWN_SINGULAR_VALUES = 16
 Numbers = dict[str, float]
@@ -45,9 +45,9 @@ def gauge_pristine(weight: Tensor, parts: LeftSpectrum, second_moment: Tensor | 
         weight=weight,
         values=parts.values,
         protected=spectra.leading(weight, parts, rank),
-        energy=weights.sphere(weight).energy,
+        energy=sphere.sphere(weight).energy,
         second_moment=second_moment,
-        output=float("nan") if second_moment is None else weights.pretrained_drift(weight, second_moment),
+        output=float("nan") if second_moment is None else sphere.pretrained_drift(weight, second_moment),
     )
 
 
@@ -63,7 +63,7 @@ def gauge_weight(weight: Tensor, pristine: Pristine, batches: int) -> Numbers:
     now, changed = left_spectrum(weight), singular_values(update)
     rank = pristine.protected.left.shape[1]
     there = spectra.leading(weight, now, rank)
-    round_sphere = weights.sphere(weight)
+    round_sphere = sphere.sphere(weight)
     numbers = {
         "weight_norm": float(weight.double().norm()),
         "update_norm": float(update.norm()),
@@ -83,7 +83,7 @@ def gauge_weight(weight: Tensor, pristine: Pristine, batches: int) -> Numbers:
         shown = values[:SHOWN_SINGULAR_VALUES].tolist()
         numbers |= {f"{name}:{place:02d}": value for place, value in enumerate(shown, 1)}
     if pristine.second_moment is not None:
-        drift = weights.pretrained_drift(update, pristine.second_moment)
+        drift = sphere.pretrained_drift(update, pristine.second_moment)
         numbers |= {"pretrained_drift": drift, "pretrained_drift_relative": drift / pristine.output}
     return numbers
 

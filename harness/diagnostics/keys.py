@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from palimpsest.editors.toolkit.prompts import Sentence, sentences
 from palimpsest.harness.errors import EditorError
-from palimpsest.harness.hooks import captured_input, stopped_after
+from palimpsest.harness.model.hooks import captured_input, stopped_after
+from palimpsest.harness.model.prompts import Sentence, sentences
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
 
 _PROMPTS_PER_FORWARD = 128
 

@@ -25,18 +25,18 @@ from palimpsest.harness.diagnostics.gauge import (
     own_vectors,
 )
 from palimpsest.harness.diagnostics.keys import clean_keys
-from palimpsest.harness.diagnostics.records import EVALUATED, Diagnostic, Level
+from palimpsest.harness.diagnostics.norms import weight_norms
 from palimpsest.harness.diagnostics.sample import Sample
-from palimpsest.harness.diagnostics.weights import sphere
+from palimpsest.harness.diagnostics.sphere import sphere
 from palimpsest.harness.errors import MissingResource
-from palimpsest.harness.health import weight_norms
-from palimpsest.harness.scoring import untouched
+from palimpsest.harness.metrics.diagnostic_definitions import EVALUATED, Diagnostic, Level
+from palimpsest.harness.scoring.probes import untouched
 
 if TYPE_CHECKING:
     from palimpsest.harness.editor import Editor, LayerUpdate
-    from palimpsest.harness.model import EditableModel
-    from palimpsest.harness.requests import EditRequest
-    from palimpsest.harness.schedule import Batch
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.cases import EditRequest
+    from palimpsest.harness.specs.schedule import Batch
 
 STORED_EDITS: Mapping[Level, int] = {"cheap": 512, "full": 2048}
 """Edits whose key, value and own update are kept, at most, by level."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.diagnostics.spectra import components, truncated
-from palimpsest.harness.metrics import abilities_kept
+from palimpsest.harness.metrics.probes import abilities_kept
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities import AbilityOutcome
-    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.abilities.ability_harness import AbilityOutcome
+    from palimpsest.harness.model.editable import EditableModel
 
 PERCENTS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0)
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from palimpsest.harness.interrupts import Interrupts
+from palimpsest.harness.system.interrupts import Interrupts
 from palimpsest.tasks.pocket.abilities import ability_files
 from palimpsest.tasks.pocket.edits import counterfact_records, zsre_records
 from palimpsest.tasks.pocket.report import Line, as_markdown, full_report
@@ -63,8 +63,8 @@ def train_and_publish(
 
 def publish(recipe: Recipe, model: Any, tokenizer: Any, folder: Path) -> list[Line]:
     """Write weights, config, tokenizer and a card with the measured report into ``folder``."""
-    from palimpsest.harness.model import load_model
-    from palimpsest.harness.model_registry import ModelEntry, fingerprint
+    from palimpsest.harness.model.catalogue import ModelEntry, fingerprint
+    from palimpsest.harness.model.editable import load_model
 
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from palimpsest.harness.requests import Case, EditRequest, Probe
+from palimpsest.harness.specs.cases import Case, EditRequest, Probe
 from palimpsest.tasks.pocket.world import Fact, World
 
 if TYPE_CHECKING:
-    from palimpsest.harness.model import EditableModel
+    from palimpsest.harness.model.editable import EditableModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Line:
 
 def knowledge(model: EditableModel, world: World, facts: Sequence[Fact]) -> list[Line]:
     """Share of ``facts`` whose object is the model's own next words (argmax), by kind of wording."""
-    from palimpsest.harness.scoring import score_cases
+    from palimpsest.harness.scoring.probes import score_cases
 
     hits: dict[str, list[bool]] = {"trained wordings": [], "held-out wordings": [], "questions": []}
     kinds = {}
@@ -46,7 +46,7 @@ def knowledge(model: EditableModel, world: World, facts: Sequence[Fact]) -> list
 
 def edit_prompts(model: EditableModel, cases: Sequence[Case], name: str) -> list[Line]:
     """Share of rewrite prompts and of plain and prefixed paraphrases that the unedited model answers truly."""
-    from palimpsest.harness.scoring import score_cases
+    from palimpsest.harness.scoring.probes import score_cases
 
     groups: dict[str, list[bool]] = {"rewrite": [], "plain paraphrase": [], "prefixed paraphrase": []}
     for outcome in score_cases(model, cases):
@@ -59,8 +59,8 @@ def edit_prompts(model: EditableModel, cases: Sequence[Case], name: str) -> list
 
 def abilities(model: EditableModel) -> list[Line]:
     """Accuracy of every pocket ability beside chance."""
-    from palimpsest.harness.abilities import AbilityHarness
-    from palimpsest.harness.ability_library import ability_refs
+    from palimpsest.harness.abilities.ability_harness import AbilityHarness
+    from palimpsest.tasks.ability_library import ability_refs
 
     outcomes = AbilityHarness(model, ability_refs(["pocket"], None)).evaluate()
     return [Line(o.name, len(o.items), 100 * o.score, 100 * o.chance) for o in outcomes]

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from palimpsest.harness.files import read_manifest, set_aside, verify_folder, write_folder
-from palimpsest.harness.interrupts import Interrupts, Stopped
+from palimpsest.harness.system.atomic_files import read_manifest, set_aside, verify_folder, write_folder
+from palimpsest.harness.system.interrupts import Interrupts, Stopped
 from palimpsest.tasks.pocket.text import training_sentences
 from palimpsest.tasks.pocket.tokenizer import VOCABULARY, build_tokenizer
 from palimpsest.tasks.pocket.world import World

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from palimpsest.site.build import build_from
-from palimpsest.site.records import Options
-from tests.site.sample_nights import write_nights
-from tests.site.sample_source import RUNS, MadeUp, SampleSource, hostile_source, track
+from palimpsest.site.pages.plan_extras import Options
+from tests.labs.sample_nights import write_nights
+from tests.labs.sample_source import RUNS, MadeUp, SampleSource, hostile_source, track
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SHOTS = Path(__file__).resolve().parent / "screenshots"

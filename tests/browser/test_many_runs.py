@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from palimpsest.results.rows import Track
+from palimpsest.results.records import Track
 from palimpsest.site import build
-from palimpsest.site.pages import batches
-from palimpsest.site.records import Options
+from palimpsest.site.pages.plan import batches
+from palimpsest.site.pages.plan_extras import Options
 from tests.browser.conftest import Visit, shoot
-from tests.site.sample_source import MadeUp, SampleSource, identity, track
+from tests.labs.sample_source import MadeUp, SampleSource, identity, track
 
 Open = Callable[..., Visit]
 EDITORS = ("memit", "memit-seq", "alphaedit", "nse", "rome", "ft-l", "revive(memit)", "sphere(alphaedit)", "my-editor")

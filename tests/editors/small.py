@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from palimpsest.harness.editor import Editor
-from palimpsest.harness.model import EditableModel
-from tests.tiny_models import tiny_model
+from palimpsest.harness.model.editable import EditableModel
+from tests.labs.tiny_models import tiny_model
 
 TARGETS: dict[str, Any] = {
     "target_steps": 5,

@@ -20,10 +20,10 @@ from palimpsest.editors.toolkit.keys import keys_at
 from palimpsest.editors.toolkit.updates import full
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport, LayerUpdate
 from palimpsest.harness.errors import ConfigError, EditorError, ModelCollapsed
-from palimpsest.harness.model import EditableModel
-from palimpsest.harness.registry import build_editor
-from palimpsest.harness.requests import EditRequest
-from tests.tiny_models import REQUESTS, TEMPLATES, tiny_model
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.plugins.configuration import build_editor
+from palimpsest.harness.specs.cases import EditRequest
+from tests.labs.tiny_models import REQUESTS, TEMPLATES, tiny_model
 
 MEMIT: dict[str, Any] = {
     "layers": (0, 1), "target_steps": 3, "target_learning_rate": 0.3, "statistics_tokens": 600,

@@ -11,7 +11,7 @@ from torch import Tensor
 from palimpsest.editors.alphaedit import AlphaEdit
 from palimpsest.editors.deltaedit import DeltaEdit
 from tests.editors.small import BOTH, NULL, bits, prepared, same
-from tests.tiny_models import REQUESTS
+from tests.labs.tiny_models import REQUESTS
 
 
 def test_deltaedit_that_is_never_triggered_is_alphaedit_for_single_edits() -> None:

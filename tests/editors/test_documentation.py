@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from palimpsest.editors.presets import preset_models
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import TargetConfig
-from palimpsest.harness.anatomy import detect
-from palimpsest.harness.registry import available_editors, load_editor_class
-from tests.tiny_models import ARCHITECTURES, random_model
+from palimpsest.harness.model.anatomy import detect
+from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
+from palimpsest.harness.plugins.presets import preset_models
+from tests.labs.tiny_models import ARCHITECTURES, random_model
 
 TEXT = (Path(__file__).parents[2] / "docs" / "editors.md").read_text(encoding="utf-8")
 BUILT_IN = sorted(entry.name for entry in available_editors() if entry.distribution == "palimpsest-bench")

@@ -15,16 +15,16 @@ from palimpsest.editors.ft_l import FineTuneBoxed
 from palimpsest.editors.memit import Memit
 from palimpsest.editors.memit_seq import MemitSeq
 from palimpsest.editors.nse import Nse
-from palimpsest.editors.presets import load_preset, preset_models
 from palimpsest.editors.r_rome import RRome
 from palimpsest.editors.rome import Rome
 from palimpsest.editors.toolkit import finetuning, pipeline
 from palimpsest.editors.toolkit.keys import keys_at
 from palimpsest.harness.editor import Editor
 from palimpsest.harness.errors import ConfigError, EditorError
-from palimpsest.harness.model import EditableModel
-from palimpsest.harness.requests import EditRequest
-from tests.tiny_models import REQUESTS, TEMPLATES, tiny_model
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.plugins.presets import load_preset, preset_models
+from palimpsest.harness.specs.cases import EditRequest
+from tests.labs.tiny_models import REQUESTS, TEMPLATES, tiny_model
 
 FAMILY: dict[str, Any] = {
     "layers": (0, 1),

@@ -16,11 +16,11 @@ from palimpsest.editors.prune import Prune
 from palimpsest.editors.rect import Rect
 from palimpsest.editors.revive import Revive
 from palimpsest.editors.sphere import Sphere, principal_directions
-from palimpsest.editors.toolkit.spectral import left_spectrum
 from palimpsest.editors.toolkit.updates import full
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport, LayerUpdate
 from palimpsest.harness.errors import ModelCollapsed
-from palimpsest.harness.requests import EditRequest
+from palimpsest.harness.specs.cases import EditRequest
+from palimpsest.harness.statistics.spectrum import left_spectrum
 
 
 class Nothing(Editor):

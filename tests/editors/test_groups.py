@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palimpsest.editors.toolkit.groups import grouped, pass_cost, tokens_together
+from palimpsest.editors.toolkit.targets.groups import grouped, pass_cost, tokens_together
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,9 +23,9 @@ from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
 from palimpsest.harness.editor import EditReport
 from palimpsest.harness.errors import ModelCollapsed
-from palimpsest.harness.model import EditableModel
+from palimpsest.harness.model.editable import EditableModel
 from tests.editors.small import BOTH, LAYERS, NEURONS, NULL, TARGETS, bits, change, prepared, same
-from tests.tiny_models import REQUESTS, TEMPLATES, tiny_model
+from tests.labs.tiny_models import REQUESTS, TEMPLATES, tiny_model
 
 
 @BOTH

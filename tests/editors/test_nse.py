@@ -11,7 +11,7 @@ from palimpsest.editors.memit_seq import MemitSeq
 from palimpsest.editors.nse import Nse
 from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
 from tests.editors.small import BOTH, LAYERS, NEURONS, bits, change, prepared, same
-from tests.tiny_models import REQUESTS, TEMPLATES
+from tests.labs.tiny_models import REQUESTS, TEMPLATES
 
 
 @BOTH

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
-from palimpsest.editors.toolkit.prompts import in_template, sentences, target_ids
 from palimpsest.harness.errors import EditorError
-from palimpsest.harness.hooks import captured_input, captured_output
-from palimpsest.harness.requests import EditRequest
-from tests.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, tiny_model
+from palimpsest.harness.model.hooks import captured_input, captured_output
+from palimpsest.harness.model.prompts import in_template, sentences, target_ids
+from palimpsest.harness.specs.cases import EditRequest
+from tests.labs.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, tiny_model
 
 
 @pytest.mark.parametrize("bos", [True, False])

@@ -9,7 +9,7 @@ from palimpsest.editors.r_rome import RRome
 from palimpsest.editors.rome import Rome
 from palimpsest.editors.toolkit.keys import keys_at, outputs_at
 from tests.editors.small import BOTH, CLEAN, TARGETS, bits, change, prepared, same
-from tests.tiny_models import REQUESTS
+from tests.labs.tiny_models import REQUESTS
 
 
 @BOTH

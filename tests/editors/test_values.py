@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from benchmarks.plain_targets import plain_target
-from palimpsest.editors.toolkit.splitting import suffixes_hold
-from palimpsest.editors.toolkit.values import Targets, TargetSettings, compute_targets
+from palimpsest.editors.toolkit.targets.search import Targets, TargetSettings, compute_targets
+from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
 from palimpsest.harness.errors import EditorError
-from palimpsest.harness.model import EditableModel
-from tests.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, VARIANTS, tiny_model
+from palimpsest.harness.model.editable import EditableModel
+from tests.labs.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, VARIANTS, tiny_model
 
 SETTINGS = TargetSettings(
     steps=6, learning_rate=0.2, weight_decay=0.5, clamp_norm_factor=2.0, kl_factor=0.0625, early_stop_loss=0.05

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.errors import PalimpsestError
-from palimpsest.harness.requests import Case
+from palimpsest.harness.specs.cases import Case
 from palimpsest.tasks.registry import data_files
 from tests.fuzz.damage import damaged_bytes, damaged_value
 from tests.fuzz.reading import Unreadable, read

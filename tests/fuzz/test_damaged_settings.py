@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from palimpsest.harness.abilities import AbilityHarness
-from palimpsest.harness.ability_library import AbilityLibrary
+from palimpsest.harness.abilities.ability_harness import AbilityHarness
 from palimpsest.harness.errors import PalimpsestError
-from palimpsest.harness.runfolder import read_spec, summarise
-from palimpsest.harness.suite import Suite, load_suite
+from palimpsest.harness.runs.reading import read_spec, summarise
+from palimpsest.harness.specs.suite import Suite, load_suite
+from palimpsest.tasks.ability_library import AbilityLibrary
 from tests.fuzz.damage import damaged_bytes, damaged_value
-from tests.harness.run_lab import spec as lab_spec
-from tests.tiny_models import tiny_model
+from tests.labs.run_lab import spec as lab_spec
+from tests.labs.tiny_models import tiny_model
 
 SPECS, SUITES, ABILITIES = 70, 70, 60
 

@@ -18,10 +18,10 @@ from palimpsest.editors.memit import Memit
 from palimpsest.editors.memit_seq import MemitSeq
 from palimpsest.editors.toolkit import pipeline
 from palimpsest.editors.toolkit.pipeline import LocateThenEdit
-from palimpsest.editors.toolkit.values import Targets
-from palimpsest.harness.model import EditableModel, load_model
-from palimpsest.harness.requests import EditRequest
-from palimpsest.harness.resources import SecondMoments
+from palimpsest.editors.toolkit.targets.search import Targets
+from palimpsest.harness.model.editable import EditableModel, load_model
+from palimpsest.harness.specs.cases import EditRequest
+from palimpsest.harness.statistics.resources import SecondMoments
 
 EDITORS: dict[str, type[LocateThenEdit]] = {"memit_seq": MemitSeq, "alphaedit": AlphaEdit, "memit": Memit}
 FIELDS = {

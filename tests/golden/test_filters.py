@@ -16,10 +16,10 @@ from palimpsest.editors.revive import Revive
 from palimpsest.editors.sphere import Sphere
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import LocateThenEdit
-from palimpsest.editors.toolkit.spectral import left_spectrum
 from palimpsest.editors.toolkit.updates import full
 from palimpsest.harness.editor import EditReport, LayerUpdate
-from palimpsest.harness.model import EditableModel
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.statistics.spectrum import left_spectrum
 from tests.golden.recorded import FIELDS, OWN_FIELDS, Recording
 from tests.golden.test_golden import off
 

@@ -40,7 +40,7 @@ class Shell:
     def __call__(self, *arguments: str, code: int = 0, kill_when: Callable[[], bool] | None = None) -> str:
         """Standard output and error of a command, which must end with this exit code."""
         environment = os.environ | {"PYTHONPATH": str(self.place), "PALIMPSEST_HOME": str(self.home)}
-        command = [sys.executable, "-m", "palimpsest.harness.cli", *arguments]
+        command = [sys.executable, "-m", "palimpsest.cli", *arguments]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=self.home
         )

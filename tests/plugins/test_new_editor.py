@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from palimpsest.harness.authoring.template import write_package
 from palimpsest.harness.errors import UsageError
-from palimpsest.harness.new_editor import write_package
 from tests.plugins.conftest import pip_install
 
 
@@ -62,7 +62,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_presets_of_a_package_of_ones_own_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from palimpsest.editors.presets import load_preset
+    from palimpsest.harness.plugins.presets import load_preset
 
     package = tmp_path / "somebodys"
     (package / "presets" / "theirs").mkdir(parents=True)

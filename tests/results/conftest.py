@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .synthetic import SyntheticRun, write_run, write_suite
+from tests.labs.synthetic import SyntheticRun, write_run, write_suite
 
 SMALL = (0, 10, 20, 40)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from palimpsest.harness.errors import MissingResource, UsageError
-from palimpsest.results.bulk import RunHead
-from palimpsest.results.rows import BoardRow, Track
+from palimpsest.results.records import BoardRow, Track
+from palimpsest.results.store.bulk import RunHead
 from palimpsest.site.build import MARKER, build_from
-from palimpsest.site.frame import POLICY
-from palimpsest.site.records import Options
+from palimpsest.site.pages.plan_extras import Options
 from palimpsest.site.serve import make_server
-from tests.site.sample_nights import write_nights
-from tests.site.sample_source import HOSTILE, RUNS, MadeUp, SampleSource, hostile_source, track
+from palimpsest.site.words.frame import POLICY
+from tests.labs.sample_nights import write_nights
+from tests.labs.sample_source import HOSTILE, RUNS, MadeUp, SampleSource, hostile_source, track
 
 _EXECUTABLE = re.compile(r"^\s*(javascript|data|vbscript):", re.IGNORECASE)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.results.bulk import Series
-from palimpsest.results.ingest import ingest
-from palimpsest.results.store import Store
+from palimpsest.results.store.bulk import Series
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.ingest import ingest
 from palimpsest.site.build import build_from
-from palimpsest.site.payload import combined_curves
+from palimpsest.site.parts.payload import combined_curves
 from palimpsest.site.source import StoreSource
-from tests.results.synthetic import SyntheticRun, write_run
+from tests.labs.synthetic import SyntheticRun, write_run
 
 SMALL = SyntheticRun(checkpoints=(0, 10, 40), batch_size=10, neighborhood=2, half=30)
 WITH = replace(SMALL, texts=6, top=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from palimpsest.harness.abilities import AbilityHarness
-from palimpsest.harness.ability_library import AbilityLibrary, ability_groups, ability_names
+from palimpsest.harness.abilities.ability_harness import AbilityHarness
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
 from palimpsest.tasks.ability_data import RESERVED, data_file, judge, load, load_text
-from tests.tiny_models import tiny_model
+from palimpsest.tasks.ability_library import AbilityLibrary, ability_groups, ability_names
+from tests.labs.tiny_models import tiny_model
 
 WORDS = ["no", "yes"]
 

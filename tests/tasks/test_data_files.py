@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
-from palimpsest.harness.requests import EditTask
+from palimpsest.harness.specs.cases import EditTask
 from palimpsest.tasks import records, registry
 from palimpsest.tasks.registry import data_files
 from tests.fuzz.test_damaged_data import counterfact, zsre
@@ -169,8 +169,8 @@ def test_order_and_content_have_hashes_of_their_own(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("a.jsonl.gz", b"no gzip", "cannot be read as gzip"),
-        ("a.jsonl.gz", gzip.compress(b"[1]" * 500)[:-9], "cannot be read as gzip"),
-        ("a.jsonl.gz", gzip.compress(b"abc" * 500)[:12] + b"\xff" * 20, "cannot be read as gzip"),
+        ("a.jsonl.gz", gzip.compress(b"[1]" * 500, mtime=0)[:-9], "cannot be read as gzip"),
+        ("a.jsonl.gz", gzip.compress(b"abc" * 500, mtime=0)[:12] + b"\xff" * 20, "cannot be read as gzip"),
         ("a.parquet", b"{}", "cannot be read as Parquet"),
         ("a.parquet", b"PAR1" + bytes(40) + b"PAR1", "cannot be read as Parquet"),
         ("a.json", b"[{}", "not valid JSON"),
@@ -192,7 +192,7 @@ def test_files_that_cannot_be_read_say_so(tmp_path: Path, name: str, content: by
 
 def test_a_small_file_that_unpacks_without_end_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "FILE_BYTES", 100_000)
-    (tmp_path / "bomb.jsonl.gz").write_bytes(gzip.compress(b" " * 10_000_000))
+    (tmp_path / "bomb.jsonl.gz").write_bytes(gzip.compress(b" " * 10_000_000, mtime=0))
     with pytest.raises(ConfigError, match="more than 100,000 bytes unpacked"):
         load(tmp_path / "bomb.jsonl.gz")
     table = pa.table({"src": ["x" * 1_000] * 100_000})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
-from palimpsest.tasks.statistics import WIKIPEDIA, paragraphs, statistics_text
+from palimpsest.tasks.statistics_texts import WIKIPEDIA, paragraphs, statistics_text
 
 
 def test_paragraphs_end_at_blank_lines_plain_or_gzipped(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from palimpsest.tasks.pocket.abilities import FOLDER, ability_files
 from palimpsest.tasks.pocket.edits import counterfact_records, zsre_records
 from palimpsest.tasks.pocket.world import build_world
 from palimpsest.tasks.registry import load_task, task_names
-from palimpsest.tasks.statistics import statistics_text
+from palimpsest.tasks.statistics_texts import statistics_text
 
 RECORD: dict[str, Any] = {
     "case_id": 7,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from palimpsest.harness.interrupts import Interrupts, Stopped
+from palimpsest.harness.system.interrupts import Interrupts, Stopped
 from palimpsest.tasks.pocket.tokenizer import build_tokenizer
 from palimpsest.tasks.pocket.train import RECIPES, Recipe, batches, learning_rate, train, untrained
 from palimpsest.tasks.pocket.world import build_world

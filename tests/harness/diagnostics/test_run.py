@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from palimpsest.harness.checkpoint import TRACKER, Saves
 from palimpsest.harness.diagnostics.tracker import Tracker
-from palimpsest.harness.files import FORMAT, MANIFEST
-from tests.harness.run_lab import LAYERS, copied, flip, results, run, spec
+from palimpsest.harness.runs.saves import TRACKER, Saves
+from palimpsest.harness.system.atomic_files import FORMAT, MANIFEST
+from tests.labs.run_lab import LAYERS, copied, flip, results, run, spec
 
 COURSE: dict[str, Any] = {"edits": 6, "batch_size": 2, "checkpoints": (0, 2, 6)}
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from palimpsest.editors.toolkit.spectral import left_spectrum, singular_values
 from palimpsest.harness.diagnostics import spectra
+from palimpsest.harness.statistics.spectrum import left_spectrum, singular_values
 
 SEEDS = st.integers(0, 10_000)
 

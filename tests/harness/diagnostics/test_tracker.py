@@ -13,15 +13,15 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.keys import keys_at
 from palimpsest.harness.diagnostics import edits
-from palimpsest.harness.diagnostics.records import EVALUATED, RECORDS, record
 from palimpsest.harness.diagnostics.tracker import Tracker
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport, LayerUpdate
-from palimpsest.harness.guard import seed_everything
-from palimpsest.harness.model import EditableModel
-from palimpsest.harness.registry import build_editor
-from palimpsest.harness.requests import EditRequest
-from palimpsest.harness.schedule import Batch
-from tests.tiny_models import REQUESTS, tiny_model
+from palimpsest.harness.metrics.diagnostic_definitions import EVALUATED, RECORDS, record
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.plugins.configuration import build_editor
+from palimpsest.harness.plugins.guard import seed_everything
+from palimpsest.harness.specs.cases import EditRequest
+from palimpsest.harness.specs.schedule import Batch
+from tests.labs.tiny_models import REQUESTS, tiny_model
 
 LAYERS = (1, 2)
 MEMIT: dict[str, Any] = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from palimpsest.editors.toolkit.spectral import singular_values
-from palimpsest.harness.abilities import AbilityOutcome
+from palimpsest.harness.abilities.ability_harness import AbilityOutcome
 from palimpsest.harness.diagnostics.truncation import leading_part, probe
-from tests.tiny_models import tiny_model
+from palimpsest.harness.statistics.spectrum import singular_values
+from tests.labs.tiny_models import tiny_model
 
 
 def outcome(score: float, metric: str = "acc") -> AbilityOutcome:

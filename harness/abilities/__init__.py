@@ -1,0 +1,1 @@
+"""General abilities: lm-eval tasks, answered by an engine."""

@@ -1,0 +1,112 @@
+"""What became of one item of an ability task, from what lm-eval logs about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.runs.score_files import PERPLEXITY
+
+_SHARES = ("acc", "exact_match", "em")
+"""Metrics of lm-eval that are 0 or 1 for each item."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOutcome:
+    """One item of an ability task."""
+
+    item: int
+    """Number of the item within its task, from 0."""
+    correct: bool
+    """The right choice or answer was given, and every likelihood it rests on is finite; for running text, only that."""
+    predicted: int | None = None
+    """The label that was given; -1: none could be read. None: the task has no labels."""
+    label: int | None = None
+    """The right label; None: the task has none, or several."""
+    log_likelihood: float | None = None
+    """Of running text, in nats."""
+    words: int | None = None
+    """Number of words of running text."""
+
+
+def outcome_of(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
+    """The outcome of one logged sample of one of lm-eval's tasks.
+
+    Raises:
+        ConfigError: The task's kind or metrics say nothing about single items.
+    """
+    match task.OUTPUT_TYPE:
+        case "multiple_choice":
+            return _choice(task, sample, item)
+        case "loglikelihood":
+            log_likelihood, greedy = sample["filtered_resps"][0]
+            return ItemOutcome(item, bool(greedy) and math.isfinite(log_likelihood))
+        case "loglikelihood_rolling":
+            log_likelihood, words = float(sample[PERPLEXITY][0]), int(sample[PERPLEXITY][1])
+            finite = math.isfinite(log_likelihood)
+            return ItemOutcome(item, finite, log_likelihood=log_likelihood, words=words)
+        case "generate_until":
+            return _generated(task, sample, item)
+    raise ConfigError(f"Ability task {task.task_name!r}: output_type {task.OUTPUT_TYPE!r} is not supported.")
+
+
+def _choice(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
+    responses = sample["filtered_resps"]
+    # Without this a broken model would be right wherever the first choice is, as argmax of NaN gives the first.
+    finite = all(math.isfinite(value) for value, _ in responses)
+    choices = task.doc_to_choice(sample["doc"])
+    values = [value for value, _ in responses][: len(choices)]
+    predicted = max(range(len(values)), key=values.__getitem__) if finite else -1
+    gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    labels = [_label(task, one, choices, item) for one in (gold if isinstance(gold, list) else [gold])]
+    if isinstance(gold, list):
+        return ItemOutcome(item, predicted in labels, predicted)
+    return ItemOutcome(item, predicted == labels[0], predicted, labels[0])
+
+
+def _label(task: Any, gold: Any, choices: Sequence[str], item: int) -> int:
+    """The number of the right choice; lm-eval would count an item without one as answered wrongly."""
+    found = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
+    if isinstance(found, str) or not 0 <= int(found) < len(choices):
+        raise ConfigError(
+            f"Ability task {task.task_name!r}, item {item}: its right choice is {str(gold)[:60]!r}, which is not among "
+            f"its {len(choices)} choices."
+        )
+    return int(found)
+
+
+def _generated(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
+    metric = next((name for name in _SHARES if name in sample), None)
+    value = sample.get(metric) if metric is not None else None
+    if not isinstance(value, int | float) or value not in (0, 1):
+        raise ConfigError(
+            f"Ability task {task.task_name!r}: expected a metric that is 0 or 1 for each item ({', '.join(_SHARES)}); "
+            f"it has {', '.join(sample['metrics'])}."
+        )
+    if "predicted" not in sample:
+        return ItemOutcome(item, bool(value))
+    return ItemOutcome(item, bool(value), int(sample["predicted"]), int(sample["target"]))
+
+
+def score_of(metric: str, items: Sequence[ItemOutcome]) -> float:
+    """Share of right items; for running text, the perplexity per word of all items together."""
+    if metric != PERPLEXITY:
+        return sum(item.correct for item in items) / len(items)
+    total = sum(item.log_likelihood or 0.0 for item in items)
+    words = sum(item.words or 0 for item in items)
+    if not all(item.correct for item in items) or not words or -total / words > 700:
+        return math.inf
+    return math.exp(-total / words)
+
+
+def mean_chance(tasks: Sequence[Any]) -> float:
+    """Share that guessing gets: one over the number of choices, mean over the items; 0 for tasks without choices."""
+    shares = [
+        1 / len(task.doc_to_choice(doc)) if task.OUTPUT_TYPE == "multiple_choice" else 0.0
+        for task in tasks
+        for doc in task.eval_docs
+    ]
+    return sum(shares) / len(shares)

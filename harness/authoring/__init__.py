@@ -1,0 +1,1 @@
+"""What an editor's author uses: a template, the conformance checks, tuning."""

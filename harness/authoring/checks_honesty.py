@@ -1,0 +1,145 @@
+"""C15, C18: failures are clean and say what is wrong; nothing is looked at but the batch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from palimpsest.harness.authoring.bench import Bench, copied, differing, everything
+from palimpsest.harness.authoring.report import Finding
+from palimpsest.harness.errors import PalimpsestError
+
+_READERS = {
+    "registry.py": {"load_task"},
+    "edits.py": {"counterfact_records", "zsre_records"},
+    "counterfact.py": {"parse_case", "load_counterfact"},
+    "zsre.py": {"parse_case", "load_zsre"},
+    "load.py": {"load_dataset"},
+}
+"""Functions, by the file that they are in, which give requests or what will be asked about them."""
+_SHORT = 15
+"""Characters below which a message cannot say what was wrong."""
+
+
+def errors_are_clean(bench: Bench) -> Finding:
+    """C15. A failing `edit` leaves model and state as before; a foreign state is refused with words."""
+    problems = []
+    embeddings = bench.model(bench.small).model.get_input_embeddings()  # every pass goes through them
+    with bench.editing(bench.small) as editing, torch.no_grad():
+        editing.edit(0, bench.batches[0])
+        calls = _calls_of(embeddings, lambda: editing.editor.edit(bench.batches[1]))
+    with bench.editing(bench.small) as editing:
+        editing.edit(0, bench.batches[0])
+        before, state = copied(everything(editing.model)), copied(editing.editor.state_dict())
+        for at in sorted({1, max(1, calls // 2), max(1, calls)}) if calls else ():
+            try:
+                with _failing_at(embeddings, at), torch.no_grad():
+                    editing.editor.edit(bench.batches[1])
+            except Exception:  # of whatever kind: the harness gives it a name
+                pass
+            changed = differing(before, everything(editing.model)) or differing(state, editing.editor.state_dict())
+            if changed:
+                problems.append(
+                    f"when pass {at} of {calls} through the model fails amid `edit`, {changed[0]} stays changed"
+                )
+                break
+    problems += _takes_foreign_state(bench)
+    if problems:
+        return Finding(
+            "fail",
+            "; ".join(problems),
+            "the model and the state as before the batch; a ValueError for a state of another editor",
+            "`edit` (palimpsest.editors.toolkit.pipeline.all_or_nothing helps) and `load_state_dict`",
+        )
+    return Finding("ok", f"a failing batch leaves no trace ({calls} passes through the model); foreign states refused")
+
+
+def nothing_is_read_ahead(bench: Bench) -> Finding:
+    """C18. What a batch does depends on no later one; nothing reads the task while the editor is at work."""
+    first, later = bench.batches[0], bench.requests[-3:]
+    with _watched() as seen, bench.editing(bench.small) as editing:
+        editing.edit(0, first)
+        now = copied(editing.model.read_weights(editing.written))
+        editing.edit(1, later)
+    place = "`prepare` and `edit`: an editor sees the requests of its batch, once, and nothing that is asked about them"
+    if seen:
+        return Finding("fail", f"it calls {seen[0]} while it works", "no look at the task or the probes", place)
+    changed = differing(bench.base(bench.small).weights[1], now)
+    if changed:
+        return Finding(
+            "fail",
+            f"{changed[0]} differs after the first batch of another course",
+            "the bits of the other course",
+            place,
+        )
+    return Finding("ok", "the first batch does the same before another second one; the task is not read")
+
+
+def _takes_foreign_state(bench: Bench) -> list[str]:
+    with bench.editing(bench.small) as editing:
+        try:
+            editing.editor.load_state_dict({"no.such.entry": torch.zeros(3)})
+        except (ValueError, PalimpsestError) as error:
+            return [] if len(str(error)) >= _SHORT else [f"a foreign state is refused with {str(error)!r} only"]
+        except Exception as error:
+            return [f"a foreign state ends in {type(error).__name__}: {error}"]
+    return ["a state of another editor is taken without a word"]
+
+
+def _calls_of(module: Any, work: Any) -> int:
+    """How often ``work`` goes through the module."""
+    calls = 0
+
+    def count(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    handle = module.register_forward_pre_hook(count)
+    try:
+        work()
+    finally:
+        handle.remove()
+    return calls
+
+
+@contextmanager
+def _failing_at(module: Any, number: int) -> Iterator[None]:
+    """Let pass ``number`` (from 1) through the module fail."""
+    calls = 0
+
+    def fail(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            raise RuntimeError("this pass fails on purpose, to see what is left behind")
+
+    handle = module.register_forward_pre_hook(fail)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _watched() -> Iterator[list[str]]:
+    """Collect calls of functions that read tasks, whoever makes them."""
+    seen: list[str] = []
+
+    def look(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            if code.co_name in _READERS.get(Path(code.co_filename).name, ()):
+                seen.append(f"{Path(code.co_filename).stem}.{code.co_name}")
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        yield seen
+    finally:
+        sys.setprofile(before)

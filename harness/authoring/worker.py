@@ -1,0 +1,50 @@
+"""Work of the checks that needs a process of its own: an editor that goes on from a save, and whole runs.
+
+    python -m palimpsest.harness.authoring.worker FOLDER
+
+FOLDER holds ``task.json`` and the save; the weights and the state after the next batch are written into it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+WEIGHTS, STATE, AFTER_WEIGHTS, AFTER_STATE = (
+    f"{name}.safetensors" for name in ("weights", "state", "after-weights", "after-state")
+)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, without GPUs and with the import path that it has itself."""
+    return os.environ | {
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+    }
+
+
+def main(folder: Path) -> None:
+    """Load the save in ``folder``, do one batch, and write what is there then."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from palimpsest.harness.authoring.bench import Bench, copied
+    from palimpsest.harness.specs.cases import EditRequest
+
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    torch.set_num_threads(task["threads"])
+    bench = Bench(task["editor"], task["overrides"], Path(task["home"]), (task["model"],))
+    with bench.editing(task["model"]) as editing:
+        editing.load(load_file(folder / WEIGHTS), load_file(folder / STATE))
+        editing.edit(task["number"], [EditRequest(**request) for request in task["batch"]])
+        weights, state = editing.snapshot()
+        save_file({name: t.contiguous() for name, t in copied(weights).items()}, folder / AFTER_WEIGHTS)
+        save_file({name: t.contiguous() for name, t in copied(state).items()}, folder / AFTER_STATE)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,271 @@
+"""A short calibration: what one batch, one checkpoint and one round of abilities cost here, measured and remembered.
+
+The editor does a few edits on the real model and is undone; nothing of a run is begun. Statistics that are not there
+yet are not collected for it, unless that takes seconds: matrices of the same size and a likely spectrum stand in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from palimpsest.harness.model.needs import flattened
+from palimpsest.harness.plugins.configuration import build_editor
+from palimpsest.harness.plugins.session import Editing, restore_pristine
+from palimpsest.harness.runs.instruments import ModelInstruments
+from palimpsest.harness.runs.score_files import model_files
+from palimpsest.harness.specs.run_spec import Generation
+from palimpsest.harness.specs.schedule import order
+from palimpsest.harness.statistics.resources import SecondMoments
+from palimpsest.harness.statistics.second_moments import seconds_per_token
+from palimpsest.harness.system.atomic_files import atomic_write_json
+from palimpsest.harness.system.environment import environment_segment
+from palimpsest.harness.system.memory import PeakMemory
+
+if TYPE_CHECKING:
+    from palimpsest.harness.abilities.ability_harness import AbilityHarness
+    from palimpsest.harness.model.placement import Placement
+    from palimpsest.harness.runs.loaded_model import LoadedModel
+    from palimpsest.harness.specs.planning import PlannedRun
+    from palimpsest.tasks.ability_library import AbilityLibrary
+
+FEW, SECONDS_OF_STATISTICS = 8, 60.0
+ITEMS = 40
+"""Items per ability task that are asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What parts of a run cost on this machine."""
+
+    seconds_prepare: float
+    """Preparing the editor with statistics that are there."""
+    seconds_statistics: float
+    """Collecting the key statistics, where they are not there yet; estimated from a sample of tokens."""
+    seconds_batch: float
+    """One whole batch."""
+    seconds_checkpoint: float
+    """One checkpoint, whatever the number of cases."""
+    seconds_case: float
+    """Each scored case more."""
+    seconds_abilities: float
+    """One round of the ability tasks."""
+    seconds_texts: float
+    """Sampling the texts of one case; 0 where none are."""
+    seconds_start: float
+    """Loading the model and rendering the ability tasks."""
+    seconds_save: float
+    bytes_save: int
+    """Of one save: edited weights and the editor's state after a batch."""
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The part of a calibration that is the same for all editors."""
+
+    seconds_start: float
+    seconds_checkpoint: float
+    seconds_case: float
+    seconds_abilities: float
+    seconds_texts: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The part that is an editor's own."""
+
+    seconds_prepare: float
+    seconds_statistics: float
+    seconds_batch: float
+    seconds_save: float
+    bytes_save: int
+    peak_memory_mb: float
+
+
+_Part = TypeVar("_Part", Asking, Writing)
+
+
+def calibrated(
+    planned: PlannedRun,
+    home: Path,
+    *,
+    placement: Placement,
+    load: Callable[[], LoadedModel] | None,
+    library: AbilityLibrary | None = None,
+) -> Calibration | None:
+    """The calibration of a run's editor, model and task on this machine.
+
+    Args:
+        planned: The run.
+        home: Where calibrations are remembered.
+        placement: Where the model goes.
+        load: Gives the model to measure with when nothing is remembered; None: then there is none.
+        library: Where ability tasks are found.
+    """
+    spec = planned.spec
+    segment = environment_segment(())
+    machine = {
+        "model": spec.model.model_dump(),
+        "machine": [segment[name] for name in ("cpu", "cores", "packages", "palimpsest_version")],
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "placement": asdict(placement),
+    }
+    asked = {
+        "task": spec.task.form,
+        "scoring": spec.scoring.model_dump(),
+        "abilities": [ref.model_dump() for ref in spec.abilities],
+    }
+    written = {"editor": [spec.editor.name, spec.editor.config], "batch": spec.schedule.batch_size}
+    folder = home / "models" / spec.model.fingerprint / "calibrations"
+    write = None if load is None else partial(_measured_writing, planned, load)
+    ask = None if load is None else partial(_measured_asking, planned, load, library)
+    writing = _remembered(folder, Writing, machine | written, write)
+    asking = _remembered(folder, Asking, machine | asked, ask)
+    if writing is None or asking is None:
+        return None
+    peak = {"peak_memory_mb": max(writing.peak_memory_mb, asking.peak_memory_mb)}
+    return Calibration(**asdict(writing) | asdict(asking) | peak)
+
+
+def _remembered(
+    folder: Path, kind: type[_Part], relevant: Mapping[str, Any], measure: Callable[[], _Part] | None
+) -> _Part | None:
+    key = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
+    path = folder / f"{kind.__name__.lower()}-{key}.json"
+    with suppress(OSError, ValueError, TypeError):
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
+    if measure is None:
+        return None
+    found = measure()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_json(path, asdict(found))
+    return found
+
+
+def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityLibrary | None) -> Asking:
+    """Score a few cases and ask a few items of the unedited model, timed."""
+    loaded, memory = load(), PeakMemory()
+    spec, model = planned.spec, loaded.model
+    begin = time.perf_counter()
+    few = tuple(ref.model_copy(update={"limit": min(ref.limit or ITEMS, ITEMS)}) for ref in spec.abilities)
+    harness = loaded.abilities(few, library)
+    seconds_start = time.perf_counter() - begin + loaded.seconds_load
+    cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
+    fixed, each = _scoring(planned, cases, ModelInstruments(model, None))
+    seconds = _abilities(harness, loaded, spec.abilities, library)
+    texts = _texts(planned, cases, ModelInstruments(model, None))
+    return Asking(seconds_start, fixed, each, seconds, texts, memory.megabytes())
+
+
+def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> Writing:
+    """Do a few edits, timed; the model is pristine again afterwards."""
+    loaded, memory = load(), PeakMemory()
+    spec, model = planned.spec, loaded.model
+    statistics, stand_in = _statistics(loaded, spec.editor.config)
+    cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
+    try:
+        begin = time.perf_counter()
+        editing = Editing(model, lambda: build_editor(spec.editor.name, spec.editor.config), spec.editor, spec.seed)
+        seconds_prepare = time.perf_counter() - begin
+        seconds_batch = _batch(editing, cases, spec.schedule.batch_size)
+        begin = time.perf_counter()
+        weights, state = editing.snapshot()
+        size = sum(tensor.nbytes for tensor in (*weights.values(), *state.values()))
+        seconds_save = time.perf_counter() - begin + size / 300e6
+    finally:
+        restore_pristine(model)
+        if stand_in:
+            model.resources.set_second_moments(None)
+    return Writing(seconds_prepare, statistics, seconds_batch, seconds_save, size, memory.megabytes())
+
+
+def _statistics(loaded: LoadedModel, config: Mapping[str, Any]) -> tuple[float, bool]:
+    """Seconds that collecting statistics will take, and whether stand-ins are used here."""
+    flat, resources = flattened(config), loaded.model.resources
+    tokens, layers = flat.get("statistics_tokens"), flat.get("layers") or [flat.get("layer")]
+    if tokens is None or None in layers or resources.has_second_moments(layers, tokens):
+        return 0.0, False
+    seconds = seconds_per_token(loaded.model, layers) * tokens
+    if seconds < SECONDS_OF_STATISTICS:
+        resources.second_moments(layers, tokens)  # the run needs them too, and finds them
+        return 0.0, False
+    size, generator = loaded.model.anatomy.d_inner, torch.Generator().manual_seed(0)
+    spectrum = torch.logspace(0, -6, size, dtype=torch.float64)
+    basis = torch.randn(size, min(size, 256), generator=generator, dtype=torch.float64) / size**0.5
+    moment = torch.diag(spectrum) + basis @ basis.T * 1e-3
+    resources.set_second_moments(SecondMoments({layer: moment.to(resources.device) for layer in layers}, tokens, ""))
+    return seconds, True
+
+
+def _batch(editing: Editing, cases: Any, batch_size: int) -> float:
+    """Seconds of one batch: measured where it is small, else from two smaller ones.
+
+    What each edit more costs is taken to lie between half and all of the mean, so that noise is not multiplied.
+    """
+    few, more = min(batch_size, FEW), min(batch_size, 2 * FEW)
+    editing.edit(0, [case.request for case in cases[:1]])  # the first one is slow
+    seconds = _edit(editing, cases, few)
+    if more == few:
+        return seconds
+    second = _edit(editing, cases, more)
+    each = min(max((second - seconds) / (more - few), 0.5 * second / more), second / more)
+    return second + each * (batch_size - more)
+
+
+def _edit(editing: Editing, cases: Any, count: int) -> float:
+    restore_pristine(editing.model)
+    return editing.edit(1, [case.request for case in cases[:count]])[1]
+
+
+def _scoring(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> tuple[float, float]:
+    """Seconds of a checkpoint without cases, and of each case, from checkpoints over few and over more."""
+    counts = sorted({min(len(cases), n) for n in (8, 60)})
+    seconds = []
+    for count in [counts[0], *counts]:  # the first one is slow
+        schedule = planned.spec.schedule.model_copy(update={"edits": count})
+        scoring = planned.spec.scoring.model_copy(update={"generation": Generation()})
+        spec = planned.spec.model_copy(update={"schedule": schedule, "scoring": scoring})
+        begin = time.perf_counter()
+        model_files(spec, cases[:count], count, instruments)
+        seconds.append(time.perf_counter() - begin)
+    if len(counts) == 1:
+        return 0.0, seconds[-1] / counts[0]
+    each = max(0.0, (seconds[-1] - seconds[-2]) / (counts[1] - counts[0]))
+    return max(0.0, seconds[-1] - each * counts[1]), each
+
+
+def _texts(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> float:
+    """Seconds of the sampled texts of one case, from a batch of some."""
+    few = cases[: min(FEW, planned.spec.scoring.generation.cases)]
+    if not few:
+        return 0.0
+    instruments.texts(few[:1], planned.spec.scoring)  # the first one is slow
+    begin = time.perf_counter()
+    instruments.texts(few, planned.spec.scoring)
+    return (time.perf_counter() - begin) / len(few)
+
+
+def _abilities(harness: AbilityHarness | None, loaded: LoadedModel, refs: Any, library: AbilityLibrary | None) -> float:
+    """Seconds of a round of all items, from a round of a few."""
+    if harness is None:
+        return 0.0
+    harness.evaluate()  # the first one tokenises
+    begin = time.perf_counter()
+    harness.evaluate()
+    seconds = float(time.perf_counter() - begin)
+    whole = loaded.abilities(tuple(refs), library)
+    assert whole is not None
+    items: int = sum(whole.documents.values())
+    return seconds * items / max(1, sum(harness.documents.values()))

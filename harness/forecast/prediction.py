@@ -1,0 +1,82 @@
+"""How long runs take and what they need, told before they begin: from a calibration, the schedule and what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palimpsest.harness.forecast.history import run_state
+from palimpsest.harness.specs.windows import WINDOWS, window_size
+
+if TYPE_CHECKING:
+    from palimpsest.harness.forecast.calibration import Calibration
+    from palimpsest.harness.specs.run_spec import RunSpec
+
+SAVES_KEPT = 3
+"""Two saves stay, a third is being written."""
+CASE_BYTES = 700
+"""Scores and answers on the disk, per scored case; measured on the pocket tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a run will cost from where it stands."""
+
+    seconds: float
+    parts: Mapping[str, float]
+    """Where the seconds go: start, statistics, prepare, edits, scoring, abilities, saves."""
+    peak_memory_mb: float
+    disk_bytes: int
+    """Of saves and scores, without what is shared between runs."""
+
+
+def scored_cases(spec: RunSpec, edits: int) -> int:
+    """How many cases are scored at a checkpoint: those of all its windows together, about."""
+    total = edits or spec.schedule.edits
+    sample = spec.scoring.sample
+    if sample is None or not edits:
+        return min(total, sample or total)
+    return min(total, sum(min(window_size(window, edits), sample) for window in WINDOWS))
+
+
+def predict_run(home: Path, spec: RunSpec, costs: Calibration, *, pristine_is_there: bool) -> Prediction:
+    """What is left of a run.
+
+    Args:
+        home: Folder of runs; how far this one is.
+        spec: The run.
+        costs: Measured for its editor, model and task on this machine.
+        pristine_is_there: Whether the unedited model is scored already, by this or another run.
+    """
+    state = run_state(home, spec)
+    if state.status in ("complete", "collapsed"):
+        return Prediction(0.0, {}, 0.0, 0)
+    points = [c for c in spec.schedule.checkpoints if c > state.edits or (not state.edits and not c)]
+    measured = [c for c in points if c or not pristine_is_there]
+    wanted = spec.scoring.generation.cases
+    batches = -(-(spec.schedule.edits - state.edits) // spec.schedule.batch_size)
+    parts = {
+        "start": costs.seconds_start,
+        "statistics": costs.seconds_statistics,
+        "prepare": costs.seconds_prepare,
+        "edits": batches * costs.seconds_batch,
+        "scoring": sum(costs.seconds_checkpoint + costs.seconds_case * scored_cases(spec, c) for c in measured),
+        "texts": sum(costs.seconds_texts * min(wanted, c or spec.schedule.edits) for c in measured),
+        "abilities": len(measured) * costs.seconds_abilities,
+        "saves": sum(1 for c in points if c) * costs.seconds_save,
+    }
+    scores = sum(CASE_BYTES * scored_cases(spec, c) for c in spec.schedule.checkpoints)
+    disk = SAVES_KEPT * costs.bytes_save + scores
+    return Prediction(sum(parts.values()), parts, costs.peak_memory_mb, disk)
+
+
+def shares_pristine(spec: RunSpec, earlier: Sequence[RunSpec]) -> bool:
+    """Whether a run before this one scores the same unedited model on the same cases and abilities."""
+
+    def asked(one: RunSpec) -> tuple[object, ...]:
+        order = one.seed if one.schedule.order_seed == "run" else one.schedule.order_seed
+        return one.model, one.task, one.schedule.edits, order, one.scoring, one.abilities
+
+    return any(asked(spec) == asked(other) for other in earlier)

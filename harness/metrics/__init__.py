@@ -1,0 +1,1 @@
+"""Pure functions of outcomes, and the table of what each metric means."""

@@ -1,0 +1,201 @@
+"""The pure functions that turn outcomes of probes and sampled texts into metrics.
+
+Arrays only: nothing here knows models, files or the store. A case is the unit: each metric is first averaged over the
+probes of a case, then over cases, so that cases with many probes do not weigh more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from palimpsest.harness.metrics.definitions import METRICS, Metric, metric
+from palimpsest.harness.metrics.texts import Likeness, fluency
+
+if TYPE_CHECKING:
+    from palimpsest.harness.scoring.probes import ProbeOutcome
+
+__all__ = ["METRICS", "SCORES", "CaseTable", "Metric", "Outcomes", "aggregate", "case_table", "main_score", "metric"]
+Floats = NDArray[np.float64]
+SCORES: Mapping[str, tuple[str, str, str]] = {
+    f"score_{form}": (f"efficacy_{form}", f"paraphrase_{form}", f"neighborhood_{form}")
+    for form in ("preference", "argmax", "token_accuracy")
+}
+"""Score name → the three metrics whose harmonic mean it is."""
+
+_STAGES = {"rewrite": "efficacy", "paraphrase": "paraphrase", "neighborhood": "neighborhood"}
+
+
+def main_score(form: str) -> str:
+    """The score that editing endurance is about, for a task of ``form`` ``counterfact`` or ``zsre``."""
+    return "score_token_accuracy" if form == "zsre" else "score_argmax"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Outcomes of probes as columns of one length; the names are those of the stored Parquet files."""
+
+    case_id: NDArray[np.int64]
+    kind: NDArray[np.str_]
+    nll_new: Floats
+    nll_true: Floats
+    tokens_new: NDArray[np.int64]
+    tokens_true: NDArray[np.int64]
+    hits_new: NDArray[np.int64]
+    hits_true: NDArray[np.int64]
+    exact_new: NDArray[np.bool_]
+    exact_true: NDArray[np.bool_]
+    tokens_top: NDArray[np.int64]
+    """0 where there is no continuation of the unedited model to compare with."""
+    hits_top: NDArray[np.int64]
+    exact_top: NDArray[np.bool_]
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, ArrayLike]) -> Outcomes:
+        """From columns by name (a dict of arrays or lists, a data frame).
+
+        Other columns are ignored; those that begin with what the unedited model says may be missing.
+        """
+        types: dict[str, Any] = {"case_id": np.int64, "kind": np.str_}
+        types |= {name: np.float64 for name in ("nll_new", "nll_true")}
+        types |= {name: np.int64 for name in ("tokens_new", "tokens_true", "hits_new", "hits_true")}
+        types |= {name: np.bool_ for name in ("exact_new", "exact_true")}
+        found = {name: np.asarray(columns[name]).astype(kind) for name, kind in types.items()}
+        top = {"tokens_top": np.int64, "hits_top": np.int64, "exact_top": np.bool_}
+        nothing = np.zeros(len(found["case_id"]))
+        return cls(**found, **{name: np.asarray(columns.get(name, nothing)).astype(kind) for name, kind in top.items()})
+
+    @classmethod
+    def from_records(cls, records: Sequence[ProbeOutcome]) -> Outcomes:
+        """From the results of `palimpsest.harness.scoring.probes.score_cases`."""
+        return cls.from_columns({name: [getattr(r, name) for r in records] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTable:
+    """Per-case values of every metric that is a mean over cases: the unit of the bootstrap."""
+
+    case_ids: NDArray[np.int64]
+    """Sorted, distinct; shape (cases,)."""
+    values: Mapping[str, Floats]
+    """Metric name → shape (cases,), in the metric's unit; NaN where the case has no such probe."""
+    nonfinite_probes: int
+    """How many probes had an NLL that is not finite."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The harmonic scores that can be made from these values."""
+        return tuple(name for name, parts in SCORES.items() if parts[0] in self.values)
+
+
+def case_table(outcomes: Outcomes, form: str) -> CaseTable:
+    """Average the probes of each case, for a task of ``form`` ``counterfact`` or ``zsre``.
+
+    A probe whose NLL is not finite is a failure in every form: 0 in shares, -1 (the worst value) in magnitudes. A probe
+    that lacks the target a metric asks for (ZsRE locality has no new target) does not take part in that metric.
+    """
+    case_ids, row = np.unique(outcomes.case_id, return_inverse=True)
+    has_new, has_true = outcomes.tokens_new > 0, outcomes.tokens_true > 0
+    failed = (has_new & ~np.isfinite(outcomes.nll_new)) | (has_true & ~np.isfinite(outcomes.nll_true))
+    values: dict[str, Floats] = {}
+    for kind, stage in _STAGES.items():
+        asked = outcomes.kind == kind
+        for name, (value, applicable) in _probe_values(outcomes, kind, form, failed).items():
+            values[f"{stage}_{name}"] = _mean_by_case(value, asked & applicable, row, len(case_ids))
+    compared = outcomes.tokens_top > 0
+    if compared.any():
+        share = outcomes.hits_top / np.maximum(outcomes.tokens_top, 1)
+        for name, said in (("neighborhood_top", 1.0 * outcomes.exact_top), ("neighborhood_top_tokens", share)):
+            values[name] = _mean_by_case(np.where(failed, 0.0, 100.0 * said), compared, row, len(case_ids))
+    return CaseTable(case_ids, values, int(failed.sum()))
+
+
+def text_table(
+    texts: Mapping[int, Sequence[str]], objects: Mapping[int, str], references: Mapping[str, str]
+) -> CaseTable:
+    """Fluency of each case's sampled texts, and their likeness to what is known of the object that was edited in.
+
+    Args:
+        texts: Case id → texts with their prompts.
+        objects: Case id → new target.
+        references: Object → texts about it, see `palimpsest.harness.metrics.texts.reference_texts`.
+    """
+    case_ids = sorted(texts)
+    likeness = Likeness(references)
+    values = {
+        "fluency": np.array([fluency(texts[case]) for case in case_ids], dtype=np.float64),
+        "consistency_own": np.array(
+            [100.0 * likeness.of(objects[case], texts[case]) for case in case_ids], dtype=np.float64
+        ),
+    }
+    return CaseTable(np.array(case_ids, dtype=np.int64), values, 0)
+
+
+def _probe_values(
+    outcomes: Outcomes, kind: str, form: str, failed: NDArray[np.bool_]
+) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+    """Per probe: metric suffix → (value, whether the probe has what the metric asks for)."""
+    wanted, other = ("true", "new") if kind == "neighborhood" else ("new", "true")
+    tokens: NDArray[np.int64] = getattr(outcomes, f"tokens_{wanted}")
+    has, has_both = tokens > 0, (outcomes.tokens_new > 0) & (outcomes.tokens_true > 0)
+    if form == "zsre":
+        share = getattr(outcomes, f"hits_{wanted}") / np.maximum(tokens, 1)
+        return {"token_accuracy": (np.where(failed, 0.0, 100.0 * share), has)}
+    nll_wanted: Floats = getattr(outcomes, f"nll_{wanted}")
+    nll_other: Floats = getattr(outcomes, f"nll_{other}")
+    with np.errstate(invalid="ignore", over="ignore"):
+        better = (nll_wanted < nll_other) & ~failed
+        magnitude = np.where(failed, -1.0, np.exp(-nll_wanted) - np.exp(-nll_other))
+    exact = getattr(outcomes, f"exact_{wanted}") & ~failed
+    return {
+        "preference": (100.0 * better, has_both),
+        "argmax": (100.0 * exact, has),
+        "magnitude": (magnitude, has_both),
+    }
+
+
+def _mean_by_case(value: Floats, take: NDArray[np.bool_], row: NDArray[np.intp], cases: int) -> Floats:
+    count = np.bincount(row[take], minlength=cases)
+    total = np.bincount(row[take], weights=value[take], minlength=cases)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def aggregate(table: CaseTable) -> dict[str, float]:
+    """Means over cases, harmonic scores, and ``nonfinite_probes``; NaN for a metric that no case has."""
+    result = {name: nan_mean(value) for name, value in table.values.items()}
+    for name in table.score_names:
+        result[name] = float(harmonic_mean(np.array([result[part] for part in SCORES[name]])))
+    result["nonfinite_probes"] = float(table.nonfinite_probes)
+    return result
+
+
+def nan_mean(value: Floats) -> float:
+    """Mean of the entries that are not NaN; NaN, without a warning, when there are none."""
+    present = value[~np.isnan(value)]
+    return float(present.mean()) if present.size else float("nan")
+
+
+def harmonic_mean(parts: Floats) -> Floats:
+    """Harmonic mean over the last axis; 0 where any part is 0 or below, NaN where any part is NaN."""
+    parts = np.asarray(parts, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = parts.shape[-1] / (1.0 / parts).sum(axis=-1)
+    mean = np.where((parts <= 0).any(axis=-1), 0.0, mean)
+    return np.where(np.isnan(parts).any(axis=-1), np.nan, mean)
+
+
+def kept_share(score: ArrayLike, pristine: ArrayLike, chance: ArrayLike) -> Floats:
+    """max(0, (score - chance) / (pristine - chance)), elementwise; NaN where the pristine model is not above chance."""
+    score, pristine, chance = (np.asarray(value, dtype=np.float64) for value in (score, pristine, chance))
+    above = pristine > chance
+    share = np.maximum(0.0, (score - chance) / np.where(above, pristine - chance, 1.0))
+    return np.where(above, share, np.nan)
+
+
+def abilities_kept(scores: ArrayLike, pristine: ArrayLike, chance: ArrayLike) -> float:
+    """Mean kept share over tasks, in percent; tasks not above chance on the pristine model are left out."""
+    return 100.0 * nan_mean(kept_share(scores, pristine, chance))

@@ -1,0 +1,1 @@
+"""One language model: where it is, how it is loaded, read and written."""

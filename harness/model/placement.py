@@ -1,0 +1,53 @@
+"""Where a model and its statistics live, and which engine answers for it. Never part of a run's identity."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from palimpsest.harness.errors import MissingResource, UsageError
+
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The flags ``--device``, ``--device-map``, ``--offload`` and ``--engine``."""
+
+    device: str = "cpu"
+    """``cpu``, ``cuda`` or ``cuda:N``."""
+    device_map: str | None = None
+    """``auto``: blocks are spread over all GPUs, and over the CPU when these are full."""
+    offload: bool = False
+    """Statistics, their spectra and the solves with them stay on the CPU."""
+    engine: str = "hf"
+    """Who answers ability tasks; see `palimpsest.harness.abilities.engine.ENGINES`."""
+
+    def check(self) -> None:
+        """Whether this machine has what is asked for; imports torch only for devices other than the CPU.
+
+        Raises:
+            UsageError: A value that does not exist, or two that exclude each other.
+            MissingResource: There is no such GPU.
+        """
+        from palimpsest.harness.model.engine_names import ENGINES
+
+        if not _DEVICE.fullmatch(self.device):
+            raise UsageError(f'--device: expected cpu, cuda or cuda:N, got "{self.device}".')
+        if self.device_map not in (None, "auto"):
+            raise UsageError(f'--device-map: expected auto, got "{self.device_map}".')
+        if self.device_map is not None and self.device != "cpu":
+            raise UsageError("--device-map auto chooses the devices itself; leave --device away.")
+        if self.engine not in ENGINES:
+            raise UsageError(f'--engine: expected one of {", ".join(ENGINES)}, got "{self.engine}".')
+        if self.device.startswith("cuda"):
+            _check_cuda(int(self.device.partition(":")[2] or 0))
+
+
+def _check_cuda(index: int) -> None:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= count:
+        there = f"{count} GPU(s), numbered from 0" if count else "no GPU that torch can use"
+        raise MissingResource(f"--device cuda:{index}: this machine has {there}. Use --device cpu, or another number.")

@@ -1,0 +1,1 @@
+"""Editors by name: found, configured, built, watched."""

@@ -1,0 +1,169 @@
+"""Runs of a suite in one process: the loaded model, its statistics and its pristine scores are shared."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palimpsest.harness.errors import RunBusy
+from palimpsest.harness.model.catalogue import resolve
+from palimpsest.harness.model.needs import require
+from palimpsest.harness.model.placement import Placement
+from palimpsest.harness.plugins.configuration import build_editor
+from palimpsest.harness.runs.instruments import ModelInstruments, scoring_environment
+from palimpsest.harness.runs.loaded_model import LoadedModel, load
+from palimpsest.harness.runs.pristine_scores import PristineAbilities, PristineScores
+from palimpsest.harness.runs.run import Run, RunOutcome, RunSettings, Workbench
+from palimpsest.harness.specs.schedule import order
+from palimpsest.harness.system.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from palimpsest.harness.runs.progress import Progress
+    from palimpsest.harness.specs.cases import EditTask
+    from palimpsest.harness.specs.planning import PlannedRun
+    from palimpsest.harness.specs.run_spec import RunSpec
+    from palimpsest.tasks.ability_library import AbilityLibrary
+
+
+_ORIGIN = ("source", "records", "skipped", "left_out", "contradicting")
+
+
+class Executor:
+    """Does runs one after another; keeps the model that the last one used."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        progress: Progress,
+        settings: RunSettings | None = None,
+        interrupts: Interrupts | None = None,
+        placement: Placement | None = None,
+        library: AbilityLibrary | None = None,
+        statistics: str | None = None,
+    ) -> None:
+        """Set up; nothing is loaded yet.
+
+        Args:
+            home: Folder of runs and caches.
+            progress: Is told how it goes.
+            settings: How runs are carried out.
+            interrupts: Signals to heed, entered by the caller; None: those of Python.
+            placement: Where models are loaded, and which engine answers; None: the CPU, in memory.
+            library: Where ability tasks are found; None: those that ship.
+            statistics: Text that key statistics are taken from, in place of each model's own.
+        """
+        self.home = home
+        self._progress = progress
+        self._settings = settings
+        self._interrupts = interrupts
+        self._placement = placement or Placement()
+        self._library = library
+        self._statistics = statistics
+        self._loaded: LoadedModel | None = None
+
+    def execute(self, planned: PlannedRun) -> RunOutcome:
+        """Do or continue one run; a run that is done is only checked, and no model is loaded for it.
+
+        Raises:
+            PalimpsestError: The run could not be begun or gone on with; what is saved stays. An editor that fails or
+                a model that collapses is an outcome, not an error.
+        """
+        spec = planned.spec
+        cases = [planned.task.cases[index] for index in order(len(planned.task.cases), spec.schedule, spec.seed)]
+        run = Run(
+            spec,
+            cases,
+            self.home,
+            workbench=lambda: self._workbench(planned),
+            progress=self._progress,
+            settings=self._settings,
+            interrupts=self._interrupts,
+        )
+        return run.execute()
+
+    def loaded(self, planned: PlannedRun) -> LoadedModel:
+        """The pristine model of a run, loaded or used again.
+
+        Raises:
+            ConfigError: The files are not those that the spec names.
+            MissingResource: The model cannot be loaded.
+        """
+        wanted = planned.spec.model.fingerprint
+        if self._loaded is not None and (self._loaded.fingerprint != wanted or not self._loaded.restored()):
+            self._loaded = None
+        if self._loaded is None:
+            require(resolve(planned.model_source), planned.spec.editor.config, self.home, self._placement)
+            self._loaded = load(
+                planned.model_source, wanted, self.home, placement=self._placement, statistics=self._statistics
+            )
+        return self._loaded
+
+    def _workbench(self, planned: PlannedRun) -> Workbench:
+        spec = planned.spec
+        self._progress.phase(f"loading {spec.model.name}")
+        loaded = self.loaded(planned)
+        model, cache = loaded.model, self.home / "models" / loaded.model.fingerprint
+        harness = loaded.abilities(spec.abilities, self._library)
+        environment = scoring_environment(loaded, self._placement.device)
+        asked = {"items": dict(harness.items_hashes)} if harness is not None else {}
+        return Workbench(
+            model=model,
+            make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),
+            instruments=ModelInstruments(model, harness, spec.abilities, PristineAbilities(cache, environment)),
+            pristine_scores=PristineScores(cache, spec, environment | asked),
+            provenance={
+                "revision": loaded.revision,
+                "dtype": str(model.model.dtype).removeprefix("torch."),
+                "device": self._placement.device_map or self._placement.device,
+                "offload": self._placement.offload,
+                "engine": self._placement.engine,
+                **_data(planned.task),
+            },
+        )
+
+
+def _data(task: EditTask) -> dict[str, Any]:
+    """What to record about data that do not ship."""
+    if task.origin is None:
+        return {}
+    about = {name: getattr(task.origin, name) for name in _ORIGIN}
+    return {"data": {**about, "content_hash": task.content_hash, "order_hash": task.order_hash}}
+
+
+def execute(
+    plans: Iterable[PlannedRun], home: Path, *, progress: Progress, settings: RunSettings | None = None
+) -> Iterator[RunOutcome]:
+    """Do all runs in order, heeding signals; ends after a run that a signal stopped."""
+    with Interrupts() as interrupts:
+        executor = Executor(home, progress=progress, settings=settings, interrupts=interrupts)
+        for planned in plans:
+            outcome = executor.execute(planned)
+            yield outcome
+            if outcome.stopped is not None:
+                return
+
+
+def move_aside(home: Path, spec: RunSpec) -> Path | None:
+    """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
+
+    Raises:
+        RunBusy: Another process works on it.
+    """
+    import fcntl
+
+    folder = home / "runs" / spec.id
+    if not folder.exists():
+        return None
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunBusy(f"Run {spec.id} is being worked on by another process; it cannot begin again.") from error
+        place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
+    return place

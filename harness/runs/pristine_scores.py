@@ -1,0 +1,120 @@
+"""Scores of the unedited model, measured once and shared by all runs that ask it the same."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from palimpsest.harness.runs.score_files import ABILITIES, DIAGNOSTICS, ability_file, score_files
+from palimpsest.harness.system.atomic_files import remove_folder, verify_folder, write_folder
+
+if TYPE_CHECKING:
+    from palimpsest.harness.abilities.ability_harness import AbilityOutcome
+    from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
+
+
+class PristineScores:
+    """A folder below ``<home>/models/<fingerprint>/scores``, addressed by everything that its content depends on."""
+
+    def __init__(self, cache: Path, spec: RunSpec, environment: Mapping[str, Any]) -> None:
+        """Args: folder of the model's caches; a run; versions and hardware, which may move the last bits."""
+        relevant = {
+            "protocol": spec.protocol,
+            "task": spec.task.model_dump(mode="json"),
+            "schedule": spec.schedule.model_dump(mode="json", include={"edits", "order_seed"}),
+            "order": spec.seed if spec.schedule.order_seed == "run" else None,
+            "scoring": spec.scoring.model_dump(mode="json"),
+            "abilities": [ability.model_dump(mode="json") for ability in spec.abilities],
+            "environment": dict(environment),
+        }
+        if spec.scoring.top:  # which cases are scored later decides of which the continuations are there
+            relevant["checkpoints"] = spec.schedule.checkpoints
+        self._names = tuple(name for name in score_files(spec, 0) if name != DIAGNOSTICS)
+        text = json.dumps(relevant, sort_keys=True, default=str)
+        self._key = hashlib.sha256(text.encode()).hexdigest()
+        self.folder = cache / "scores" / self._key[:24]
+
+    def find(self) -> dict[str, bytes] | None:
+        """The files, verified; None if they are not there or damaged."""
+        if not self.folder.exists():
+            return None
+        if verify_folder(self.folder, edits=0, names=self._names, key=self._key):
+            remove_folder(self.folder)
+            return None
+        return {name: (self.folder / name).read_bytes() for name in self._names}
+
+    def keep(self, files: Mapping[str, bytes]) -> None:
+        """Store the files for other runs.
+
+        Raises:
+            MissingResource: The disk is full.
+        """
+        needed = sum(len(files[name]) for name in self._names)
+        try:
+            with write_folder(self.folder, edits=0, bytes_needed=needed, key=self._key) as partial:
+                for name in self._names:
+                    (partial / name).write_bytes(files[name])
+        except OSError:
+            if self.find() is None:  # unless another process was quicker
+                raise
+
+
+class PristineAbilities:
+    """Outcomes of single ability tasks on the unedited model, below ``<home>/models/<fingerprint>/abilities``.
+
+    Addressed by the task, its rendered questions and the environment, so that runs over other edits share them.
+    """
+
+    def __init__(self, cache: Path, environment: Mapping[str, Any]) -> None:
+        """Args: folder of the model's caches; versions, hardware and engine, which may move the last bits."""
+        self._cache = cache / "abilities"
+        self._environment = json.dumps(dict(environment), sort_keys=True, default=str)
+
+    def find(self, ref: AbilityRef, items_hash: str) -> AbilityOutcome | None:
+        """The outcome of a task whose questions have this hash; None if it is not there or damaged."""
+        folder, key = self._place(ref, items_hash)
+        if not folder.exists():
+            return None
+        if verify_folder(folder, edits=0, names=(ABILITIES,), key=key):
+            remove_folder(folder)
+            return None
+        return read_outcome((folder / ABILITIES).read_bytes())
+
+    def keep(self, ref: AbilityRef, outcome: AbilityOutcome) -> None:
+        """Store an outcome for other runs.
+
+        Raises:
+            MissingResource: The disk is full.
+        """
+        folder, key = self._place(ref, outcome.items_hash)
+        content = ability_file([outcome])
+        try:
+            with write_folder(folder, edits=0, bytes_needed=len(content), key=key) as partial:
+                (partial / ABILITIES).write_bytes(content)
+        except OSError:
+            if self.find(ref, outcome.items_hash) is None:  # unless another process was quicker
+                raise
+
+    def _place(self, ref: AbilityRef, items_hash: str) -> tuple[Path, str]:
+        text = json.dumps([ref.model_dump(mode="json"), items_hash, self._environment])
+        key = hashlib.sha256(text.encode()).hexdigest()
+        return self._cache / key[:24], key
+
+
+def read_outcome(content: bytes) -> AbilityOutcome:
+    """The one outcome that `measurement.ability_file` wrote."""
+    from palimpsest.harness.abilities.ability_harness import AbilityOutcome
+    from palimpsest.harness.abilities.items import ItemOutcome, score_of
+
+    rows = pq.read_table(io.BytesIO(content)).to_pylist()
+    names = ItemOutcome.__dataclass_fields__
+    items = tuple(ItemOutcome(**{name: row[name] for name in names}) for row in rows)
+    first = rows[0]
+    score = score_of(first["metric"], items)
+    return AbilityOutcome(first["ability"], first["metric"], score, first["chance"], items, first["items_hash"])

@@ -1,0 +1,173 @@
+"""The edited model of a run at any batch boundary: from the newest good save before it, the batches after it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palimpsest.harness.errors import ConfigError, MissingResource, RunFailed, UsageError
+from palimpsest.harness.plugins.session import Editing
+from palimpsest.harness.runs.journal import read_events
+from palimpsest.harness.runs.past import Past
+from palimpsest.harness.runs.saves import Save, Saves
+from palimpsest.harness.specs.schedule import batches, boundaries
+
+if TYPE_CHECKING:
+    from palimpsest.harness.editor import Editor
+    from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.runs.loaded_model import Statistics
+    from palimpsest.harness.specs.cases import Case, EditTask
+    from palimpsest.harness.specs.run_spec import RunSpec
+    from palimpsest.tasks.registry import DataFiles
+
+
+def newest_good_save(run: Path, spec: RunSpec, at_most: int) -> Save | None:
+    """The newest whole save of a run at no more than ``at_most`` edits; damaged ones stay where they are."""
+    saves = Saves(run / "checkpoints", spec.id)
+    good = (n for n in reversed(saves.positions()) if n <= at_most and not saves.problems(n))
+    edits = next(good, None)
+    return None if edits is None else Save(edits, run / "checkpoints" / f"{edits:06d}")
+
+
+def check_position(spec: RunSpec, edits: int) -> None:
+    """Check that the run stands at ``edits`` at some time.
+
+    Raises:
+        UsageError: It is inside a batch or beyond the end; names the nearest numbers that will do.
+    """
+    possible = boundaries(spec.schedule)
+    if edits not in possible:
+        near = sorted(sorted(possible, key=lambda n: abs(n - edits))[:2])
+        raise UsageError(
+            f"--edits {edits}: run {spec.id} makes {spec.schedule.edits} edits in batches of "
+            f"{spec.schedule.batch_size}. Near are {' and '.join(map(str, near))}."
+        )
+
+
+def replay(
+    run: Path,
+    spec: RunSpec,
+    cases: Sequence[Case],
+    edits: int,
+    *,
+    model: EditableModel,
+    make_editor: Callable[[], Editor],
+) -> Editing:
+    """Edit ``model`` as the run did, up to ``edits``.
+
+    Args:
+        run: The run's folder; it is only read.
+        spec: The run's spec.
+        cases: The cases of the schedule, in edit order.
+        edits: A batch boundary.
+        model: Pristine, or with edits that can be undone.
+        make_editor: Makes the run's editor.
+
+    Raises:
+        UsageError: ``edits`` is no batch boundary.
+        RunFailed: A batch reports other numbers than it did in the run, so the result would not be the run's model.
+        EditorError: The editor fails, as it did in the run; or the model collapses.
+    """
+    check_position(spec, edits)
+    editing = Editing(model, make_editor, spec.editor, spec.seed)
+    past, done = Past(read_events(run / "events.jsonl")), 0
+    save = newest_good_save(run, spec, edits)
+    if save is not None:
+        editing.load(*Saves(run / "checkpoints", spec.id).read(save))
+        done = save.edits
+    for batch in batches(spec.schedule):
+        if done <= batch.start < edits:
+            report, _ = editing.edit(batch.number, [case.request for case in cases[batch.start : batch.stop]])
+            unlike = past.unlike_batch(batch.number, report)
+            if unlike:
+                raise RunFailed(f"{unlike[0]} The model at {edits} edits cannot be made again here.")
+    return editing
+
+
+def task_of(spec: RunSpec, data: DataFiles | None = None) -> EditTask:
+    """The task of a run.
+
+    Args:
+        spec: The run's spec.
+        data: Local files for tasks whose data do not ship.
+
+    Raises:
+        ConfigError: Its data are others now.
+        PalimpsestError: They are not to be had.
+    """
+    from palimpsest.tasks.registry import DataFiles
+
+    task = replace(data or DataFiles(), skip_bad=spec.task.skipped > 0).load(spec.task.name)
+    if task.content_hash != spec.task.content_hash:
+        raise ConfigError(
+            f"Task {task.name!r} is not that of run {spec.id}: its content differs, so the edits cannot be done again."
+        )
+    return task
+
+
+def check_statistics(spec: RunSpec, found: str | None) -> None:
+    """Check that key statistics come from where those of the run came from.
+
+    Args:
+        spec: The run's spec.
+        found: Hash of what ``--stats-text`` names; None: it was not given.
+
+    Raises:
+        MissingResource: The run had a text of its own, which was not given.
+        ConfigError: What was given is not what the run had.
+    """
+    if spec.statistics == found:
+        return
+    if found is None:
+        raise MissingResource(
+            f"Run {spec.id} took key statistics from a text of its own (SHA-256 {spec.statistics}). "
+            "Give it with --stats-text PATH."
+        )
+    had = (
+        f"a text with SHA-256 {spec.statistics}" if spec.statistics else "the model's own text: leave --stats-text out"
+    )
+    raise ConfigError(f"--stats-text: has SHA-256 {found}, but run {spec.id} took key statistics from {had}.")
+
+
+def replay_run(
+    home: Path,
+    spec: RunSpec,
+    edits: int,
+    *,
+    model_source: str | None = None,
+    data: DataFiles | None = None,
+    statistics: Statistics | None = None,
+) -> Editing:
+    """`replay` with everything found by its name in the spec.
+
+    Args:
+        home: Folder of runs and caches.
+        spec: Of a run in that home.
+        edits: A batch boundary.
+        model_source: Folder or hub id of the unedited model; None: the name in the spec.
+        data: Local files for tasks whose data do not ship.
+        statistics: What ``--stats-text`` names; None: the model's own text.
+
+    Raises:
+        ConfigError: Model or task are not those of the run.
+        PalimpsestError: They are not to be had; or as `replay`.
+    """
+    from palimpsest.harness.plugins.configuration import build_editor
+    from palimpsest.harness.runs.loaded_model import load
+    from palimpsest.harness.specs.schedule import order
+
+    check_position(spec, edits)
+    check_statistics(spec, statistics.digest if statistics else None)
+    task = task_of(spec, data)
+    text = statistics.source if statistics else None
+    loaded = load(model_source or spec.model.name, spec.model.fingerprint, home, statistics=text)
+    return replay(
+        home / "runs" / spec.id,
+        spec,
+        [task.cases[index] for index in order(len(task.cases), spec.schedule, spec.seed)],
+        edits,
+        model=loaded.model,
+        make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),
+    )

@@ -1,0 +1,1 @@
+"""Asking a model: probes, generation, checks that asking leaves no trace."""

@@ -1,0 +1,286 @@
+"""Asking a model: likelihood and first choice of the targets of every probe, and greedy answers to look at.
+
+Scoring never changes the model, its train or eval modes, or any random generator.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
+from palimpsest.harness.scoring.packing import Scorable, score_targets
+from palimpsest.harness.scoring.reference_tokenisation import reference_items
+from palimpsest.harness.specs.cases import Case, Probe, ProbeKind
+
+SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOutcome:
+    """What the model made of one probe. A target that the probe lacks has NLL NaN, no tokens, and is not exact."""
+
+    case_id: int
+    kind: ProbeKind
+    index: int
+    nll_new: float
+    """Mean over the tokens of the new target of -log p(token | prompt, earlier target tokens), in nats."""
+    nll_true: float
+    tokens_new: int
+    tokens_true: int
+    hits_new: int
+    """Tokens of the new target that are the model's first choice, teacher-forced."""
+    hits_true: int
+    exact_new: bool
+    """Every token of the new target is the model's first choice."""
+    exact_true: bool
+    tokens_top: int = 0
+    """Tokens of the unedited model's own continuation; 0: not asked."""
+    hits_top: int = 0
+    exact_top: bool = False
+
+
+Continuations = Mapping[tuple[int, int], Sequence[int]]
+"""(case id, index of a neighborhood probe) → the unedited model's greedy continuation, in tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says to one prompt of a case: its greedy continuation."""
+
+    case_id: int
+    kind: ProbeKind
+    index: int
+    prompt: str
+    text: str
+
+
+class _Asked(NamedTuple):
+    """Places of a target in the list of distinct continuations, and its number of tokens; no places: no such target.
+
+    A target is one continuation, or in the tokenisation of the published evaluation one for each of its tokens.
+    """
+
+    places: tuple[int, ...]
+    tokens: int
+
+
+_NOTHING = _Asked((), 0)
+
+
+class _Questions:
+    """Distinct continuations that a model is asked for."""
+
+    def __init__(self) -> None:
+        self.continuations: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+        self.prompts: list[str] = []
+        """Text of each continuation's prompt, for messages."""
+        self._places: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+
+    def ask(self, prompt: str, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> _Asked:
+        """Add what is new among (context, target) pairs."""
+        places = []
+        for context, target in pairs:
+            pair = (tuple(context), tuple(target))
+            place = self._places.setdefault(pair, len(self.continuations))
+            if place == len(self.continuations):
+                self.continuations.append(pair)
+                self.prompts.append(prompt)
+            places.append(place)
+        return _Asked(tuple(places), sum(len(target) for _, target in pairs))
+
+
+def score_cases(
+    model: Scorable,
+    cases: Sequence[Case],
+    *,
+    continuations: Continuations | None = None,
+    reference_tokenisation: bool = False,
+    token_budget: int | None = None,
+) -> list[ProbeOutcome]:
+    """Score the rewrite, paraphrase and neighborhood probes of ``cases``, in their order.
+
+    A target is asked as the text ``prompt + " " + target``: the prompt is tokenised with the special tokens that the
+    tokenizer puts before a text, the target with its leading space and without any. The same call on the same model
+    gives the same bits; the company of other cases may move a result by rounding.
+
+    Args:
+        model: the model as it is to be scored.
+        cases: their attribute and generation probes are not scored here.
+        continuations: what the unedited model says to neighborhood prompts; those that it has are asked for as well.
+        reference_tokenisation: read targets token by token as `palimpsest.harness.scoring.reference_tokenisation`.
+        token_budget: about how many tokens one forward pass takes; None: what suits the device.
+
+    Raises:
+        ConfigError: a prompt or target without tokens, or longer than the model can take.
+    """
+    probes = [(case.request.case_id, probe) for case in cases for probe in case.probes if probe.kind in SCORED_KINDS]
+    texts = [target for _, probe in probes for target in (probe.target_new, probe.target_true) if target]
+    prompts = _token_ids(model, [probe.prompt for _, probe in probes])
+    targets = _token_ids(model, [" " + text for text in texts], targets=True)
+    questions = _Questions()
+
+    def ask(probe: Probe, target: str) -> _Asked:
+        if not target:
+            return _NOTHING
+        if reference_tokenisation:
+            return questions.ask(probe.prompt, reference_items(model.tokenizer, probe, target))
+        return questions.ask(probe.prompt, [(prompts[probe.prompt], targets[" " + target])])
+
+    def ask_top(case_id: int, probe: Probe) -> _Asked:
+        said = (continuations or {}).get((case_id, probe.index)) if probe.kind == "neighborhood" else None
+        return questions.ask(probe.prompt, [(prompts[probe.prompt], said)]) if said else _NOTHING
+
+    asked = [(ask(p, p.target_new), ask(p, p.target_true), ask_top(case_id, p)) for case_id, p in probes]
+    _check_lengths(model, questions)
+    with untouched(model):
+        scores = score_targets(model, questions.continuations, token_budget=token_budget)
+    sizes = [len(target) for _, target in questions.continuations]
+    read = _Read((-scores.log_prob).tolist(), scores.hits.tolist(), sizes)
+    return [_outcome(case_id, probe, *found, read) for (case_id, probe), found in zip(probes, asked, strict=True)]
+
+
+class _Read(NamedTuple):
+    """What the model made of each continuation."""
+
+    nll: Sequence[float]
+    hits: Sequence[int]
+    sizes: Sequence[int]
+
+    def nll_of(self, asked: _Asked) -> float:
+        if len(asked.places) == 1:
+            return self.nll[asked.places[0]]
+        total = sum(self.nll[place] * self.sizes[place] for place in asked.places)
+        return total / asked.tokens if asked.tokens else float("nan")
+
+    def hits_of(self, asked: _Asked) -> int:
+        return sum(self.hits[place] for place in asked.places)
+
+
+def _outcome(case_id: int, probe: Probe, new: _Asked, true: _Asked, top: _Asked, read: _Read) -> ProbeOutcome:
+    hits_new, hits_true, hits_top = (read.hits_of(asked) for asked in (new, true, top))
+    return ProbeOutcome(
+        case_id=case_id,
+        kind=probe.kind,
+        index=probe.index,
+        nll_new=read.nll_of(new),
+        nll_true=read.nll_of(true),
+        tokens_new=new.tokens,
+        tokens_true=true.tokens,
+        hits_new=hits_new,
+        hits_true=hits_true,
+        exact_new=0 < new.tokens == hits_new,
+        exact_true=0 < true.tokens == hits_true,
+        tokens_top=top.tokens,
+        hits_top=hits_top,
+        exact_top=0 < top.tokens == hits_top,
+    )
+
+
+def _token_ids(model: Scorable, texts: Sequence[str], *, targets: bool = False) -> dict[str, tuple[int, ...]]:
+    """Distinct text → its token ids; prompts get the special tokens that stand before a text, targets none."""
+    distinct = list(dict.fromkeys(texts))
+    if not distinct:
+        return {}
+    rows = (continuation_ids if targets else prompt_ids)(model.tokenizer, distinct)
+    ids = {text: tuple(row) for text, row in zip(distinct, rows, strict=True)}
+    for text, row in ids.items():
+        if not row:
+            raise ConfigError(
+                f"{'Target' if targets else 'Prompt'} {text!r} has no tokens: nothing can be scored on it."
+            )
+    return ids
+
+
+def _check_lengths(model: Scorable, questions: _Questions) -> None:
+    longest = getattr(model.model.config, "max_position_embeddings", None)
+    for (context, target), prompt in zip(questions.continuations, questions.prompts, strict=True):
+        if longest is not None and len(context) + len(target) - 1 > longest:
+            raise ConfigError(
+                f"Prompt {prompt[:60]!r}… with its target has {len(context) + len(target)} tokens; "
+                f"the model takes {longest}."
+            )
+
+
+@contextmanager
+def untouched(model: Scorable) -> Iterator[None]:
+    """Evaluation mode without gradients; all global random generators and module modes are as before afterwards."""
+    python, numeric, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    gpu = torch.cuda.get_rng_state_all() if model.device.type == "cuda" else None
+    training = [module for module in model.model.modules() if module.training]
+    model.model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+        random.setstate(python)
+        np.random.set_state(numeric)
+        torch.set_rng_state(cpu)
+        if gpu is not None:
+            torch.cuda.set_rng_state_all(gpu)
+
+
+def sample_answers(
+    model: Scorable, cases: Sequence[Case], *, count: int = 12, seed: int = 0, max_new_tokens: int = 8
+) -> list[Answer]:
+    """Greedy continuations of the rewrite, first paraphrase and first neighborhood prompt of some cases.
+
+    Args:
+        model: the model as it is to be looked at.
+        cases: where the sample is drawn from; the drawn cases keep their order.
+        count: number of cases.
+        seed: of the draw; the same seed on the same number of cases draws the same.
+        max_new_tokens: length of an answer; it ends earlier where the model ends its text.
+    """
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(cases))[:count])
+    picked = [
+        (cases[i].request.case_id, probe)
+        for i in chosen.tolist()
+        for kind in SCORED_KINDS
+        for probe in [p for p in cases[i].probes if p.kind == kind][:1]
+    ]
+    ids = _token_ids(model, [probe.prompt for _, probe in picked])
+    with untouched(model):
+        texts = _continue(model, [ids[probe.prompt] for _, probe in picked], max_new_tokens)
+    return [
+        Answer(case_id, probe.kind, probe.index, probe.prompt, text)
+        for (case_id, probe), text in zip(picked, texts, strict=True)
+    ]
+
+
+def _continue(model: Scorable, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
+    """Greedy continuation of all prompts as one batch, padded on the left so that all end together."""
+    if not prompts:
+        return []
+    width = max(map(len, prompts))
+    padding = model.tokenizer.pad_token_id or 0
+    tokens = torch.full((len(prompts), width), padding, dtype=torch.long)
+    mask = torch.zeros_like(tokens)
+    for row, prompt in enumerate(prompts):
+        tokens[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    from transformers import GenerationConfig
+
+    config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=padding,
+        eos_token_id=model.tokenizer.eos_token_id,
+        use_cache=True,
+    )
+    generate: Any = model.model.generate
+    output: Tensor = generate(
+        input_ids=tokens.to(model.device), attention_mask=mask.to(model.device), generation_config=config
+    )
+    texts: list[str] = model.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
+    return texts

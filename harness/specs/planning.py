@@ -1,0 +1,229 @@
+"""From a suite to its runs: every name resolved, every config complete, every problem told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, PalimpsestError
+from palimpsest.harness.plugins.configuration import HOST
+from palimpsest.harness.specs.cases import EditTask
+from palimpsest.harness.specs.run_spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, TaskRef
+from palimpsest.harness.specs.suite import EditorChoice, Suite
+
+if TYPE_CHECKING:
+    from palimpsest.tasks.ability_library import AbilityLibrary
+    from palimpsest.tasks.registry import DataFiles
+
+T = TypeVar("T")
+UNKNOWN = "0" * 64
+"""Fingerprint of a model whose files are not here; its runs are only planned."""
+Place = Callable[[Sequence[str | int]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run's identity, and where its model and data are on this machine."""
+
+    spec: RunSpec
+    model_source: str
+    """What `model_registry.resolve` takes: a registered name, a folder or a hub id."""
+    task: EditTask = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """How names become content; `installed_catalog` is the real one."""
+
+    model: Callable[[str], ModelRef]
+    task: Callable[[str], EditTask]
+    editor: Callable[[str, str, Mapping[str, Any]], EditorRef]
+    """(editor, model name, values that differ from the preset) → the complete reference."""
+    abilities: Callable[[Sequence[str], int | None], tuple[AbilityRef, ...]]
+
+
+def installed_catalog(
+    library: AbilityLibrary | None = None, *, data: DataFiles | None = None, fetch: bool = True
+) -> Catalog:
+    """The models, tasks, editors and abilities of this installation.
+
+    Args:
+        library: Finds abilities also elsewhere; None: only those that ship and lm-eval's own.
+        data: Local files for tasks whose data do not ship; None: those of the hub.
+        fetch: Whether models that are not here are fetched; if not, their fingerprint is `UNKNOWN`.
+    """
+    from palimpsest.harness.model import catalogue
+    from palimpsest.harness.plugins import configuration
+    from palimpsest.tasks import ability_library
+    from palimpsest.tasks.registry import DataFiles
+
+    def model(name: str) -> ModelRef:
+        entry = catalogue.resolve(name)
+        here = fetch or catalogue.is_here(entry)
+        fingerprint = catalogue.fingerprint(entry) if here else UNKNOWN
+        return ModelRef.model_validate({"name": entry.name, "fingerprint": fingerprint, "dtype": entry.dtype})
+
+    def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
+        complete = configuration.canonical_name(name)
+        config = configuration.resolve_config(complete, model_name, dict(overrides))
+        entry = configuration.find_editor(complete)
+        return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)
+
+    return Catalog(model, (data or DataFiles()).load, editor, (library or ability_library.AbilityLibrary()).refs)
+
+
+class _Problems:
+    """Errors collected while names are resolved, so that all are told together."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._errors: list[PalimpsestError] = []
+
+    def of(self, path: Sequence[str | int], call: Callable[[], T]) -> T | None:
+        """The result of ``call``; when it fails, None, and the error is kept with the place of its field."""
+        try:
+            return call()
+        except PalimpsestError as error:
+            self._errors.append(type(error)(f"{self._place(path)}: {error}"))
+            return None
+
+    def tell(self) -> None:
+        """Raise what was collected: a lone error as it is, several as one of their common kind."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            kind = MissingResource if all(error.exit_code == 4 for error in self._errors) else ConfigError
+            raise kind("\n".join(dict.fromkeys(map(str, self._errors))))
+
+
+def plan(
+    suite: Suite,
+    catalog: Catalog,
+    *,
+    place: Place,
+    statistics: str | None = None,
+    unusable: dict[str, str] | None = None,
+) -> list[PlannedRun]:
+    """Every run of a suite: models × tasks × seeds × editors, editors innermost so that they share a loaded model.
+
+    Args:
+        suite: What to run.
+        catalog: How names become content.
+        place: Says, for messages, where a field of the suite was written.
+        statistics: Hash of the statistics that the runs use in place of each model's own.
+        unusable: Receives the editors that cannot be imported, with the reason; their runs are left out. None: such
+            an editor is a problem of the whole suite.
+
+    Raises:
+        PalimpsestError: A name is not known, a config does not fit, or the data have too few cases; lists all.
+    """
+    problems = _Problems(place)
+    models = [(s, problems.of(("models", i), partial(catalog.model, s))) for i, s in enumerate(suite.models)]
+    tasks = [problems.of(("tasks", i), partial(_task, catalog, s, suite)) for i, s in enumerate(suite.tasks)]
+    abilities = problems.of(("abilities",), lambda: catalog.abilities(suite.abilities.tasks, suite.abilities.limit))
+    sizes = [(i, choice.batch_size) for i, choice in enumerate(suite.editors)]
+    known = [(source, model) for source, model in models if model is not None]
+    editors = {
+        (source, i): problems.of(("editors", i), partial(_editor, catalog, choice, model.name, unusable))
+        for source, model in known
+        for i, choice in enumerate(suite.editors)
+    }
+    schedules = [problems.of(("editors", i), partial(_schedule, suite, size)) for i, size in sizes]
+    problems.tell()
+    runs = []
+    for source, model in known:
+        for task, reference in filter(None, tasks):
+            for seed in suite.seeds:
+                for i, schedule in enumerate(schedules):
+                    editor = editors[source, i]
+                    if editor is not None and schedule is not None:
+                        spec = RunSpec(
+                            model=model,
+                            editor=editor,
+                            task=reference,
+                            schedule=schedule,
+                            scoring=suite.scoring.for_form(task.form),
+                            abilities=abilities or (),
+                            seed=seed,
+                            statistics=statistics,
+                        )
+                        runs.append(PlannedRun(spec, source, task))
+    return runs
+
+
+def _editor(catalog: Catalog, choice: EditorChoice, model: str, unusable: dict[str, str] | None) -> EditorRef | None:
+    """The complete reference of an editor; None for one that cannot be imported, which is then in ``unusable``."""
+    try:
+        return catalog.editor(choice.name, model, choice.set)
+    except EditorError as error:
+        if unusable is None:
+            raise
+        unusable[choice.name] = str(error)
+        return None
+
+
+def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[EditTask, TaskRef]:
+    task = catalog.task(name)
+    if len(task.cases) < suite.schedule.edits:
+        raise ConfigError(
+            f"task {task.name!r} has {len(task.cases)} cases, but the schedule asks for {suite.schedule.edits} edits. "
+            "Ask for fewer edits."
+        )
+    order = task.order_hash if task.origin is not None else None
+    skipped = task.origin.skipped if task.origin is not None else 0
+    return task, TaskRef(
+        name=task.name, form=task.form, content_hash=task.content_hash, order_hash=order, skipped=skipped
+    )
+
+
+def _schedule(suite: Suite, batch_size: int | None) -> Schedule:
+    """The suite's schedule, with an editor's own batch size."""
+    if batch_size is None:
+        return suite.schedule
+    try:
+        return Schedule(**{**suite.schedule.model_dump(), "batch_size": batch_size})
+    except ValidationError as error:
+        raise ConfigError(f"batch_size: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
+
+
+def with_settings(editors: Sequence[EditorChoice], settings: Mapping[str, Any]) -> tuple[EditorChoice, ...]:
+    """The editors with further config values.
+
+    Args:
+        editors: The suite's choice.
+        settings: ``field`` → value for all of the editors, ``editor.field`` → value for one of them; a field of a
+            filter's host is ``host.field``.
+
+    Raises:
+        ConfigError: A setting names an editor that is not among them.
+    """
+    names = [choice.name for choice in editors]
+    owners = {key: max((n for n in names if key.startswith(f"{n}.")), key=len, default=None) for key in settings}
+    fields = {key: key.removeprefix(f"{owner}.").split(".") for key, owner in owners.items()}
+    strangers = [key for key, path in fields.items() if any(part != HOST for part in path[:-1])]
+    if strangers:
+        raise ConfigError(
+            "\n".join(
+                f"--set {key}: {key.rpartition('.')[0]!r} is not among the editors {', '.join(names)}."
+                for key in strangers
+            )
+        )
+    chosen = []
+    for choice in editors:
+        values: dict[str, Any] = dict(choice.set)
+        for key, value in settings.items():
+            if owners[key] in (None, choice.name):
+                values = _with(values, fields[key], value)
+        chosen.append(choice.model_copy(update={"set": values}))
+    return tuple(chosen)
+
+
+def _with(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """The values with the one at ``path`` replaced; nothing is changed in place."""
+    name, *rest = path
+    inner = values.get(name)
+    return {**values, name: _with(inner if isinstance(inner, Mapping) else {}, rest, value) if rest else value}

@@ -1,0 +1,294 @@
+"""What editors need from the pristine model: second moments of keys, spectra of those and of weights, templates.
+
+Computed on first use, kept in memory, and cached on disk by content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from palimpsest.harness.errors import EditorError, MissingResource
+from palimpsest.harness.model.tokens import prompt_ids
+from palimpsest.harness.statistics.second_moments import Progress, collect_moments, tokenised
+from palimpsest.harness.statistics.spectrum import LeftSpectrum, left_spectrum
+from palimpsest.harness.system.atomic_files import atomic_write_json, replace_file
+
+if TYPE_CHECKING:
+    from palimpsest.harness.model.editable import EditableModel
+
+_TEMPLATE_STARTS = ("The", "Therefore", "Because", "I", "You")
+_TOP_K = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SecondMoments:
+    """Uncentred second moments C0 = E[k kᵀ] of the inputs of down-projections."""
+
+    matrices: Mapping[int, Tensor]
+    """Layer → float64, d_in × d_in."""
+    tokens: int
+    """Number of tokens averaged over."""
+    texts_hash: str
+    """SHA-256 of the token sequences they come from."""
+
+    def __getitem__(self, layer: int) -> Tensor:
+        return self.matrices[layer]
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Eigendecomposition of one C0 in float64, eigenvalues ascending."""
+
+    values: Tensor
+    vectors: Tensor
+    """Columns are eigenvectors."""
+
+
+class Resources:
+    """Statistics of one pristine model. The harness says from which texts; editors ask for the results."""
+
+    def __init__(self, model: EditableModel, folder: Path | None, device: torch.device | None = None) -> None:
+        """Args: the model they belong to, the folder of its disk cache (None: memory only), and where they live."""
+        self._model = model
+        self.device = device or model.device
+        self.progress: Progress | None = None
+        """Is told how far a pass over the statistics text is."""
+        self.used: dict[str, str | int] | None = None
+        """Name, tokens and hash of the statistics that were last asked for."""
+        self._folder = folder
+        self._statistics_name = ""
+        self._texts: Callable[[], Iterable[str]] | None = None
+        self._max_tokens: int | None = None
+        self._fixed_text = False
+        self._templates: list[list[str]] | None = None
+        self._templates_seed = 0
+        self._moments: dict[str, dict[int, Tensor]] = {}
+        self._given: SecondMoments | None = None
+        self._sequences: dict[int | None, tuple[list[list[int]], str]] = {}
+        self._spectra: dict[tuple[str, int], Spectrum] = {}
+        self._weight_spectra: dict[int, LeftSpectrum] = {}
+        self._sampled: dict[tuple[int, int, int], list[list[str]]] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where statistics are kept on the disk; None: nowhere."""
+        return self._folder
+
+    def set_statistics(
+        self, name: str, texts: Callable[[], Iterable[str]], max_tokens: int | None = None, *, fixed: bool = False
+    ) -> None:
+        """Name the text that key statistics come from.
+
+        Args:
+            name: what it is called.
+            texts: reads it.
+            max_tokens: how many of its tokens to use at most.
+            fixed: whether ``name`` stands for the same text for ever; it is then not read when all is cached.
+        """
+        self._statistics_name, self._texts, self._max_tokens, self._fixed_text = name, texts, max_tokens, fixed
+        self._sequences.clear()
+
+    def has_second_moments(self, layers: Sequence[int], max_tokens: int | None = None) -> bool:
+        """Whether `second_moments` of these layers are there and nothing has to be collected."""
+        if self._given is not None:
+            return set(layers) <= set(self._given.matrices)
+        if self._texts is None:
+            return False
+        texts_hash, _ = self._identity(max_tokens if max_tokens is not None else self._max_tokens)
+        known, folder = self._moments.get(texts_hash, {}), self._folder
+        name = f"second-moments-{texts_hash[:16]}"
+        return all(
+            layer in known or (folder is not None and (folder / f"{name}-{layer}.safetensors").is_file())
+            for layer in layers
+        )
+
+    def set_second_moments(self, moments: SecondMoments | None) -> None:
+        """Use these statistics in place of computed ones; None: computed ones again."""
+        self._given = moments
+        self._spectra.clear()
+
+    def set_templates_seed(self, seed: int) -> None:
+        """Seed of the context templates for callers that name none."""
+        self._templates_seed = seed
+
+    def set_context_templates(self, templates: Sequence[Sequence[str]]) -> None:
+        """Use these context templates in place of sampled ones."""
+        self._templates = [list(group) for group in templates]
+
+    def second_moments(self, layers: Sequence[int], max_tokens: int | None = None) -> SecondMoments:
+        """C0 of these layers, all in one pass over the statistics text.
+
+        Args:
+            layers: Blocks whose down-projection inputs are wanted.
+            max_tokens: How many tokens to average over; None: as set with `set_statistics`.
+
+        Raises:
+            MissingResource: No statistics text is set, or recorded statistics lack a layer.
+            EditorError: The model was edited already, so its statistics are no longer the pristine ones.
+        """
+        if self._given is not None:
+            lacking = sorted(set(layers) - set(self._given.matrices))
+            if lacking:
+                raise MissingResource(f"The given second moments lack layers {lacking}; needed are {list(layers)}.")
+            self.used = {"name": "given", "tokens": self._given.tokens, "texts_hash": self._given.texts_hash}
+            return self._given
+        limit = max_tokens if max_tokens is not None else self._max_tokens
+        texts_hash, tokens = self._identity(limit)
+        known = self._moments.setdefault(texts_hash, {})
+        for layer in set(layers) - set(known):
+            cached = self._load(f"second-moments-{texts_hash[:16]}-{layer}")
+            if cached is not None:
+                known[layer] = cached["c0"]
+        missing = sorted(set(layers) - set(known))
+        if missing:
+            self._require_pristine("Second moments")
+            sequences, texts_hash = self._token_sequences(limit)
+            name = f"second-moments-{texts_hash[:16]}"
+            part = None if self._folder is None else self._folder / f"{name}-{'-'.join(map(str, missing))}.partial"
+            known.update(collect_moments(self._model, missing, sequences, part, self.progress))
+            for layer in missing:
+                self._save(f"{name}-{layer}", {"c0": known[layer]})
+        self._note(texts_hash, tokens, limit)
+        return SecondMoments({layer: known[layer] for layer in layers}, tokens, texts_hash)
+
+    def spectrum(self, layer: int, max_tokens: int | None = None) -> Spectrum:
+        """Eigendecomposition of the layer's C0; raises as `second_moments`."""
+        moments = self.second_moments([layer], max_tokens)
+        key = (moments.texts_hash, layer)
+        if key not in self._spectra:
+            name = f"spectrum-{moments.texts_hash[:16]}-{layer}"
+            named_by_content = len(moments.texts_hash) == 64
+            cached = self._load(name) if named_by_content else None
+            if cached is None:
+                values, vectors = torch.linalg.eigh(moments[layer])
+                cached = {"values": values, "vectors": vectors}
+                if named_by_content:
+                    self._save(name, cached)
+            self._spectra[key] = Spectrum(cached["values"], cached["vectors"])
+        return self._spectra[key]
+
+    def weight_spectrum(self, layer: int) -> LeftSpectrum:
+        """Singular values and left singular vectors of the layer's pristine down-projection, on the device of that."""
+        if layer not in self._weight_spectra:
+            weight = self._model.pristine_weight(layer)
+            digest = hashlib.sha256(weight.contiguous().cpu().numpy().data).hexdigest()
+            name = f"weight-spectrum-{digest[:16]}-{layer}"
+            cached = self._load(name)
+            if cached is None:
+                found = left_spectrum(weight)
+                cached = {"values": found.values, "vectors": found.vectors}
+                self._save(name, cached)
+            values, vectors = (cached[part].to(weight.device) for part in ("values", "vectors"))
+            self._weight_spectra[layer] = LeftSpectrum(values, vectors)
+        return self._weight_spectra[layer]
+
+    def context_templates(self, seed: int | None = None, count: int = 5, length: int = 10) -> list[list[str]]:
+        """Groups of templates with one ``{}`` each: the clean one, and ``count`` behind a sampled sentence.
+
+        Sentences are sampled (top-k 5) from the pristine model with a generator of their own, ``length`` tokens
+        each with special tokens, and made part of a template as in MEMIT. Same model and seed, same templates.
+        """
+        if self._templates is not None:
+            return [list(group) for group in self._templates]
+        key = (self._templates_seed if seed is None else seed, count, length)
+        if key not in self._sampled:
+            name = "templates-" + "-".join(map(str, key)) + ".json"
+            path = None if self._folder is None else self._folder / name
+            if path is not None and path.is_file():
+                self._sampled[key] = json.loads(path.read_text(encoding="utf-8"))
+            else:
+                self._require_pristine("Context templates")
+                self._sampled[key] = [["{}"], _sample_templates(self._model, *key)]
+                if path is not None:
+                    text = json.dumps(self._sampled[key], ensure_ascii=False)
+                    replace_file(path, lambda part: part.write_text(text, encoding="utf-8"))
+        return [list(group) for group in self._sampled[key]]
+
+    def _token_sequences(self, max_tokens: int | None) -> tuple[list[list[int]], str]:
+        """The statistics text as token sequences, cut at ``max_tokens`` in all, and their hash."""
+        if max_tokens not in self._sequences:
+            if self._texts is None:
+                raise MissingResource(
+                    f"No statistics text is set for {self._model.name}; the editor needs second moments of keys. "
+                    "Name one in the model's entry (statistics = …) or call resources.set_statistics(name, texts)."
+                )
+            sequences = tokenised(self._model, self._texts(), max_tokens)
+            digest = hashlib.sha256(json.dumps(sequences).encode()).hexdigest()
+            if not sequences:
+                raise MissingResource(f"The statistics text {self._statistics_name!r} is empty.")
+            self._sequences[max_tokens] = (sequences, digest)
+        return self._sequences[max_tokens]
+
+    def _identity(self, limit: int | None) -> tuple[str, int]:
+        """Hash and number of tokens; of a text that never changes, remembered, so that it need not be read again."""
+        path = self._note_path(limit)
+        if self._fixed_text and path is not None and path.is_file():
+            with suppress(ValueError, KeyError, OSError):
+                noted = json.loads(path.read_text(encoding="utf-8"))
+                return str(noted["texts_hash"]), int(noted["tokens"])
+        sequences, texts_hash = self._token_sequences(limit)
+        return texts_hash, sum(len(sequence) for sequence in sequences)
+
+    def _note(self, texts_hash: str, tokens: int, limit: int | None) -> None:
+        """Record what the statistics rest on, beside them and for the run."""
+        self.used = {"name": self._statistics_name, "tokens": tokens, "texts_hash": texts_hash}
+        path = self._note_path(limit)
+        if path is not None and not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write_json(path, self.used)
+
+    def _note_path(self, limit: int | None) -> Path | None:
+        name = hashlib.sha256(f"{self._statistics_name} {limit}".encode()).hexdigest()[:16]
+        return None if self._folder is None else self._folder / f"statistics-{name}.json"
+
+    def _require_pristine(self, what: str) -> None:
+        changed = [
+            name
+            for name in self._model.edited_names()
+            if not torch.equal(self._model.read_weights([name])[name], self._model.pristine(name))
+        ]
+        if changed:
+            raise EditorError(f"{what} must come from the pristine model, but {changed[0]} is edited already.")
+
+    def _load(self, name: str) -> dict[str, Tensor] | None:
+        path = None if self._folder is None else self._folder / f"{name}.safetensors"
+        if path is None or not path.is_file():
+            return None
+        try:
+            tensors = load_file(path)
+        except Exception:  # a damaged cache file is no loss: it is made again
+            return None
+        return {key: tensor.clone().to(self.device) for key, tensor in tensors.items()}
+
+    def _save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        if self._folder is not None:
+            contents = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
+            replace_file(self._folder / f"{name}.safetensors", lambda part: save_file(contents, part))
+
+
+@torch.no_grad()
+def _sample_templates(model: EditableModel, seed: int, count: int, length: int) -> list[str]:
+    generator = torch.Generator("cpu").manual_seed(seed)
+    templates = []
+    for number in range(count):
+        ids: list[int] = prompt_ids(model.tokenizer, [_TEMPLATE_STARTS[number % len(_TEMPLATE_STARTS)]])[0]
+        while len(ids) < length:
+            logits = model.model(torch.tensor([ids], device=model.device)).logits[0, -1].float().cpu()
+            best, candidates = logits.topk(min(_TOP_K, len(logits)))
+            choice = torch.multinomial(best.softmax(0), 1, generator=generator)
+            ids.append(int(candidates[choice]))
+        text = unicodedata.normalize("NFKD", model.tokenizer.decode(ids, skip_special_tokens=True))
+        plain = " ".join(text.replace("{", " ").replace("}", " ").split())
+        templates.append(f"{plain}. {{}}")
+    return templates

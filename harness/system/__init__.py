@@ -1,0 +1,1 @@
+"""Files, settings, signals, memory: what knows neither models nor edits."""

@@ -1,0 +1,1 @@
+"""The command line: mounts the verbs, reads flags, prints tables and progress, wires the rooms together."""

@@ -1,0 +1,151 @@
+"""`palimpsest`: mounts the verbs and turns errors into messages and exit codes. A verb's module is imported on use."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from palimpsest import __version__
+from palimpsest.cli import output
+from palimpsest.harness.errors import PalimpsestError, unknown_name
+
+VERBS = (
+    "doctor",
+    "list",
+    "plan",
+    "run",
+    "show",
+    "stats",
+    "export",
+    "store",
+    "site",
+    "tune",
+    "new-editor",
+    "check",
+    "probe-spectrum",
+    "submit",
+    "verify",
+    "ledger",
+    "nightly",
+    "pocket",
+)
+"""In the order of the work. Each is a module of this package, with _ for -, with an ``app``."""
+
+EPILOG = (
+    "Examples:\n\n"
+    "palimpsest run --suite smoke\n\n"
+    "palimpsest plan pocket\n\n"
+    "palimpsest show 3f9c --events\n\n"
+    "Everywhere, --debug shows the traceback of an error. More: docs/command-line.md"
+)
+
+
+class Verbs(TyperGroup):
+    """Imports a verb's module when it is called or listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All verbs, in the order of the work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb's command; a wrong name is answered with the near ones."""
+        if cmd_name not in VERBS:
+            raise unknown_name("Command", cmd_name, VERBS, "palimpsest --help")
+        module = import_module(f"palimpsest.cli.verbs.{cmd_name.replace('-', '_')}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog=EPILOG,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.line(f"palimpsest {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _palimpsest(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+) -> None:
+    """Measure what thousands of knowledge edits in sequence do to a language model."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; no error leaves a traceback unless ``--debug`` asks for it.
+
+    Args:
+        arguments: What follows the command's name; None: this process's arguments.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given or os.environ.get("PALIMPSEST_DEBUG", "") not in ("", "0")
+    given = [argument for argument in given if argument != "--debug"]
+    try:
+        ended = typer.main.get_command(app).main(args=given, prog_name="palimpsest", standalone_mode=False)
+        return _finish(ended if isinstance(ended, int) else 0)
+    except SystemExit as ending:
+        return _finish(ending.code if isinstance(ending.code, int) else int(bool(ending.code)))
+    except KeyboardInterrupt:
+        output.note("Interrupted.")
+        return _finish(130)
+    except PalimpsestError as error:
+        if debug:
+            traceback.print_exc()
+        output.note(str(error) or type(error).__name__)
+        return _finish(error.exit_code)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own errors, whose classes moved between its versions
+            if str(error.format_message()).strip():
+                output.note(_usage_message(error))
+            return _finish(2)
+        if debug:
+            traceback.print_exc()
+        output.note(_bug_message(error, given, shown=debug))
+        return _finish(1)
+
+
+def _finish(code: int) -> int:
+    output.flush()
+    return code
+
+
+def _usage_message(error: Any) -> str:
+    """What was wrong with the words of the command, and where its help is."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "palimpsest"
+    return f"{command}: {str(error.format_message()).strip()} Help: {command} --help"
+
+
+def _bug_message(error: Exception, arguments: Sequence[str], *, shown: bool) -> str:
+    """What to say about an error that nobody foresaw; its traceback goes to a file of its own."""
+    what = f"This is a bug in Palimpsest, not a mistake of yours: {type(error).__name__}: {error}"
+    if shown:
+        return what
+    try:
+        handle, name = tempfile.mkstemp(prefix="palimpsest-error-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f"palimpsest {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}")
+    except OSError:
+        return f"{what}\nThe same command with --debug shows where it happened."
+    return f"{what}\nPlease report it with {Path(name)}, or run the same command with --debug to see where it happened."

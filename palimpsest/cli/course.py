@@ -1,0 +1,186 @@
+"""Several runs one after another: a failing one stops no other, and each ends with a line that says what comes next."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palimpsest.cli import output
+from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.runs.reading import LatestScores, latest_scores, summarise
+
+if TYPE_CHECKING:
+    from palimpsest.harness.specs.planning import PlannedRun
+
+STOPPED = {"interrupted": 130, "terminated": 143}
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What became of one run; the documented JSON of ``palimpsest run --json``."""
+
+    run: str
+    editor: str
+    model: str
+    task: str
+    seed: int
+    status: str
+    """``complete``, ``collapsed``, ``partial``, ``failed``, ``interrupted``, ``terminated``."""
+    edits: int
+    edits_planned: int
+    score: float | None
+    """Main score of all edits so far, percent."""
+    abilities_kept: float | None
+    folder: str
+    reason: str | None = None
+    exit_code: int = 0
+
+
+Executor = Callable[["PlannedRun"], str | None]
+"""Does or continues a run in this process; returns a word of `STOPPED` when a signal ended it, else None."""
+
+
+def run_all(planned: Sequence[PlannedRun], home: Path, execute: Executor, *, quiet: bool = False) -> list[RunResult]:
+    """Do the runs in order. After an interruption the rest is not begun.
+
+    Args:
+        planned: What to do; a run that is done already is only reported.
+        home: Folder of runs, caches and store.
+        execute: Does one run.
+        quiet: No notes about what comes next.
+    """
+    results: list[RunResult] = []
+    for number, run in enumerate(planned, 1):
+        if not quiet:
+            output.note(f"Run {number} of {len(planned)}: {describe(run)}")
+        result = _one(run, home, execute)
+        results.append(result)
+        if result.status in STOPPED:
+            break
+    return results
+
+
+def _one(run: PlannedRun, home: Path, execute: Executor) -> RunResult:
+    stopped, error_text, code = None, None, 0
+    try:
+        stopped = execute(run)
+    except PalimpsestError as error:
+        error_text, code = str(error), error.exit_code
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    except Exception as error:  # one run must not take the others with it
+        error_text, code = f"{type(error).__name__}: {error}", 1
+        _keep_traceback(home / "runs" / run.spec.id, error)
+    folder = home / "runs" / run.spec.id
+    summary = summarise(folder)
+    scores = _scores(folder)
+    status = stopped or ("failed" if error_text and summary.status == "unreadable" else summary.status)
+    return RunResult(
+        run=run.spec.id,
+        editor=run.spec.editor.name,
+        model=run.spec.model.name,
+        task=run.spec.task.name,
+        seed=run.spec.seed,
+        status=status,
+        edits=summary.edits_done,
+        edits_planned=run.spec.schedule.edits,
+        score=_main(scores, run.spec.task.form),
+        abilities_kept=scores.abilities_kept if scores and scores.edits else None,
+        folder=str(folder),
+        reason=error_text or summary.reason,
+        exit_code=STOPPED[stopped] if stopped else code or _CODES.get(status, 1),
+    )
+
+
+def not_run(unusable: Mapping[str, str]) -> list[RunResult]:
+    """Results of editors that cannot be imported: they cost only their own runs."""
+    nothing = ("", "", 0, "failed", 0, 0, None, None, "")
+    return [RunResult("", editor, *nothing, reason, 1) for editor, reason in unusable.items()]
+
+
+_CODES = {"complete": 0, "collapsed": 0, "partial": 3}
+
+
+def _keep_traceback(folder: Path, error: Exception) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        output.note("".join(traceback.format_exception(error)))
+
+
+def _scores(folder: Path) -> LatestScores | None:
+    try:
+        return latest_scores(folder)
+    except PalimpsestError as error:
+        output.note(str(error))
+        return None
+
+
+def _main(scores: LatestScores | None, form: str) -> float | None:
+    from palimpsest.harness.metrics.probes import main_score
+
+    return scores.metrics.get("all", {}).get(main_score(form)) if scores else None
+
+
+def describe(run: PlannedRun) -> str:
+    """A run in one phrase."""
+    spec = run.spec
+    return (
+        f"{spec.id}  {spec.editor.name} on {spec.model.name}, {spec.task.name}, {spec.schedule.edits} edits, "
+        f"seed {spec.seed}"
+    )
+
+
+def last_line(result: RunResult, command: str) -> str:
+    """Id, score, folder and the next sensible command.
+
+    Args:
+        result: What became of the run.
+        command: The command that is running, which continues a partial run.
+    """
+    if not result.run:
+        return f"{result.editor}, not run: {result.reason}"
+    parts = [f"{result.run}  {result.editor}, {result.status} after {result.edits} of {result.edits_planned} edits"]
+    if result.reason:
+        parts[0] += f": {result.reason}"
+    if result.score is not None:
+        kept = "" if result.abilities_kept is None else f", abilities kept {result.abilities_kept:.1f} %"
+        parts.append(f"score {result.score:.1f} %{kept}")
+    parts.append(result.folder)
+    partial = result.status in ("partial", *STOPPED)
+    parts.append(f"continue: {command}" if partial else f"next: {_show(result)}")
+    return "  ·  ".join(parts)
+
+
+def _show(result: RunResult) -> str:
+    home = str(Path(result.folder).parent.parent)
+    place = "" if home == ".palimpsest" else f" --home {shlex.quote(home)}"
+    return f"palimpsest show {result.run}{place}" + (" --events" if result.status == "failed" else "")
+
+
+def report(results: Sequence[RunResult], *, as_json: bool) -> None:
+    """Print the results: one line each, or one JSON list."""
+    if as_json:
+        output.json_line(results)
+        return
+    for result in results:
+        output.line(last_line(result, own_command()))
+    if any(result.status in ("complete", "collapsed") for result in results):
+        output.line("Then: palimpsest store ingest && palimpsest site build")
+
+
+def own_command() -> str:
+    """The command that is running, as it can be given again."""
+    return shlex.join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != "--fresh")])
+
+
+def exit_code(results: Sequence[RunResult]) -> int:
+    """The exit code of the whole command: interruption first, then failure, lack, wrong use, incompleteness."""
+    codes = {result.exit_code for result in results}
+    return next((code for code in (130, 143, 1, 4, 2, 3) if code in codes), 0)

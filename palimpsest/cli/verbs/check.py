@@ -1,0 +1,64 @@
+"""`palimpsest check`: the conformance suite for one editor or composition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palimpsest.cli import output
+from palimpsest.harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from palimpsest.harness.authoring.report import Outcome
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest check memit\n\npalimpsest check 'revive(rect(memit))' --only C04,C09\n\n"
+    "palimpsest check my-editor --set layer=1 --markdown > check.md\n\nMore: docs/writing-an-editor.md"
+)
+def check(
+    editor: Annotated[str, typer.Argument(help="Editor or composition.", metavar="EDITOR")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Checks to do, C01 to C18; repeatable.", metavar="C01,C02,…")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A value of its configuration; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    markdown: Annotated[
+        bool,
+        typer.Option("--markdown", help="Print the report for a pull request.", rich_help_panel=output.OUTPUT_PANEL),
+    ] = False,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Try whether an editor keeps what editors promise, on both pocket models; takes about a minute."""
+    from palimpsest.cli.flags import setting
+    from palimpsest.harness.authoring.checks import check as try_editor
+    from palimpsest.harness.specs.planning import with_settings
+    from palimpsest.harness.specs.suite import EditorChoice
+
+    if markdown and as_json:
+        raise UsageError("--markdown and --json are two forms of one report; give one of them.")
+    names = [name.strip() for part in only or [] for name in part.split(",") if name.strip()]
+    (choice,) = with_settings([EditorChoice(name=editor)], dict(map(setting, settings or [])))
+    live = not (markdown or as_json)
+
+    def tell(outcome: Outcome) -> None:
+        (output.line if live else output.note)(outcome.line)
+        output.flush()
+
+    report = try_editor(editor, choice.set, output.home_folder(home), only=names, tell=tell)
+    if as_json:
+        output.json_line(report.as_json())
+    for text in report.as_markdown() if markdown else []:
+        output.line(text)
+    if live:
+        for text in report.details():
+            output.line(text)
+        output.line()
+        output.line(f"{report.editor} {report.version} of {report.distribution}: {report.summary}")
+    if not report.passed:
+        raise typer.Exit(1)

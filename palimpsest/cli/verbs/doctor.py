@@ -1,0 +1,196 @@
+"""`palimpsest doctor`: is everything here that runs, store and page need?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from palimpsest.cli import output
+from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.system.memory import free_memory
+
+app = typer.Typer(add_completion=False)
+
+MEMORY_GB = 3.0
+"""What the suite of the pocket model needs at most."""
+DISK_GB = 2.0
+DISTRIBUTION = "palimpsest-bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+@app.command(epilog="Examples:\n\npalimpsest doctor\n\npalimpsest doctor --json\n\nMore: docs/command-line.md")
+def doctor(
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Check that this machine has what Palimpsest needs; exit 4 when something is lacking."""
+    checks = list(examine(output.home_folder(home)))
+    if as_json:
+        output.json_line(checks)
+    else:
+        output.table(["check", "state", "found"], [(check.name, check.state, check.found) for check in checks])
+        for check in checks:
+            if check.advice:
+                output.line(f"{check.name}: {check.advice}")
+    if any(check.state == "fail" for check in checks):
+        raise typer.Exit(4)
+
+
+def examine(home: Path) -> Iterator[Check]:
+    """Every check in turn; one that breaks becomes a failed line and stops no other."""
+    parts: list[tuple[str, Callable[[], Iterator[Check]]]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("machine", _machine),
+        ("home", lambda: _home(home)),
+        ("models", _models),
+        ("editors", _editors),
+        ("abilities", _abilities),
+        ("store", lambda: _store(home)),
+    ]
+    for name, part in parts:
+        try:
+            yield from part()
+        except PalimpsestError as error:
+            yield Check(name, "fail", "not usable", str(error))
+        except Exception as error:
+            yield Check(name, "fail", "check broke", f"{type(error).__name__}: {error}")
+
+
+def _python() -> Iterator[Check]:
+    good = sys.version_info >= (3, 11)
+    yield Check("python", "ok" if good else "fail", platform.python_version(), "" if good else "Use 3.11 or newer.")
+
+
+def _packages() -> Iterator[Check]:
+    """Versions against what the distribution asks for, extras left out."""
+    from packaging.requirements import Requirement
+
+    wrong = []
+    requirements = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
+    needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    for requirement in needed:
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement} is not installed")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} is {version}, needed {requirement.specifier}")
+    advice = f"{'; '.join(wrong)}. Install with: pip install {DISTRIBUTION}" if wrong else ""
+    key = ", ".join(f"{name} {_version(name)}" for name in ("torch", "transformers", "lm-eval", "duckdb"))
+    yield Check("packages", "fail" if wrong else "ok", f"{len(needed)} needed; {key}", advice)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _machine() -> Iterator[Check]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = os.environ.get("OMP_NUM_THREADS")
+    too_many = threads is not None and threads.isdecimal() and int(threads) > cores
+    advice = f"OMP_NUM_THREADS is {threads}, more than the cores: runs get slower. Unset it." if too_many else ""
+    yield Check("cores", "warn" if too_many else "ok", f"{cores} cores, threads {threads or 'automatic'}", advice)
+    available = free_memory()
+    if available is not None:
+        free = available / 1e9
+        short = free < MEMORY_GB
+        advice = f"The pocket suite needs up to {MEMORY_GB:g} GB. Close other programs." if short else ""
+        yield Check("memory", "warn" if short else "ok", f"{free:.1f} GB free", advice)
+
+
+def _home(home: Path) -> Iterator[Check]:
+    existing = next(place for place in [home, *home.absolute().parents] if place.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".palimpsest-doctor-") as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+        yield Check("home", "ok", f"{home.absolute()} can be written")
+    except OSError as error:
+        advice = f"{existing}: {error.strerror}. Choose another place with --home or PALIMPSEST_HOME."
+        yield Check("home", "fail", f"{home.absolute()} cannot be written", advice)
+    free = shutil.disk_usage(existing).free / 1e9
+    short = free < DISK_GB
+    advice = f"Runs of the pocket suite take up to {DISK_GB:g} GB. Make room or choose another --home." if short else ""
+    yield Check("disk", "warn" if short else "ok", f"{free:.1f} GB free", advice)
+
+
+def _models() -> Iterator[Check]:
+    from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
+
+    for name, registered in registered_models().items():
+        if registered.folder is None:
+            continue
+        try:
+            found = fingerprint(resolve(name))
+        except PalimpsestError as error:
+            yield Check(f"model {name}", "fail", "not usable", str(error))
+            continue
+        expected = registered.expected_fingerprint
+        if expected is not None and found != expected:
+            advice = (
+                f"The files in {registered.folder} are not those that ship ({expected[:12]}). Reinstall Palimpsest."
+            )
+            yield Check(f"model {name}", "fail", f"fingerprint {found[:12]}", advice)
+        else:
+            verified = "verified" if expected else "readable"
+            yield Check(f"model {name}", "ok", f"{verified}, fingerprint {found[:12]}")
+
+
+def _editors() -> Iterator[Check]:
+    from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
+
+    for entry in available_editors():
+        try:
+            load_editor_class(entry.name)
+            yield Check(f"editor {entry.name}", "ok", f"{entry.distribution} {entry.version}")
+        except PalimpsestError as error:
+            own = entry.distribution == DISTRIBUTION
+            yield Check(f"editor {entry.name}", "fail" if own else "warn", "does not load", str(error))
+
+
+def _abilities() -> Iterator[Check]:
+    from palimpsest.tasks.ability_library import ability_refs
+
+    refs = ability_refs(["pocket"], None)
+    yield Check("abilities", "ok", f"{len(refs)} tasks in the group pocket")
+
+
+def _store(home: Path) -> Iterator[Check]:
+    from palimpsest.cli.verbs.store import store_path
+    from palimpsest.results.store.database import Store
+
+    path = store_path(home)
+    if not path.is_file():
+        yield Check("store", "ok", "none yet; palimpsest store ingest makes it")
+        return
+    try:
+        with Store.open(path, read_only=True) as store:
+            runs = store.rows("SELECT count(*) FROM runs")[0][0]
+        yield Check("store", "ok", f"{path}, {runs} runs")
+    except PalimpsestError as error:
+        yield Check("store", "warn", "cannot be opened", str(error))

@@ -1,0 +1,56 @@
+"""`palimpsest export`: an edited model of a run as a folder that transformers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.cli import options, output
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest export 3f9c --edits 500 edited-model\n\n"
+    "palimpsest export 3f9c --edits 500 edited-model --model ./my-model\n\n"
+    "palimpsest export 3f9c --edits 500 edited-model --data counterfact.json\n\nMore: docs/command-line.md"
+)
+def export(
+    run: Annotated[str, typer.Argument(help="A run's id, or the beginning of it.", metavar="RUN")],
+    folder: Annotated[Path, typer.Argument(help="New folder for the model.", metavar="DIR")],
+    edits: Annotated[
+        int,
+        typer.Option(
+            "--edits", parser=output.whole_number, metavar="N", help="After how many edits; 0: the pristine model."
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Folder or hub id of the unedited model, when its name does not tell."),
+    ] = None,
+    data: options.DataOption = None,
+    stats_text: options.StatsTextOption = None,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Write the edited model of a run, with its tokenizer, as a folder that transformers loads."""
+    from palimpsest.harness.runs.export import export_model
+    from palimpsest.harness.runs.reading import find_run, read_spec
+    from palimpsest.tasks.registry import data_files
+
+    place = find_run(output.home_folder(home), run)
+    changed = export_model(
+        place,
+        edits,
+        folder,
+        model_source=model,
+        data=data_files(data or (), [read_spec(place).task.name.partition(":")[0]]),
+        statistics=options.statistics(stats_text),
+    )
+    if as_json:
+        output.json_line({"run": place.name, "edits": edits, "folder": folder.absolute(), "changed": changed})
+        return
+    output.note(f"{place.name} after {edits} edits; the editor wrote {len(changed)} parameters.")
+    output.line(str(folder.absolute()))

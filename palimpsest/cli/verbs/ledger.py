@@ -1,0 +1,102 @@
+"""`palimpsest ledger`: what came onto the leaderboard and what left it, with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from palimpsest.cli import output
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Keep the record of inclusions, replacements and withdrawals."
+)
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is shown on the page.")]
+LedgerOption = Annotated[Path, typer.Option("--ledger", help="The record.")]
+BundleArgument = Annotated[Path, typer.Argument(help="A bundle in the folder of submissions.", metavar="BUNDLE")]
+LEDGER = Path("results/ledger.jsonl")
+
+
+@app.command(
+    epilog="Example:\n\npalimpsest ledger include results/submissions/3f9c0a1b2c3d --reason 'pull request 12'\n\n"
+    "More: docs/submitting.md"
+)
+def include(bundle: BundleArgument, reason: ReasonOption, ledger: LedgerOption = LEDGER) -> None:
+    """Put a checked bundle onto the leaderboard."""
+    _record("include", bundle, reason, ledger)
+
+
+@app.command(
+    epilog="Example:\n\npalimpsest ledger replace results/submissions/3f9c0a1b2c3d 81aa00112233 "
+    "--reason 'data had moved'\n\nMore: docs/submitting.md"
+)
+def replace(
+    bundle: BundleArgument,
+    replaces: Annotated[str, typer.Argument(help="Id of the run that it takes the place of.", metavar="RUN")],
+    reason: ReasonOption,
+    ledger: LedgerOption = LEDGER,
+) -> None:
+    """Put a checked bundle onto the leaderboard in place of another run."""
+    _record("replace", bundle, reason, ledger, replaces=replaces)
+
+
+@app.command(
+    epilog="Example:\n\npalimpsest ledger withdraw results/submissions/3f9c0a1b2c3d --reason 'bug in the plugin'\n\n"
+    "More: docs/submitting.md"
+)
+def withdraw(bundle: BundleArgument, reason: ReasonOption, ledger: LedgerOption = LEDGER) -> None:
+    """Take a run off the leaderboard; its bundle stays, and the page says why."""
+    _record("withdraw", bundle, reason, ledger)
+
+
+@app.command(
+    epilog="Example:\n\npalimpsest ledger rerun results/submissions/3f9c0a1b2c3d bits "
+    "--reason 'palimpsest verify --rerun, release 0.2.0'\n\nMore: docs/submitting.md"
+)
+def rerun(
+    bundle: BundleArgument,
+    verdict: Annotated[Literal["bits", "tolerance", "differs"], typer.Argument(help="What verify --rerun said.")],
+    reason: ReasonOption,
+    ledger: LedgerOption = LEDGER,
+) -> None:
+    """Note that a run was done again, and how it agreed; the page then says "verified by re-run"."""
+    _record("rerun", bundle, reason, ledger, verdict=verdict)
+
+
+@app.command(epilog="Example:\n\npalimpsest ledger show --json\n\nMore: docs/submitting.md")
+def show(ledger: LedgerOption = LEDGER, as_json: output.JsonOption = False) -> None:
+    """Print the record."""
+    from palimpsest.results.submissions.ledger import read_ledger
+
+    entries = read_ledger(ledger)
+    if as_json:
+        output.json_line([entry.model_dump(exclude_none=True) for entry in entries])
+        return
+    rows = [(e.time[:10], e.action, e.run, e.editor, e.verdict or e.replaces or "", e.reason) for e in entries]
+    output.table(["day", "what", "run", "editor", "", "reason"], rows)
+
+
+def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -> None:
+    from palimpsest.harness.errors import ConfigError, UsageError
+    from palimpsest.harness.runs.journal import utc_now
+    from palimpsest.results.submissions.bounded import verify_bounded
+    from palimpsest.results.submissions.ledger import Entry, append
+    from palimpsest.results.submissions.verify import verify_bundle
+
+    if not bundle.is_dir():
+        raise UsageError(f"There is no bundle {bundle}.")
+    problems = verify_bounded(bundle) if action != "withdraw" else []
+    if problems:
+        raise ConfigError("\n".join(f"{problem.path}: {problem.message}" for problem in problems))
+    found = verify_bundle(bundle)
+    editor = found.run.spec.editor.name if found.run is not None else "unknown"
+    try:
+        entry = Entry.model_validate(
+            {"time": utc_now(), "action": action, "run": bundle.name, "editor": editor, "reason": reason, **more}
+        )
+    except ValueError as error:
+        raise UsageError(f"--reason or RUN: {error}") from error
+    append(ledger, entry)
+    output.line(entry.model_dump_json(exclude_none=True))

@@ -1,0 +1,31 @@
+"""`palimpsest new-editor`: write a plugin package to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.cli import output
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest new-editor my-editor\n\npalimpsest new-editor my-editor --into ~/work\n\n"
+    "More: docs/writing-an-editor.md"
+)
+def new_editor(
+    name: Annotated[str, typer.Argument(help="Of the editor: lower-case words with hyphens.", metavar="NAME")],
+    into: Annotated[
+        Path, typer.Option("--into", help="Folder that the package's own is made in.", metavar="DIR")
+    ] = Path(),
+) -> None:
+    """Write a small package with an editor of your own, complete with a test, that runs as it is."""
+    from palimpsest.harness.authoring.template import write_package
+
+    for path in write_package(name, into):
+        output.line(str(path))
+    output.line()
+    output.line(f"Next: pip install -e {into / name} && palimpsest check {name}")

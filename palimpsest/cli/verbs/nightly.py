@@ -1,0 +1,174 @@
+"""`palimpsest nightly`: run, resume, ingest, compare with the last night, build the page; again and again the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palimpsest.cli import output
+from palimpsest.cli.verbs.site import BaseOption, OutOption, checked_base
+from palimpsest.cli.verbs.store import SUBMISSIONS, SubmissionsOption
+
+if TYPE_CHECKING:
+    from palimpsest.results.nights import Move, Night
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest nightly\n\npalimpsest nightly --suite smoke --home /tmp/nights\n\n"
+    "palimpsest nightly --keep 2 --out public --base-url https://example.org/palimpsest/ --report moved.md\n\n"
+    "More: docs/nightly.md"
+)
+def nightly(
+    suite: Annotated[str, typer.Option("--suite", help="What is run.")] = "nightly",
+    day: Annotated[
+        str | None,
+        typer.Option("--day", metavar="YYYY-MM-DD", help="Which night.", show_default="the unfinished one, else today"),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write what moved as Markdown, if anything did.")
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            min=1,
+            help="How many nights keep their runs; of older ones only the numbers stay.",
+            show_default="all",
+        ),
+    ] = None,
+    out: OutOption = None,
+    base_url: BaseOption = "",
+    submissions: SubmissionsOption = SUBMISSIONS,
+    home: output.HomeOption = None,
+    quiet: output.QuietOption = False,
+) -> None:
+    """Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval."""
+    from palimpsest.cli.course import exit_code
+
+    place, address = output.home_folder(home), checked_base(base_url)
+    night = checked_day(day) if day is not None else next_night(place / "nights")
+    folder = place / "nights" / night
+    results = _run(suite, folder, quiet=quiet)
+    code = exit_code(results)
+    if code in (130, 143, 3):
+        output.note(f"The night {night} is not complete; the same command goes on with it.")
+        raise typer.Exit(code)
+    found = _summarise(folder, night, submissions)
+    moved = _compared(place / "nights", found)
+    _build(folder, out or place / "site", place / "nights", address)
+    if keep is not None:
+        forget_runs(place / "nights", keep)
+    ours = [move for move in moved if move.built_in]
+    for move in moved:
+        output.line(move.words)
+    output.line(f"{night}: {len(found.numbers)} numbers, {len(moved)} moved, {len(ours)} of built-in editors")
+    if report is not None and moved:
+        report.write_text(as_markdown(found, moved), encoding="utf-8")
+    if code or ours:
+        raise typer.Exit(code or 1)
+
+
+def next_night(nights: Path) -> str:
+    """The newest night if it was cut off before its end, else today in UTC."""
+    from datetime import UTC, datetime
+
+    from palimpsest.results.nights import NAME
+
+    newest = max((path for path in nights.glob("????-??-??") if path.is_dir()), default=None)
+    if newest is not None and not (newest / NAME).is_file():
+        return checked_day(newest.name)
+    return datetime.now(UTC).date().isoformat()
+
+
+def forget_runs(nights: Path, keep: int) -> None:
+    """Leave of all nights but the newest ``keep`` finished ones only their numbers."""
+    import shutil
+
+    from palimpsest.results.nights import NAME
+
+    finished = sorted(path.parent for path in nights.glob(f"????-??-??/{NAME}"))
+    for folder in finished[:-keep]:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != NAME:
+                path.unlink()
+
+
+def checked_day(day: str) -> str:
+    """The night's day.
+
+    Raises:
+        UsageError: It is no day of the calendar.
+    """
+    from datetime import date
+
+    from palimpsest.harness.errors import UsageError
+
+    try:
+        return date.fromisoformat(day).isoformat()
+    except ValueError as error:
+        raise UsageError(f"--day: expected a day like 2026-03-01, got {day!r}.") from error
+
+
+def as_markdown(night: Night, moved: list[Move]) -> str:
+    """What an issue says about the numbers that moved."""
+    lines = [f"On {night.day} (commit {night.commit or 'unknown'}) these numbers left their intervals:", ""]
+    lines += [f"- {'' if move.built_in else '(third party) '}{move.words}" for move in moved]
+    return "\n".join([*lines, "", "Repeat with `palimpsest nightly`.", ""])
+
+
+def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def]
+    from palimpsest.cli.course import not_run, run_all
+    from palimpsest.cli.flags import Flags, selected
+    from palimpsest.harness.runs.executor import Executor
+    from palimpsest.harness.runs.progress import make_progress
+    from palimpsest.harness.specs.planning import installed_catalog, plan
+    from palimpsest.harness.system.interrupts import Interrupts
+
+    chosen, where = selected(Flags(suite=suite))
+    unusable: dict[str, str] = {}
+    planned = plan(chosen, installed_catalog(), place=where, unusable=unusable)
+    with Interrupts() as interrupts:
+        executor = Executor(home, progress=make_progress(quiet=quiet), interrupts=interrupts)
+        results = run_all(planned, home, lambda run: executor.execute(run).stopped, quiet=quiet)
+    return results + not_run(unusable)
+
+
+def _summarise(folder: Path, day: str, submissions: Path) -> Night:
+    """The night's numbers, kept only if every run of it could be read."""
+    from palimpsest import __version__
+    from palimpsest.cli.verbs.store import included, store_path
+    from palimpsest.harness.errors import RunFailed
+    from palimpsest.harness.system.environment import environment_segment
+    from palimpsest.results.nights import NAME, night_of, write_night
+    from palimpsest.results.store.database import Store
+    from palimpsest.results.store.ingest import ingest
+
+    with Store.open(store_path(folder)) as store:
+        report = ingest(store, folder / "runs", submissions=included(submissions))
+        night = night_of(store, day, __version__, environment_segment(())["commit"])
+    if report.problems:
+        raise RunFailed("\n".join(f"{problem.path}: {problem.message}" for problem in report.problems))
+    write_night(folder / NAME, night)
+    return night
+
+
+def _compared(nights: Path, night: Night) -> list[Move]:
+    from palimpsest.results.nights import moves, read_nights
+
+    earlier = [one for one in read_nights(nights) if one.day < night.day]
+    return moves(earlier[-1], night) if earlier else []
+
+
+def _build(folder: Path, out: Path, nights: Path, base_url: str) -> None:
+    from palimpsest.cli.verbs.store import store_path
+    from palimpsest.site.build import build
+    from palimpsest.site.pages.plan_extras import Options
+
+    page = build(store_path(folder), out, Options(nights, base_url)).path.resolve().as_uri()
+    output.note(page)

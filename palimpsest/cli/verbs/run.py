@@ -1,0 +1,286 @@
+"""`palimpsest run`: edit, checkpoint, score; skip what is done, continue what is partial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palimpsest.cli import options, output
+from palimpsest.cli.course import RunResult, exit_code, not_run, report, run_all
+from palimpsest.harness.errors import UsageError, unknown_name
+from palimpsest.harness.metrics.diagnostic_definitions import LEVELS
+
+if TYPE_CHECKING:
+    from palimpsest.harness.runs.run import RunSettings
+    from palimpsest.harness.specs.planning import PlannedRun
+
+app = typer.Typer(add_completion=False)
+
+WHAT, SCHEDULE, SCORING, COURSE = "What is run", "Schedule", "Scoring", "Course"
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest run --suite smoke\n\n"
+    "palimpsest run --suite pocket --editor alphaedit --seed 1\n\n"
+    "palimpsest run --model pocket-llama --editor memit --task pocket-counterfact --edits 200 --batch-size 50 "
+    "--checkpoints 0,50,100,200 --set second_moment_weight=1000\n\n"
+    "The same command continues what was interrupted. More: docs/command-line.md"
+)
+def run(
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            "--suite",
+            envvar="PALIMPSEST_SUITE",
+            help="Name of a suite or a YAML file; other flags change it.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Name, folder or hub id; repeatable.", rich_help_panel=WHAT),
+    ] = None,
+    editor: Annotated[
+        list[str] | None, typer.Option("--editor", help="Editor; repeatable.", rich_help_panel=WHAT)
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Edit task, or TASK:FILE with its data; repeatable.", rich_help_panel=WHAT),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A value of the editors' configuration, EDITOR.KEY=VALUE for one of them; repeatable.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--seed",
+            parser=output.whole_number,
+            metavar="N",
+            help="Seed of the editor's randomness; repeatable.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    edits: Annotated[
+        int | None,
+        typer.Option(
+            "--edits",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_EDITS",
+            help="How many edits.",
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_BATCH_SIZE",
+            help="Edits per batch.",
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoints",
+            metavar="N,N,…",
+            envvar="PALIMPSEST_CHECKPOINTS",
+            help="Numbers of edits after which is scored; the last is the number of edits.",
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = None,
+    order_seed: Annotated[
+        str | None,
+        typer.Option(
+            "--order-seed",
+            parser=output.whole_number_or_run,
+            metavar="N|run",
+            envvar="PALIMPSEST_ORDER_SEED",
+            help="Shuffle the cases by this seed, or by each run's own; without it, the task's order.",
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_SAMPLE",
+            help="Score at most this many cases per window; without it, all.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    generation: Annotated[
+        int | None,
+        typer.Option(
+            "--generation",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_GENERATION",
+            help="Sample texts of this many cases at each checkpoint, for fluency and consistency.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    top: Annotated[
+        bool,
+        typer.Option(
+            "--top",
+            help="Compare neighborhood prompts also with what the unedited model says.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
+    reference_tokenisation: Annotated[
+        bool,
+        typer.Option(
+            "--reference-tokenisation",
+            help="Read ZsRE answers with the BOS quirk of the published evaluation.",
+            rich_help_panel=SCORING,
+        ),
+    ] = False,
+    abilities: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--abilities",
+            help="Ability task, group, lm-eval task or folder of them; none for none; repeatable.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    ability_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--ability-limit",
+            parser=output.whole_number,
+            metavar="N",
+            envvar="PALIMPSEST_ABILITY_LIMIT",
+            help="At most this many items per ability task.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            parser=output.whole_number,
+            metavar="N",
+            help="Stop after this many edits of each run; the run stays partial and unranked.",
+            rich_help_panel=COURSE,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin again; the old folder is moved aside and kept.", rich_help_panel=COURSE),
+    ] = False,
+    keep_all: Annotated[
+        bool,
+        typer.Option("--keep-all", help="Keep the weights of every checkpoint, for export.", rich_help_panel=COURSE),
+    ] = False,
+    diagnostics: Annotated[
+        str,
+        typer.Option(
+            "--diagnostics",
+            metavar="LEVEL",
+            envvar="PALIMPSEST_DIAGNOSTICS",
+            help="cheap, or full: measure also what costs more; changes no score.",
+            rich_help_panel=COURSE,
+        ),
+    ] = "cheap",
+    data: options.DataOption = None,
+    skip_bad_records: options.SkipBadOption = False,
+    ability_data: options.AbilityDataOption = None,
+    stats_text: options.StatsTextOption = None,
+    device: options.DeviceOption = "cpu",
+    device_map: options.DeviceMapOption = None,
+    offload: options.OffloadOption = False,
+    engine: options.EngineOption = "hf",
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+    quiet: output.QuietOption = False,
+    verbose: output.VerboseOption = False,
+) -> None:
+    """Run editors over tasks: skip what is done, continue what is partial, begin what is missing."""
+    from palimpsest.cli.flags import Flags, selected
+    from palimpsest.harness.runs.run import RunSettings
+    from palimpsest.harness.specs.planning import installed_catalog, plan
+    from palimpsest.tasks.registry import data_files
+
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
+    level = next((known for known in LEVELS if known == diagnostics), None)
+    if level is None:
+        raise unknown_name("Level of diagnostics", diagnostics, LEVELS, "palimpsest run --help")
+    chosen, place = selected(
+        Flags(
+            suite=suite,
+            models=model or (),
+            editors=editor or (),
+            tasks=task or (),
+            edits=edits,
+            batch_size=batch_size,
+            checkpoints=checkpoints,
+            seeds=seed or (),
+            order_seed=order_seed,
+            settings=settings or (),
+            abilities=abilities or (),
+            ability_limit=ability_limit,
+            sample=sample,
+            generation=generation,
+            top=top,
+            reference_tokenisation=reference_tokenisation,
+        )
+    )
+    means = options.means(device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text)
+    files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
+    catalog = installed_catalog(means.library, data=files)
+    unusable: dict[str, str] = {}
+    planned = plan(chosen, catalog, place=place, statistics=means.statistics_hash, unusable=unusable)
+    if not quiet:
+        options.tell_of_data(planned)
+    if verbose:
+        for one in planned:
+            output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
+    how = RunSettings(keep_checkpoints="all" if keep_all else "newest", limit=limit, diagnostics=level)
+    results = _carry_out(planned, output.home_folder(home), how, means, fresh=fresh, quiet=quiet) + not_run(unusable)
+    report(results, as_json=as_json)
+    raise typer.Exit(exit_code(results))
+
+
+def _carry_out(
+    planned: Sequence[PlannedRun], home: Path, how: RunSettings, means: options.Means, *, fresh: bool, quiet: bool
+) -> list[RunResult]:
+    """Do the runs in this process; they share the loaded model."""
+    from palimpsest.harness.runs.executor import Executor, move_aside
+    from palimpsest.harness.runs.progress import make_progress
+    from palimpsest.harness.system.interrupts import Interrupts
+
+    with Interrupts() as interrupts:
+        executor = Executor(
+            home,
+            progress=make_progress(quiet=quiet),
+            settings=how,
+            interrupts=interrupts,
+            placement=means.placement,
+            library=means.library,
+            statistics=means.statistics,
+        )
+
+        def execute(run: PlannedRun) -> str | None:
+            aside = move_aside(home, run.spec) if fresh else None
+            if aside is not None and not quiet:
+                output.note(f"The earlier run was moved to {aside}.")
+            return executor.execute(run).stopped
+
+        return run_all(planned, home, execute, quiet=quiet)

@@ -1,0 +1,112 @@
+"""`palimpsest stats`: the key statistics that editors need, made before a run and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palimpsest.cli import options, output
+from palimpsest.harness.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from palimpsest.harness.runs.loaded_model import LoadedModel
+
+app = typer.Typer(add_completion=False)
+
+DEFAULT_TOKENS = 100_000
+"""As the editors' configurations have it without a preset."""
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest stats pocket-llama\n\n"
+    "palimpsest stats llama3-8b --tokens 1000000 --device cuda\n\n"
+    "palimpsest stats llama3-8b --stats-text corpus.txt --layers 4,5,6,7,8\n\n"
+    "The same command continues what was interrupted. More: docs/models.md"
+)
+def stats(
+    model: Annotated[str, typer.Argument(help="Name, folder or hub id.", metavar="MODEL")],
+    layers: Annotated[
+        str | None,
+        typer.Option("--layers", metavar="N,N,…", help="Blocks; without it, those that the papers edit, or all."),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--tokens",
+            parser=output.whole_number,
+            metavar="N",
+            help="How many tokens of the text to read, at most; without it, what MEMIT's preset says.",
+        ),
+    ] = None,
+    stats_text: options.StatsTextOption = None,
+    device: options.DeviceOption = "cpu",
+    device_map: options.DeviceMapOption = None,
+    offload: options.OffloadOption = False,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+    quiet: output.QuietOption = False,
+) -> None:
+    """Collect key statistics of a model in one pass over a text; skip what is there, continue what was interrupted."""
+    from palimpsest.harness.model.catalogue import fingerprint, resolve
+    from palimpsest.harness.runs.loaded_model import load
+
+    if tokens is not None and tokens < 1:
+        raise UsageError(f"--tokens: expected a whole number of at least 1, got {tokens}.")
+    wanted = None if layers is None else _layers(layers)
+    means = options.means(device, device_map, offload=offload, text=stats_text)
+    entry = resolve(model)
+    loaded = load(
+        model,
+        fingerprint(entry),
+        output.home_folder(home),
+        placement=means.placement,
+        statistics=means.statistics,
+    )
+    chosen = wanted or entry.layers or tuple(range(loaded.model.anatomy.n_layers))
+    wrong = [layer for layer in chosen if layer >= loaded.model.anatomy.n_layers]
+    if wrong:
+        raise UsageError(f"--layers: {entry.name} has blocks 0 to {loaded.model.anatomy.n_layers - 1}, got {wrong[0]}.")
+    found = collect(loaded, chosen, tokens or usual_tokens(entry.name), quiet=quiet)
+    if as_json:
+        output.json_line(found)
+        return
+    output.line(
+        f"{entry.name}: statistics of layers {', '.join(map(str, chosen))} from {found['tokens']} tokens of "
+        f"{found['name']}, {str(found['texts_hash'])[:12]}, in {found['folder']}"
+    )
+
+
+def collect(loaded: LoadedModel, layers: Sequence[int], tokens: int, *, quiet: bool = False) -> dict[str, Any]:
+    """Make or find the statistics and say what they rest on."""
+    resources, last = loaded.model.resources, [0]
+
+    def tell(done: int, total: int) -> None:
+        share = 20 * done // total
+        if share > last[0] and not quiet:
+            output.note(f"{done} of {total} tokens read ({5 * share} %)")
+        last[0] = share
+
+    resources.progress = tell
+    resources.second_moments(layers, tokens)
+    resources.progress = None
+    return {**(resources.used or {}), "layers": list(layers), "folder": str(resources.folder)}
+
+
+def usual_tokens(model: str) -> int:
+    """How many tokens the editors ask for by MEMIT's preset for the model, or without one."""
+    from palimpsest.harness.plugins.configuration import resolve_config
+
+    try:
+        return int(resolve_config("memit", model, {})["statistics_tokens"])
+    except ConfigError:
+        return DEFAULT_TOKENS
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    wrong = [part for part in parts if not (part.isascii() and part.isdecimal())]
+    if wrong:
+        raise UsageError(f'--layers: expected whole numbers with commas, like 4,5,6; got "{wrong[0]}".')
+    return tuple(sorted({int(part) for part in parts}))

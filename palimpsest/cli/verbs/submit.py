@@ -1,0 +1,51 @@
+"""`palimpsest submit`: finished runs as bundles, ready for a pull request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.cli import output
+
+app = typer.Typer(add_completion=False)
+
+SUBMISSIONS = Path("results/submissions")
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest submit 3f9c\n\npalimpsest submit 3f9c 81aa --note 'one A100, 3 hours'\n\n"
+    "More: docs/submitting.md"
+)
+def submit(
+    runs: Annotated[list[str], typer.Argument(help="Ids of finished runs, or their beginnings.", metavar="RUN…")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of submissions.")] = SUBMISSIONS,
+    note: Annotated[str, typer.Option("--note", help="Words of yours that stand with the result.")] = "",
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Seal finished runs as bundles without weights, and check them as a reviewer would."""
+    from palimpsest import __version__
+    from palimpsest.harness.errors import RunFailed
+    from palimpsest.harness.plugins.source_hash import editor_sources
+    from palimpsest.harness.runs.reading import find_run, summarise
+    from palimpsest.results.submissions.bounded import verify_bounded
+    from palimpsest.results.submissions.bundle import write_bundle
+
+    made = []
+    for name in runs:
+        folder = find_run(output.home_folder(home), name)
+        editor = str((summarise(folder).spec or {}).get("editor", {}).get("name", ""))
+        bundle = write_bundle(folder, out, editor_sources(editor), version=__version__, note=note)
+        problems = verify_bounded(bundle)
+        if problems:
+            lines = "\n".join(f"{problem.path}: {problem.message}" for problem in problems)
+            raise RunFailed(f"{bundle} would not pass the check:\n{lines}")
+        made.append(bundle)
+    if as_json:
+        output.json_line([{"run": bundle.name, "bundle": bundle} for bundle in made])
+        return
+    for bundle in made:
+        output.line(str(bundle))
+    output.note(f"Next: git add {out} && git commit, then open a pull request. More: docs/submitting.md")

@@ -1,0 +1,141 @@
+"""`palimpsest verify`: is a submission what it says? Without running anything of it, or by doing its run again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from palimpsest.cli import options, output
+
+if TYPE_CHECKING:
+    from palimpsest.results.submissions.rerun import Rerun
+    from palimpsest.tasks.registry import DataFiles
+
+app = typer.Typer(add_completion=False)
+
+SUBMISSIONS = Path("results/submissions")
+_WORDS = {
+    "bits": "agrees to the bit",
+    "tolerance": "agrees within the tolerances",
+    "differs": "DIFFERS",
+}
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest verify results/submissions/3f9c0a1b2c3d\n\n"
+    "palimpsest verify results/submissions/3f9c0a1b2c3d --rerun\n\n"
+    "palimpsest verify --since main\n\nMore: docs/submitting.md"
+)
+def verify(
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Folders that `submit` made.", metavar="BUNDLE…", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="REVISION", help="The bundles that changed since this Git revision."),
+    ] = None,
+    requirements: Annotated[
+        Path | None,
+        typer.Option("--requirements", metavar="FILE", help="Write which releases the editors are, for pip."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--rerun", help="Also do each run again, with the installed plugin, and compare.")
+    ] = False,
+    checkpoints: Annotated[
+        int, typer.Option("--checkpoints", min=1, help="How many of a run's checkpoints are compared.")
+    ] = 2,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which ones.")] = 0,
+    data: options.DataOption = None,
+    ability_data: options.AbilityDataOption = None,
+    stats_text: options.StatsTextOption = None,
+    home: output.HomeOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Check bundles: schema, checksums, completeness, values, means against rows; nothing in them is executed."""
+    from palimpsest.results.submissions.bounded import verify_bounded
+    from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
+    from palimpsest.tasks.registry import data_files
+
+    changed, strange = changed_bundles(since, SUBMISSIONS) if since is not None else ([], [])
+    chosen = [*(bundles or ()), *changed]
+    _require_any(chosen, strange, since)
+    means = options.means("cpu", None, offload=False, data=ability_data, text=stats_text)
+    files = data_files(data or ())
+    results: list[dict[str, Any]] = []
+    for problem in strange:
+        results.append({"bundle": problem.path, "problems": [problem._asdict()]})
+        if not as_json:
+            output.line(f"{problem.path}: {problem.message}")
+    for bundle in chosen:
+        problems = verify_bounded(bundle)
+        result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in problems]}
+        if again and not problems:
+            found = _done_again(bundle, output.home_folder(home), checkpoints, seed, means, files)
+            result["rerun"] = {**asdict(found), "verdict": found.verdict}
+        results.append(result)
+        if not as_json:
+            _tell(bundle, result)
+    if as_json:
+        output.json_line(results)
+    if requirements is not None:
+        good = [one["bundle"] for one in results if not one["problems"]]
+        requirements.write_text("".join(requirement_lines(good)), encoding="utf-8")
+    if any(r["problems"] or r.get("rerun", {}).get("verdict") == "differs" for r in results):
+        raise typer.Exit(1)
+
+
+def _require_any(chosen: list[Path], strange: list[Any], since: str | None) -> None:
+    from palimpsest.harness.errors import UsageError
+
+    if not chosen and not strange:
+        changed = f"Nothing in {SUBMISSIONS} changed since {since}." if since else "No bundle is named."
+        raise UsageError(f"{changed} Name one, e.g. palimpsest verify {SUBMISSIONS}/3f9c0a1b2c3d")
+
+
+def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, means: options.Means, files: DataFiles) -> Rerun:
+    from palimpsest.harness.runs.loaded_model import Statistics
+    from palimpsest.harness.runs.progress import make_progress
+    from palimpsest.harness.runs.replay import task_of
+    from palimpsest.results.submissions.rerun import rerun
+    from palimpsest.results.submissions.verify import verify_bundle
+
+    found = verify_bundle(bundle)
+    assert found.run is not None and found.manifest is not None  # the bounded check found nothing
+    given = None if means.statistics is None else Statistics(means.statistics, means.statistics_hash or "")
+    return rerun(
+        found.run,
+        found.manifest.editors,
+        home / "reruns",
+        make_progress(),
+        partial(task_of, data=files),
+        library=means.library,
+        statistics=given,
+        count=checkpoints,
+        seed=seed,
+    )
+
+
+def _tell(bundle: Path, result: dict[str, Any]) -> None:
+    for problem in result["problems"]:
+        output.line(f"{bundle.name}  {problem['path']}: {problem['message']}")
+    if result["problems"]:
+        output.line(f"{bundle.name}  {len(result['problems'])} problems")
+        return
+    output.line(f"{bundle.name}  good")
+    found = result.get("rerun")
+    if found is None:
+        return
+    for point in found["checkpoints"]:
+        bits = "same bits" if point["same_bits"] else (
+            f"{point['mean_nats']:.2g} nats apart on average, {100 * point['different']:.2g} % answered otherwise"
+        )  # fmt: skip
+        output.line(f"{bundle.name}  after {point['edits']} edits: {bits}")
+    if found["platform"]:
+        output.line(f"{bundle.name}  another platform: {'; '.join(found['platform'])}")
+    if not found["same_source"]:
+        output.line(f"{bundle.name}  the installed editor's source is not that of the submission")
+    output.line(f"{bundle.name}  the re-run {_WORDS[found['verdict']]}")

@@ -1,0 +1,166 @@
+"""Scores of ability tasks from their stored items: shares, weighted F1, MCC, perplexity, and what of them is kept.
+
+Running text has a perplexity and no share of right items: it takes no part in the kept shares, since perplexity has no
+level of guessing to measure from. Run folders from before labels were stored have the shares alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from palimpsest.harness.metrics.classification import confusion_terms, matthews, weighted_f1, word_perplexity
+from palimpsest.harness.runs.score_files import PERPLEXITY
+from palimpsest.results.analysis.uncertainty import RESAMPLES, AbilityItems, bootstrap_abilities, draw_counts, interval
+from palimpsest.results.reading.run_folder import RunFolder
+from palimpsest.results.records import Interval, MetricRow
+
+ABILITIES_KEPT, F1_KEPT = "abilities_kept", "abilities_f1_kept"
+Floats = NDArray[np.float64]
+_MOST = 1e300
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityScore:
+    """One ability task at one checkpoint; percent."""
+
+    edits: int
+    ability: str
+    metric: str
+    chance: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    metric: str
+    chance: float
+    items_hash: str
+    item: NDArray[np.int32]
+    correct: NDArray[np.bool_]
+    label: NDArray[np.int64] | None
+    """None: the task's items have no single label."""
+    predicted: NDArray[np.int64] | None
+    log_likelihood: Floats
+    words: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityResults:
+    """What the ability tasks of one run amount to."""
+
+    scores: list[AbilityScore]
+    metrics: list[MetricRow]
+    paired: dict[int, list[AbilityItems]]
+    """Checkpoint → items beside the pristine model's, where these are the same items."""
+
+
+def ability_results(run: RunFolder) -> AbilityResults:
+    """Scores of each task, the kept shares at each checkpoint, and the items beside the pristine model's.
+
+    Without a checkpoint at 0 edits there is nothing to compare with: no kept share then. A checkpoint whose items
+    differ from the pristine model's is compared on none of them either.
+    """
+    found = AbilityResults([], [], {})
+    start = _tasks(run.checkpoints[0]["abilities.parquet"]) if 0 in run.checkpoints else {}
+    for edits, parts in run.checkpoints.items():
+        now = _tasks(parts["abilities.parquet"])
+        same = now.keys() == start.keys() and all(_same_items(now[name], start[name]) for name in now)
+        shares = {name: task for name, task in now.items() if task.metric != PERPLEXITY}
+        pairs = [
+            AbilityItems(name, task.chance, task.correct, start[name].correct if same else task.correct)
+            for name, task in shares.items()
+        ]
+        kept, single = bootstrap_abilities(pairs)
+        for name, task in shares.items():
+            found.scores.append(AbilityScore(edits, name, task.metric, 100 * task.chance, single[name]))
+        if same and pairs:
+            found.metrics.append(MetricRow(edits, "", ABILITIES_KEPT, kept))
+            found.paired[edits] = pairs
+        found.metrics.extend(_further(now, start if same else {}, edits))
+    return found
+
+
+def _same_items(one: _Task, other: _Task) -> bool:
+    return np.array_equal(one.item, other.item) and one.items_hash == other.items_hash
+
+
+def _further(now: Mapping[str, _Task], start: Mapping[str, _Task], edits: int) -> list[MetricRow]:
+    """F1, MCC and perplexity of each task, and the mean share of the pristine model's F1."""
+    rows: list[MetricRow] = []
+    ratios: list[tuple[float, Floats, int]] = []
+    for index, (name, task) in enumerate(now.items()):
+        if task.metric == PERPLEXITY:
+            rows.append(MetricRow(edits, "", f"ability_perplexity:{name}", _perplexity(task, index)))
+        elif task.label is not None and task.predicted is not None:
+            f1, draws = _resampled(task, weighted_f1, index)
+            rows.append(MetricRow(edits, "", f"ability_f1:{name}", _percent(f1, draws, len(task.item))))
+            rows.append(
+                MetricRow(
+                    edits, "", f"ability_mcc:{name}", _percent(*_resampled(task, matthews, index), len(task.item))
+                )
+            )
+            if name in start and start[name].label is not None:
+                first, first_draws = _resampled(start[name], weighted_f1, index)
+                if first > 0:
+                    ratios.append((f1 / first, draws / np.maximum(first_draws, 1e-9), len(task.item)))
+    if ratios:
+        value = float(np.mean([ratio for ratio, _, _ in ratios]))
+        spread = np.mean([draws for _, draws, _ in ratios], axis=0)
+        rows.append(MetricRow(edits, "", F1_KEPT, _percent(value, spread, sum(n for _, _, n in ratios))))
+    return rows
+
+
+def _percent(value: float, draws: Floats, n: int) -> Interval:
+    return interval(100 * value, 100 * draws, n)
+
+
+def _resampled(task: _Task, score: Callable[[Floats], Floats], seed: int) -> tuple[float, Floats]:
+    """A score of labels, and its values in the resamples; the same seed draws the same items."""
+    assert task.label is not None and task.predicted is not None
+    cells, width = confusion_terms(task.label, task.predicted)
+    single = np.zeros((len(cells), width * width))
+    single[np.arange(len(cells)), cells] = 1
+    counts = draw_counts(len(cells), RESAMPLES, seed).astype(np.float64) @ single
+    whole = score(single.sum(axis=0).reshape(width, width))
+    return float(whole), score(counts.reshape(-1, width, width))
+
+
+def _perplexity(task: _Task, seed: int) -> Interval:
+    """Perplexity per word, pages resampled; what is beyond all bounds is cut at 1e300."""
+    counts = draw_counts(len(task.item), RESAMPLES, seed).astype(np.float64)
+    whole = min(float(word_perplexity(task.log_likelihood, task.words)), _MOST)
+    with np.errstate(invalid="ignore"):
+        draws = word_perplexity(counts * task.log_likelihood, counts * task.words)
+    return interval(whole, np.minimum(draws, _MOST), len(task.item))
+
+
+def _tasks(table: pa.Table) -> dict[str, _Task]:
+    tasks = {}
+    for name in sorted(pc.unique(table["ability"]).to_pylist()):
+        rows = table.filter(pc.equal(table["ability"], name)).sort_by("item")
+        label, predicted = _labels(rows, "label"), _labels(rows, "predicted")
+        tasks[name] = _Task(
+            metric=rows["metric"][0].as_py(),
+            chance=rows["chance"][0].as_py(),
+            items_hash=rows["items_hash"][0].as_py() or "",
+            item=rows["item"].to_numpy(),
+            correct=rows["correct"].to_numpy(),
+            label=label if predicted is not None else None,
+            predicted=predicted if label is not None else None,
+            log_likelihood=pc.fill_null(rows["log_likelihood"], float("nan")).to_numpy(),
+            words=pc.fill_null(rows["words"], 0).to_numpy().astype(np.float64),
+        )
+    return tasks
+
+
+def _labels(rows: pa.Table, name: str) -> NDArray[np.int64] | None:
+    if rows[name].null_count:
+        return None
+    found: NDArray[np.int64] = rows[name].to_numpy().astype(np.int64)
+    return found

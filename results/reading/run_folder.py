@@ -1,0 +1,261 @@
+"""Reading one run folder into checked values, whatever state it is in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from palimpsest.harness.specs.run_spec import RunSpec
+from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_text
+from palimpsest.results.reading.tables import (
+    BYTES_JOURNAL,
+    BYTES_JSON,
+    BYTES_TABLE,
+    CASES,
+    PROBES,
+    Invalid,
+    Problem,
+    check_cases,
+    check_scores,
+    parse_object,
+    parse_table,
+    read_bytes,
+    read_score_folder,
+)
+from palimpsest.results.reading.text_files import check_texts
+
+INGEST_VERSION = 6
+"""Raised whenever the same run folder gives other rows than before: every run is then ingested anew."""
+
+RUN_ID = re.compile(r"[0-9a-f]{12}")
+_CHECKPOINT = re.compile(r"[0-9]{6,9}")
+_ENDED = {"complete", "collapsed", "failed"}
+_MAX_EVENTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What ``result.json`` says."""
+
+    status: str
+    edits: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run folder's checked content; what could not be used is in ``problems``."""
+
+    run_id: str
+    digest: str
+    spec: RunSpec
+    segments: list[dict[str, Any]]
+    events: list[tuple[int, dict[str, Any]]]
+    """Line number from 1 → the event."""
+    ending: Ending | None
+    cases: pa.Table
+    probes: pa.Table
+    checkpoints: dict[int, dict[str, pa.Table]]
+    """Edits → the tables of `validate.SCORES`, and those of `validate.OPTIONAL` that the spec asks for; ascending."""
+    problems: list[Problem] = field(default_factory=list)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over what `read_run_folder` reads; score tables enter through the checksums in their manifests.
+
+    Raises:
+        Invalid: a file is no plain file or too large.
+    """
+    digest = hashlib.sha256(f"ingest {INGEST_VERSION}\n".encode())
+    names = ["spec.json", "environment.json", "events.jsonl", "result.json", "cases.parquet", "probes.parquet"]
+    names += [f"scores/{name}/manifest.json" for name in _score_names(folder)]
+    for name in names:
+        path = folder / name
+        if path.exists() or path.is_symlink():
+            try:
+                content = hashlib.sha256(read_bytes(path, BYTES_TABLE)).hexdigest()
+            except Invalid as error:
+                content = str(error)
+            digest.update(f"{name} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def read_run_folder(folder: Path, digest: str) -> RunFolder:
+    """Read and check the run in ``folder``.
+
+    Raises:
+        Invalid: nothing of it can be used; the message begins with the file's name.
+    """
+    spec = _read_spec(folder)
+    problems: list[Problem] = []
+    cases, probes = _read_texts(folder, spec)
+    return RunFolder(
+        run_id=folder.name,
+        digest=digest,
+        spec=spec,
+        segments=_read_segments(folder, problems),
+        events=_read_events(folder, problems),
+        ending=_read_ending(folder, spec, problems),
+        cases=cases,
+        probes=probes,
+        checkpoints=_read_checkpoints(folder, spec, cases, probes, problems),
+        problems=problems,
+    )
+
+
+def _read_spec(folder: Path) -> RunSpec:
+    if not RUN_ID.fullmatch(folder.name):
+        raise Invalid("the folder's name must be a run id: 12 hexadecimal digits")
+    if folder.is_symlink() or not folder.is_dir():
+        raise Invalid("is not a folder of its own")
+    try:
+        data = read_bytes(folder / "spec.json", BYTES_JSON)
+        parse_object(data)
+        spec = RunSpec.model_validate_json(data)
+    except Invalid as error:
+        raise Invalid(f"spec.json {error}") from error
+    except ValidationError as error:
+        where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:10])
+        raise Invalid(f"spec.json is not a valid spec: {clean_text(where, 1000)}") from error
+    if spec.id != folder.name:
+        raise Invalid(f"spec.json belongs to run {spec.id}: the spec was changed or the folder renamed")
+    return spec
+
+
+def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
+    tables = []
+    for name, schema in (("cases.parquet", CASES), ("probes.parquet", PROBES)):
+        try:
+            tables.append(parse_table(read_bytes(folder / name, BYTES_TABLE), schema))
+        except Invalid as error:
+            raise Invalid(f"{name} {error}") from error
+    check_cases(tables[0], tables[1], spec)
+    return tables[0], tables[1]
+
+
+def _read_segments(folder: Path, problems: list[Problem]) -> list[dict[str, Any]]:
+    path = folder / "environment.json"
+    try:
+        segments = parse_object(read_bytes(path, BYTES_JSON)).get("segments")
+        if not isinstance(segments, list) or not all(isinstance(segment, dict) for segment in segments):
+            raise Invalid("must hold a list of segments")
+    except Invalid as error:
+        problems.append(Problem(str(path), str(error)))
+        return []
+    return segments[:1000]
+
+
+def _read_events(folder: Path, problems: list[Problem]) -> list[tuple[int, dict[str, Any]]]:
+    """The journal's lines; a torn last line is what a killed process leaves and no problem."""
+    path = folder / "events.jsonl"
+    try:
+        lines = read_bytes(path, BYTES_JOURNAL).split(b"\n")
+    except Invalid as error:
+        problems.append(Problem(str(path), str(error)))
+        return []
+    events: list[tuple[int, dict[str, Any]]] = []
+    bad = []
+    for number, line in enumerate(lines[:_MAX_EVENTS], start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            event = None
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            events.append((number, event))
+        elif number < len(lines):
+            bad.append(number)
+    if bad:
+        problems.append(Problem(str(path), f"{len(bad)} unreadable lines were left out, the first is line {bad[0]}"))
+    return events
+
+
+def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> Ending | None:
+    path = folder / "result.json"
+    if not (path.exists() or path.is_symlink()):
+        return None
+    try:
+        result = parse_object(read_bytes(path, BYTES_JSON))
+        status, edits = result.get("status"), whole(result.get("edits"))
+        if not isinstance(status, str) or status not in _ENDED:
+            raise Invalid(f"status must be one of {sorted(_ENDED)}, got {clean_text(status, NAME_LENGTH)!r}")
+        if edits is None or edits > spec.schedule.edits or (status == "complete") != (edits == spec.schedule.edits):
+            shown = clean_text(result.get("edits"), NAME_LENGTH)
+            raise Invalid(f"{shown} edits do not fit the status {status} of a run of {spec.schedule.edits}")
+    except Invalid as error:
+        problems.append(Problem(str(path), f"{error}; the run counts as not finished"))
+        return None
+    reason = result.get("reason")
+    return Ending(status, edits, clean_text(reason, 1000) if isinstance(reason, str) else None)
+
+
+def _score_names(folder: Path) -> list[str]:
+    scores = folder / "scores"
+    if scores.is_symlink() or not scores.is_dir():
+        return []
+    return sorted(path.name for path in scores.iterdir() if _CHECKPOINT.fullmatch(path.name))
+
+
+def _read_checkpoints(
+    folder: Path, spec: RunSpec, cases: pa.Table, probes: pa.Table, problems: list[Problem]
+) -> dict[int, dict[str, pa.Table]]:
+    found: dict[int, dict[str, pa.Table]] = {}
+    for name in _score_names(folder):
+        path, edits = folder / "scores" / name, int(name)
+        try:
+            if edits not in spec.schedule.checkpoints or name != f"{edits:06d}" or path.is_symlink():
+                raise Invalid("is not a checkpoint of the run's schedule")
+            tables = read_score_folder(path, edits)
+            check_scores(tables, edits, cases, spec)
+            check_texts(tables, edits, cases, probes, spec)
+            found[edits] = tables
+        except Invalid as error:
+            problems.append(Problem(str(path), f"{error}; this checkpoint was left out"))
+    return found
+
+
+def whole(value: object) -> int | None:
+    """A whole number from 0 that fits the store, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
+
+
+def number(value: object) -> float | None:
+    """A finite number, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        result = float(value)
+    except OverflowError:
+        return None
+    return result if math.isfinite(result) else None
+
+
+def utc_time(value: object) -> str | None:
+    """An ISO 8601 time as text in UTC with whole seconds, else None; a time without zone is taken as UTC."""
+    if not isinstance(value, str) or len(value) > 64:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return time.isoformat(timespec="seconds")
+
+
+def numbers(value: object) -> Mapping[str, float]:
+    """The finite numbers of a JSON object by cleaned name; empty for anything else."""
+    if not isinstance(value, dict):
+        return {}
+    pairs = ((clean_text(name, NAME_LENGTH), number(item)) for name, item in list(value.items())[:200])
+    return {name: item for name, item in pairs if item is not None}

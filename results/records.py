@@ -1,0 +1,299 @@
+"""What the queries of the store return and the site renders: frozen records, plain values only.
+
+Texts in these records were cleaned at ingest (no control or bidirectional characters, NFC, bounded length), but they
+are still foreign text: escape them like any other. Times are ISO 8601 texts in UTC. Percentages run from 0 to 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+RunStatus = Literal["complete", "partial", "collapsed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 95 % confidence interval."""
+
+    value: float | None
+    """None: not measured."""
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """How many cases (or ability items) the value rests on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnduranceValue:
+    """A number of edits survived: exactly one of the two is set, or none when it was not measured."""
+
+    edits: float | None = None
+    """Edits, interpolated between checkpoints, after which the value first fell under its share of the start."""
+    censored_at: int | None = None
+    """The value was still above the share at this last checkpoint: shown as ``> N``."""
+    low: float | None = None
+    """Lower end of the 95 % interval; None: no interval."""
+    high: float | None = None
+    """Upper end; None with a ``low``: open, the end of the run lies inside the interval."""
+
+
+class CurvePoint(NamedTuple):
+    """One checkpoint on a curve."""
+
+    edits: int
+    value: float | None
+    low: float | None
+    high: float | None
+    imputed: bool = False
+    """True: the run had collapsed before this checkpoint, so it counts as 0 without having been scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One metric of one run against the number of edits."""
+
+    run_id: str
+    editor: str
+    metric: str
+    """Metric name, ``ability:<task>`` for one ability, or ``<diagnostic>:<layer>`` for one edited layer."""
+    window: str
+    """One of `harness.specs.windows.WINDOWS`; empty for what has no window (abilities, diagnostics, costs)."""
+    points: tuple[CurvePoint, ...]
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Model × task × schedule × protocol: the only place within which runs are ranked."""
+
+    track_id: str
+    model: str
+    model_fingerprint: str
+    task: str
+    task_form: str
+    """``counterfact`` or ``zsre``."""
+    edits: int
+    batch_size: int
+    checkpoints: tuple[int, ...]
+    edit_order: str
+    """``file order``, ``order seed 7``, or ``order by the run's seed``."""
+    protocol: int
+    sample: int | None
+    """At most this many cases are scored per window; None: all."""
+    abilities: tuple[str, ...]
+    runs: int
+    task_hash: str = ""
+    texts: int = 0
+    """Of so many cases texts are sampled."""
+    top: bool = False
+    """Whether neighborhood prompts are compared with what the unedited model says."""
+    reference_tokenisation: bool = False
+    """Whether answers are read as the published evaluation of ZsRE reads them."""
+    main_metric: str = "score_argmax"
+    """The score that editing endurance is about: ``score_argmax``, or ``score_token_accuracy`` for ZsRE."""
+    resolution: float | None = None
+    """Smallest difference of the main metric at the end that the track can resolve, in points; see `ranking`."""
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Metrics that are measured on this track, and not on every one of its form."""
+        return (*(("neighborhood_top",) if self.top else ()), *(("fluency", "consistency_own") if self.texts else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One line of the record of submissions, in the order of time."""
+
+    time: str
+    action: str
+    """``include``, ``replace``, ``withdraw`` or ``rerun``."""
+    run_id: str
+    editor: str
+    reason: str
+    replaces: str | None
+    verdict: str | None
+    """Of a re-run: ``bits``, ``tolerance`` or ``differs``."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One run on the board of its track."""
+
+    run_id: str
+    track_id: str
+    rank_low: int | None
+    """Best rank compatible with the intervals; None for runs that are not ranked (partial, failed)."""
+    rank_high: int | None
+    editor: str
+    distribution: str
+    version: str
+    seed: int
+    status: RunStatus
+    edits_done: int
+    """Edits survived: after them the run stands at its last good state."""
+    edits_planned: int
+    endurance: EnduranceValue
+    """The smaller of editing and abilities: the headline."""
+    endurance_editing: EnduranceValue
+    endurance_abilities: EnduranceValue
+    half_life: EnduranceValue
+    half_life_editing: EnduranceValue
+    half_life_abilities: EnduranceValue
+    metrics_at: int | None
+    """Number of edits that ``metrics`` and ``abilities_kept`` are about: the track's last checkpoint for finished
+    runs, else the last scored one; None before the first checkpoint with edits."""
+    metrics: Mapping[str, Interval]
+    """Window ``all``; all forms that the task has."""
+    abilities_kept: Interval
+    """Percent of the pristine model's abilities above chance, mean over the tasks."""
+    seconds_per_edit: float | None
+    peak_memory_mb: float | None
+    started_at: str | None
+    finished_at: str | None
+    reason: str | None = None
+    """Why a run collapsed or failed."""
+    dirty: bool = False
+    """Some segment ran from a working tree with uncommitted changes."""
+    segments: int = 1
+    """How many times the run was started or resumed."""
+    submitted: bool = False
+    """From a bundle that the ledger includes, not from a run of our own."""
+    verified: str | None = None
+    """Day on which doing the run again last agreed with it."""
+    row_id: str = ""
+    """Runs of a track with the same one differ by their seed alone; empty: the run stands for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The environment of one start or resumption of a run."""
+
+    index: int
+    started_at: str | None
+    palimpsest_version: str | None
+    commit: str | None
+    dirty: bool
+    python: str | None
+    platform: str | None
+    cpu: str | None
+    cores: int | None
+    threads: int | None
+    memory_gb: float | None
+    gpu: str | None
+    packages: Mapping[str, str]
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """One scored (or, after a collapse, imputed) checkpoint."""
+
+    edits: int
+    scored: bool
+    """False: counted as failed because the run had collapsed."""
+    probes: int
+    seconds_scoring: float | None
+    seconds_abilities: float | None
+    seconds_generation: float | None = None
+    """None: no texts were sampled."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One aggregate."""
+
+    edits: int
+    window: str
+    metric: str
+    interval: Interval
+    imputed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityRow:
+    """One ability task over the checkpoints; all in percent."""
+
+    ability: str
+    metric: str
+    chance: float
+    items: int
+    pristine: float | None
+    """The score at 0 edits."""
+    scores: Mapping[int, Interval]
+    """Edits → score."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimingSummary:
+    """What the batches cost."""
+
+    batches: int
+    edits: int
+    seconds_edit: float
+    seconds_scoring: float
+    seconds_abilities: float
+    seconds_per_edit: float | None
+    peak_memory_mb: float | None
+    phases: Mapping[str, float]
+    """Seconds per phase (targets, keys, solve, …), summed over the batches."""
+    seconds_generation: float = 0.0
+    """Sampling texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One line of the journal, without the batches."""
+
+    time: str | None
+    event: str
+    edits: int | None
+    text: str
+    """Message, reason or what was saved, in a few words; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """All about one run but its sample answers."""
+
+    spec: Mapping[str, Any]
+    track: Track
+    row: BoardRow
+    segments: tuple[Segment, ...]
+    checkpoints: tuple[CheckpointRow, ...]
+    metrics: tuple[MetricRow, ...]
+    abilities: tuple[AbilityRow, ...]
+    diagnostics: tuple[Curve, ...]
+    timings: TimingSummary
+    events: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleAnswer:
+    """One prompt and what the model said to it before the edits and at each checkpoint."""
+
+    case_id: int
+    position: int
+    """Place of the case in the edit order, from 0."""
+    kind: str
+    prompt: str
+    target_new: str
+    target_true: str
+    before: str | None
+    """The pristine model's answer; None when the run has no checkpoint at 0."""
+    answers: Mapping[int, str]
+    """Edits → the answer at that checkpoint (edits above 0)."""
+    edited_from: int = 0
+    """First number of edits that includes this case (position + 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What is in the store, for the page's foot and ``palimpsest doctor``."""
+
+    schema_version: int
+    runs: int
+    tracks: int
+    latest: str | None
+    """Newest time stamp of any run."""

@@ -1,0 +1,1 @@
+"""The DuckDB file: schema, ingest, and the questions asked of it."""

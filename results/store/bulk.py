@@ -1,0 +1,336 @@
+"""The same questions as in `boards` and `details`, asked for many runs at once: what the site is built from.
+
+A question about one run reads whole columns of a table, as one about a hundred does; so the site asks by the hundred.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from palimpsest.harness.metrics.probes import main_score
+from palimpsest.results.reading.text_files import asked_beyond
+from palimpsest.results.records import EnduranceValue, EventRow, SampleAnswer, Segment, TimingSummary, Track
+from palimpsest.results.store.database import Store
+
+T = TypeVar("T")
+_AMONG = "run_id IN (SELECT unnest(?))"
+
+
+class RunHead(NamedTuple):
+    """What decides where a run belongs, and whether anything about it changed."""
+
+    run_id: str
+    track_id: str
+    row_id: str
+    texts_hash: str
+    digest: str
+    """Changes with every number of the run and with every line of the ledger about it."""
+    editor: str
+    distribution: str
+    version: str
+    model: str
+    task: str
+    edits: int
+
+
+class Series(NamedTuple):
+    """One metric of one run over its checkpoints, as columns."""
+
+    metric: str
+    window: str
+    edits: list[int]
+    value: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    imputed: list[int]
+    """Numbers of edits at which the value is 0 because the run had collapsed."""
+
+
+class Course(NamedTuple):
+    """One case of one run; ``course`` is described in `courses`."""
+
+    position: int
+    case_id: int
+    course: str
+
+
+class Text(NamedTuple):
+    """What one case edits and asks."""
+
+    position: int
+    subject: str
+    prompt: str
+    target_new: str
+    target_true: str
+    probes: list[tuple[str, str, str, str]]
+    """Kind, prompt and both targets, in the order of a course's characters."""
+
+
+def run_heads(store: Store) -> list[RunHead]:
+    """All runs, by id."""
+    return [
+        RunHead(*row)
+        for row in store.rows(
+            "SELECT run_id, track_id, coalesce(row_id, run_id), coalesce(texts_hash, run_id),"
+            " md5(digest || coalesce(l.lines, '')), editor, distribution, version, model, task, edits_planned"
+            " FROM runs LEFT JOIN (SELECT run AS run_id, string_agg(time || action || coalesce(verdict, ''), ''"
+            " ORDER BY line) AS lines FROM ledger GROUP BY run) l USING (run_id) ORDER BY run_id"
+        )
+    ]
+
+
+_SCORES = """
+SELECT run_id, metric, "window", list(edits ORDER BY edits), list(round(value, 3) ORDER BY edits),
+    list(round(low, 3) ORDER BY edits), list(round(high, 3) ORDER BY edits),
+    coalesce(list(edits ORDER BY edits) FILTER (imputed), [])
+FROM metrics WHERE {among} GROUP BY ALL ORDER BY run_id, metric, "window"
+"""
+_ABILITIES = """
+SELECT run_id, 'ability:' || ability, '', list(edits ORDER BY edits), list(round(score, 3) ORDER BY edits),
+    list(round(low, 3) ORDER BY edits), list(round(high, 3) ORDER BY edits), []
+FROM ability_scores WHERE {among} GROUP BY run_id, ability ORDER BY run_id, ability
+"""
+_TIMES = """
+SELECT run_id, 'seconds_per_edit', '', list(edits ORDER BY batch), list(seconds ORDER BY batch), [], [], []
+FROM (SELECT run_id, batch, edits, seconds_edit / nullif(edits - lag(edits, 1, 0) OVER (PARTITION BY run_id ORDER BY
+    batch), 0) AS seconds FROM timings WHERE {among}) GROUP BY run_id ORDER BY run_id
+"""
+_DIAGNOSTICS = """
+SELECT run_id, name || coalesce(':' || layer, ''), '', list(edits ORDER BY edits),
+    list(CASE WHEN isfinite(value) THEN value END ORDER BY edits), [], [], []
+FROM diagnostics WHERE {among} GROUP BY run_id, name, layer ORDER BY run_id, name, layer
+"""
+
+
+def series(store: Store, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+    """Scores by window, abilities kept, each ability and seconds per edit of some runs."""
+    return _grouped(store, (_SCORES, _ABILITIES, _TIMES), run_ids, lambda row: Series(*row))
+
+
+def table_series(store: Store, track_id: str) -> dict[str, list[Series]]:
+    """Scores of all edits so far, and abilities kept, of all runs of a track."""
+    run_ids = [row[0] for row in store.rows("SELECT run_id FROM runs WHERE track_id = ? ORDER BY run_id", [track_id])]
+    wanted = "{among} AND \"window\" IN ('all', '') AND (starts_with(metric, 'score_') OR starts_with(metric,"
+    wanted += " 'efficacy_') OR starts_with(metric, 'paraphrase_') OR starts_with(metric, 'neighborhood_') OR metric ="
+    wanted += " 'abilities_kept' OR metric IN ('fluency', 'consistency_own'))"
+    return _grouped(store, (_SCORES.replace("{among}", wanted),), run_ids, lambda row: Series(*row))
+
+
+def track_heads(store: Store) -> list[Track]:
+    """Every track, without its resolution, by model, task and length."""
+    rows = store.records(
+        "SELECT DISTINCT ON (track_id) r.*, n.runs FROM runs r JOIN (SELECT track_id, count(*) AS runs FROM runs"
+        " GROUP BY track_id) n USING (track_id) ORDER BY track_id, run_id"
+    )
+    same = ("track_id", "model", "model_fingerprint", "task", "task_form", "batch_size", "edit_order", "protocol",
+            "sample", "runs", "task_hash")  # fmt: skip
+    found = [
+        Track(
+            edits=row["edits_planned"],
+            checkpoints=tuple(row["checkpoints"]),
+            abilities=tuple(row["abilities"]),
+            main_metric=main_score(row["task_form"]),
+            **asked_beyond(row["spec"]),
+            **{name: row[name] for name in same},
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda t: (t.model, t.task, t.edits, t.batch_size, t.track_id))
+
+
+class EditorRun(NamedTuple):
+    """One run in the list of all runs of an editor."""
+
+    run_id: str
+    row_id: str
+    track_id: str
+    model: str
+    task: str
+    task_form: str
+    edits: int
+    batch_size: int
+    seed: int
+    distribution: str
+    version: str
+    status: str
+    edits_done: int
+    date: str
+    config: dict[str, Any]
+    endurance: EnduranceValue
+    score: float | None
+    """The main score at the last checkpoint."""
+    abilities_kept: float | None
+    seconds_per_edit: float | None
+
+
+def editor_runs(store: Store, editor: str) -> list[EditorRun]:
+    """All runs of one editor: by model, task, length and version, newest first."""
+    rows = store.rows(
+        "SELECT run_id, coalesce(row_id, run_id), track_id, model, task, task_form, edits_planned, batch_size, seed,"
+        " distribution, version, status, edits_done, coalesce(finished_at, started_at, ''), spec->'$.editor.config',"
+        " e.edits, e.censored_at, e.low, e.high, m.score, a.kept, seconds_per_edit"
+        " FROM runs LEFT JOIN (FROM endurance WHERE kind = 'both' AND share = 0.8) e USING (run_id)"
+        " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS score FROM metrics WHERE \"window\" = 'all' AND metric IN"
+        " ('score_argmax', 'score_token_accuracy') GROUP BY run_id) m USING (run_id)"
+        " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS kept FROM metrics WHERE metric = 'abilities_kept' GROUP BY"
+        " run_id) a USING (run_id) WHERE editor = ?"
+        " ORDER BY model, task, edits_planned, batch_size, track_id, finished_at DESC NULLS LAST, seed, run_id",
+        [editor],
+    )
+    return [
+        EditorRun._make([*row[:14], json.loads(row[14] or "{}"), EnduranceValue(*row[15:19]), *row[19:]])
+        for row in rows
+    ]
+
+
+def diagnostic_series(store: Store, run_ids: Sequence[str]) -> dict[str, list[Series]]:
+    """Diagnostics of some runs; the names of the metrics are those of `boards.curves`."""
+    return _grouped(store, (_DIAGNOSTICS,), run_ids, lambda row: Series(*row))
+
+
+def courses(store: Store, run_ids: Sequence[str]) -> dict[str, list[Course]]:
+    """What became of each case, in edit order."""
+    sql = "SELECT run_id, position, case_id, course FROM case_courses WHERE {among} ORDER BY run_id, position"
+    return _grouped(store, (sql,), run_ids, lambda row: Course(*row))
+
+
+def ability_courses(store: Store, run_ids: Sequence[str]) -> dict[str, list[tuple[str, float, int, str]]]:
+    """Ability, chance (percent), edits, and which items were right."""
+    sql = (
+        "SELECT run_id, ability, chance, edits, items FROM ability_courses WHERE {among}"
+        " ORDER BY run_id, ability, edits"
+    )
+    return _grouped(store, (sql,), run_ids, lambda row: (row[0], row[1], row[2], row[3]))
+
+
+def texts(store: Store, run_id: str) -> list[Text]:
+    """What one run edits and asks, in edit order."""
+    probes: dict[int, list[tuple[str, str, str, str]]] = {}
+    for case_id, *probe in store.rows(
+        "SELECT case_id, kind, prompt, target_new, target_true FROM probes WHERE run_id = ?"
+        " AND kind IN ('rewrite', 'paraphrase', 'neighborhood')"
+        " ORDER BY case_id, kind = 'neighborhood', kind = 'paraphrase', index",
+        [run_id],
+    ):
+        probes.setdefault(case_id, []).append((probe[0], probe[1], probe[2], probe[3]))
+    return [
+        Text(position, subject, prompt, new, true, probes.get(case_id, []))
+        for position, case_id, subject, prompt, new, true in store.rows(
+            "SELECT position, case_id, subject, prompt, target_new, target_true FROM cases WHERE run_id = ?"
+            " ORDER BY position",
+            [run_id],
+        )
+    ]
+
+
+def specs(store: Store, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Run id → its spec."""
+    rows = store.rows(f"SELECT run_id, spec FROM runs WHERE {_AMONG}", [list(run_ids)])
+    return {run_id: json.loads(spec) for run_id, spec in rows}
+
+
+def segments(store: Store, run_ids: Sequence[str]) -> dict[str, list[Segment]]:
+    """The environment of each start or resumption."""
+    found: dict[str, list[Segment]] = {run_id: [] for run_id in run_ids}
+    sql = f"SELECT * RENAME (segment AS index) FROM environment WHERE {_AMONG} ORDER BY run_id, segment"
+    for row in store.records(sql, [list(run_ids)]):
+        found[row.pop("run_id")].append(Segment(**row | {"packages": json.loads(row["packages"])}))
+    return found
+
+
+def timings(store: Store, run_ids: Sequence[str]) -> dict[str, TimingSummary]:
+    """What the batches and the scoring cost."""
+    phases = _grouped(
+        store,
+        (f"SELECT run_id, name, sum(value) FROM batch_reports WHERE {_AMONG} AND kind = 'seconds' GROUP BY ALL"
+         " ORDER BY ALL",),
+        run_ids,
+        lambda row: (row[0], row[1]),
+    )  # fmt: skip
+    sql = f"""
+    SELECT run_id, coalesce(texts, 0), coalesce(batches, 0), coalesce(t.edits, 0), coalesce(seconds, 0),
+        coalesce(scoring, 0), coalesce(abilities, 0), seconds_per_edit, peak_memory_mb
+    FROM (SELECT run_id, seconds_per_edit, peak_memory_mb FROM runs WHERE {_AMONG})
+    LEFT JOIN (SELECT run_id, count(*) AS batches, max(edits) AS edits, sum(seconds_edit) AS seconds FROM timings
+        WHERE {_AMONG} GROUP BY run_id) t USING (run_id)
+    LEFT JOIN (SELECT run_id, sum(seconds_scoring) AS scoring, sum(seconds_abilities) AS abilities,
+        sum(seconds_generation) AS texts FROM checkpoints WHERE {_AMONG} GROUP BY run_id) USING (run_id)
+    """
+    rows = store.rows(sql, [list(run_ids)] * 3)
+    return {run_id: TimingSummary(*(*values, dict(phases[run_id]), texts)) for run_id, texts, *values in rows}
+
+
+def events(store: Store, run_ids: Sequence[str]) -> dict[str, list[EventRow]]:
+    """The journals, without the batches."""
+    sql = "SELECT run_id, time, event, edits, text FROM events WHERE {among} ORDER BY run_id, line"
+    return _grouped(store, (sql,), run_ids, lambda row: EventRow(*row))
+
+
+def scored_checkpoints(store: Store, run_ids: Sequence[str]) -> dict[str, list[int]]:
+    """Numbers of edits at which each run was scored, in the order of the blocks of its courses."""
+    sql = "SELECT run_id, edits FROM checkpoints WHERE {among} AND scored ORDER BY run_id, edits"
+    return _grouped(store, (sql,), run_ids, lambda row: int(row[0]))
+
+
+_ANSWERS = """
+FROM (SELECT a.run_id AS run_id, a.case_id, a.position, a.kind AS kind, a.index AS place, a.prompt,
+    coalesce(p.target_new, c.target_new), coalesce(p.target_true, c.target_true),
+    list(a.edits ORDER BY a.edits), list(a.text ORDER BY a.edits)
+FROM (FROM answers WHERE {among}) a
+LEFT JOIN (FROM probes WHERE {among}) p USING (run_id, case_id, kind, index)
+JOIN (FROM cases WHERE {among}) c ON c.run_id = a.run_id AND c.position = a.position
+GROUP BY ALL) ORDER BY run_id, position, case_id, kind = 'neighborhood', kind = 'paraphrase', place
+"""
+
+
+def samples(store: Store, run_ids: Sequence[str]) -> dict[str, list[SampleAnswer]]:
+    """What the models went on to say to some prompts, before the edits and at each checkpoint, in edit order."""
+    return _grouped(store, (_ANSWERS,), run_ids, _sample)
+
+
+def _sample(row: Sequence[Any]) -> SampleAnswer:
+    case_id, position, kind, _, prompt, new, true, edits, said = row
+    answers = dict(zip(edits, said, strict=True))
+    before = answers.pop(0, None)
+    return SampleAnswer(case_id, position, kind, prompt, new, true, before, answers, position + 1)
+
+
+def _grouped(
+    store: Store, statements: Sequence[str], run_ids: Sequence[str], make: Callable[[Sequence[Any]], T]
+) -> dict[str, list[T]]:
+    """Rows of some statements whose first column is the run id, by run; every run has an entry."""
+    found: dict[str, list[T]] = {run_id: [] for run_id in run_ids}
+    for sql in statements:
+        sql = sql.replace("{among}", _AMONG)
+        for run_id, *row in store.rows(sql, [list(run_ids)] * sql.count("(SELECT unnest(?))")):
+            found[run_id].append(make(row))
+    return found
+
+
+def chunks(run_ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Consecutive parts of at most ``size``."""
+    for start in range(0, len(run_ids), size):
+        yield run_ids[start : start + size]
+
+
+RESULT_TABLES = (
+    "runs",
+    "endurance",
+    "checkpoints",
+    "metrics",
+    "ability_scores",
+    "diagnostics",
+    "timings",
+    "environment",
+    "ledger",
+)
+"""Tables that are offered for downloading as a whole: results, not the single outcomes that they are made of."""
+
+
+def result_tables(store: Store) -> dict[str, pa.Table]:
+    """`RESULT_TABLES` in an order that depends on the content alone."""
+    return {name: store.arrow(f'SELECT * FROM "{name}" ORDER BY ALL') for name in RESULT_TABLES}

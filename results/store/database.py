@@ -1,0 +1,174 @@
+"""The DuckDB store: opening it, one writer at a time, and reading it safely."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from palimpsest.harness.errors import StoreError, UsageError
+from palimpsest.results.store.migrations import MIGRATIONS, migrate, schema_version
+
+STORE_NAME = "palimpsest.duckdb"
+_LOCK_HOLDER = re.compile(r"Conflicting lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")
+
+
+class QueryResult(NamedTuple):
+    """What a query gave."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class Store:
+    """One open DuckDB file. Use it as a context manager, or call `close`.
+
+    Only one process may have a store open for writing, and then no other may even read it. A store opened with
+    ``read_only`` can neither change anything nor reach any other file, whatever the query.
+    """
+
+    def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, *, read_only: bool) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: Path | str, *, read_only: bool = False) -> Store:
+        """Open the store at ``path``; for writing, it is made or brought to the present schema first.
+
+        Raises:
+            StoreError: another process holds the file, it is no store, there is none to read, or its schema does not
+                fit this Palimpsest.
+        """
+        path = Path(path)
+        if read_only and not path.is_file():
+            raise StoreError(f"There is no store at {path} yet. Make it from the run folders: palimpsest store ingest")
+        if not read_only:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"The folder for the store {path} cannot be made: {error.strerror}.") from error
+        store = cls(path, _connect(path, read_only), read_only=read_only)
+        try:
+            store._prepare()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _prepare(self) -> None:
+        try:
+            if not self.read_only:
+                migrate(self._connection)
+                return
+            version = schema_version(self._connection)
+            self._connection.execute("SET enable_external_access = false")
+            self._connection.execute("SET lock_configuration = true")
+        except duckdb.Error as error:
+            raise StoreError(_unusable(self.path, error)) from error
+        if version != len(MIGRATIONS):
+            todo = "Bring it up to date: palimpsest store ingest" if version < len(MIGRATIONS) else "Update Palimpsest."
+            raise StoreError(f"The store {self.path} has schema {version}, expected {len(MIGRATIONS)}. {todo}")
+
+    def close(self) -> None:
+        """Write what is pending and let the file go."""
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the body or nothing."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of one of our own statements."""
+        result: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
+        return result
+
+    def records(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Like `rows`, each as a dict by column name."""
+        cursor = self._connection.execute(sql, list(parameters))
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def arrow(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
+        """The result of one of our own statements as an Arrow table."""
+        return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, object]] | pa.Table) -> None:
+        """Append rows to a table, columns by name; missing columns stay empty."""
+        if not len(rows):
+            return
+        if not isinstance(rows, pa.Table):
+            rows = pa.Table.from_pylist(list(rows), schema=self.arrow(f'SELECT * FROM "{table}" LIMIT 0').schema)
+        self._connection.register("incoming", rows)
+        try:
+            self._connection.execute(f'INSERT INTO "{table}" BY NAME SELECT * FROM incoming')
+        finally:
+            self._connection.unregister("incoming")
+
+    def query(self, sql: str) -> QueryResult:
+        """Run one reading statement from a user.
+
+        Raises:
+            UsageError: it is not exactly one SELECT, FROM, SHOW, DESCRIBE or EXPLAIN, or DuckDB refuses it.
+            StoreError: this store is open for writing.
+        """
+        if not self.read_only:
+            raise StoreError(f"Queries need the store {self.path} opened for reading only.")
+        try:
+            statements = duckdb.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type.name not in ("SELECT", "EXPLAIN"):
+                raise UsageError(
+                    "The query must be exactly one reading statement (SELECT, FROM, SHOW TABLES, DESCRIBE, EXPLAIN); "
+                    "for the tables: palimpsest store query 'SHOW TABLES'"
+                )
+            cursor = self._connection.execute(statements[0])
+            columns = tuple(column[0] for column in cursor.description or ())
+            return QueryResult(columns, cursor.fetchall())
+        except duckdb.Error as error:
+            raise UsageError(f"The store refused the query: {str(error).strip()}") from error
+
+
+def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error as error:
+        raise StoreError(_unusable(path, error)) from error
+
+
+def _unusable(path: Path, error: Exception) -> str:
+    """What to tell the user when DuckDB could not open or read a file."""
+    text = str(error)
+    holder = _LOCK_HOLDER.search(text)
+    if holder or "Could not set lock" in text or "different configuration" in text:
+        by = f"process {holder['pid']} ({holder['program'] or 'unknown'})" if holder else "another process"
+        return (
+            f"The store {path} is in use by {by}; only one process can have it open while one of them writes. Wait "
+            "until that is done (or end it) and repeat the command. Runs do not need the store and lose nothing."
+        )
+    if "not a valid DuckDB database" in text or "Corrupt" in text or "checksum" in text.lower():
+        return (
+            f"{path} is not a readable store. All that is in a store comes from the run folders: move the file away "
+            "and make it anew with: palimpsest store rebuild"
+        )
+    return f"The store {path} cannot be used: {text.splitlines()[0] if text else type(error).__name__}"

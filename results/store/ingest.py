@@ -1,0 +1,164 @@
+"""Bringing run folders into the store: again and again, one transaction per run, damaged ones listed and left out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from palimpsest.harness.errors import StoreError
+from palimpsest.results.analysis.aggregate import aggregate_run
+from palimpsest.results.reading.cleaning import clean_text
+from palimpsest.results.reading.run_folder import RUN_ID, folder_digest, read_run_folder
+from palimpsest.results.reading.tables import Invalid, Problem
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.run_rows import RUN_TABLES, run_tables
+from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
+
+Progress = Callable[[str, str], None]
+"""Called after each run folder with its name and what was done: added, updated, unchanged or skipped."""
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What one ingest did; run ids in each list, in ascending order."""
+
+    added: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    """What was left out: a path and why."""
+    orphaned: list[str] = field(default_factory=list)
+    """Runs in the store whose folders are gone; `rebuild` drops them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submissions:
+    """Where bundles are, and which of them are on the leaderboard."""
+
+    folder: Path
+    """Of bundles, each under its run's id."""
+    ledger: Path
+    """Says which of them count; see `palimpsest.results.submissions.ledger`."""
+
+
+def ingest(
+    store: Store, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+) -> IngestReport:
+    """Bring every run folder under ``runs_dir``, and every bundle that the ledger includes, into ``store``.
+
+    A folder that is in the store as it is now is not touched, so that ingesting twice changes nothing; a changed one
+    replaces its run as a whole. A damaged folder is listed in the report and stops nobody else; if its run is in the
+    store already, that stays as it is.
+    """
+    if store.read_only:
+        raise StoreError(f"The store {store.path} is open for reading only; ingesting needs it for writing.")
+    known = {run_id: digest for run_id, digest in store.rows("SELECT run_id, digest FROM runs")}
+    report = IngestReport()
+    names = sorted(path.name for path in runs_dir.iterdir()) if runs_dir.is_dir() else []
+    folders = {name: runs_dir / name for name in names if not name.startswith(".") and (runs_dir / name).is_dir()}
+    if submissions is not None:
+        entries = read_ledger(submissions.ledger)
+        folders |= {run: submissions.folder / run for run in standing(entries) if run not in folders}
+        _keep_ledger(store, entries)
+    for name, folder in sorted(folders.items()):
+        done = _ingest_folder(store, folder, known.get(name), report)
+        if progress is not None:
+            progress(clean_text(name, 40), done)
+    report.orphaned = sorted(set(known) - set(folders))
+    return report
+
+
+def _keep_ledger(store: Store, entries: Sequence[Entry]) -> None:
+    rows = [{"line": line, **entry.model_dump()} for line, entry in enumerate(entries, start=1)]
+    with store.transaction():
+        store.rows("DELETE FROM ledger")
+        store.insert("ledger", [{key: _cleaned(value) for key, value in row.items()} for row in rows])
+
+
+def _cleaned(value: object) -> object:
+    return clean_text(value, 1000) if isinstance(value, str) else value
+
+
+def rebuild(
+    path: Path, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+) -> IngestReport:
+    """Make the store at ``path`` anew from run folders and bundles, and put it in place of the old one when done.
+
+    Raises:
+        StoreError: another process has the store open, or it cannot be written.
+    """
+    held = _hold(path)
+    fresh = path.with_name(f".{path.name}.rebuild")
+    try:
+        _remove(fresh)
+        with Store.open(fresh) as store:
+            report = ingest(store, runs_dir, progress, submissions)
+        try:
+            if held is not None:
+                held.close()
+            _wal(path).unlink(missing_ok=True)  # it belongs to the old file and must not be replayed on the new one
+            fresh.replace(path)
+        except OSError as error:
+            raise StoreError(f"The rebuilt store cannot be put at {path}: {error.strerror}.") from error
+    finally:
+        if held is not None:
+            held.close()
+        _remove(fresh)
+    return report
+
+
+def _hold(path: Path) -> Store | None:
+    """The old store, opened only to keep others out; None when there is none, or none that can be opened at all."""
+    if not path.is_file():
+        return None
+    try:
+        return Store.open(path)
+    except StoreError as error:
+        if "in use" in str(error):
+            raise
+        return None
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _remove(path: Path) -> None:
+    for file in (path, _wal(path)):
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def _ingest_folder(store: Store, folder: Path, known: str | None, report: IngestReport) -> str:
+    shown = clean_text(str(folder), 500)
+    try:
+        if not RUN_ID.fullmatch(folder.name):
+            raise Invalid("the folder's name must be a run id: 12 hexadecimal digits")
+        digest = folder_digest(folder)
+        if digest == known:
+            report.unchanged.append(folder.name)
+            return "unchanged"
+        run = read_run_folder(folder, digest)
+        tables = run_tables(run, aggregate_run(run))
+    except Exception as error:  # whatever a foreign folder does to us, the other runs go on
+        reason = str(error) if isinstance(error, Invalid) else f"cannot be read ({type(error).__name__}: {error})"
+        report.problems.append(Problem(shown, f"{clean_text(reason, 1000)}; this run was left out"))
+        return "skipped"
+    report.problems += run.problems
+    try:
+        with store.transaction():
+            for table in RUN_TABLES:
+                if known is not None:
+                    store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [run.run_id])
+                store.insert(table, tables[table])
+    except duckdb.Error as error:
+        raise StoreError(
+            f"Run {run.run_id} cannot be written to the store {store.path}: {clean_text(error, 500)} Nothing of it was "
+            "kept. Check the free disk space and repeat the command."
+        ) from error
+    (report.added if known is None else report.updated).append(folder.name)
+    return "added" if known is None else "updated"

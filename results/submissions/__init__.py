@@ -1,0 +1,1 @@
+"""Bundles: made, verified, run again, recorded in a ledger."""

@@ -1,0 +1,207 @@
+"""A submission: what a finished run measured, without its weights, sealed by a manifest.
+
+A bundle is a folder named after its run. It holds the run folder's own files, so that whatever reads run folders reads
+bundles, and ``bundle.json`` on top: who made the result with what, every file's size and SHA-256, and the means that
+the submitter's own machine computed, which a checker computes again from the rows of every single case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
+from palimpsest.harness.plugins.source_hash import EditorSource
+from palimpsest.harness.runs.score_files import score_files
+from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
+from palimpsest.results.analysis.aggregate import Aggregates, aggregate_run
+from palimpsest.results.reading.run_folder import RunFolder, folder_digest, read_run_folder
+from palimpsest.results.reading.tables import OPTIONAL, SCORES, Invalid
+
+MANIFEST = "bundle.json"
+BUILT_IN = "palimpsest-bench"
+"""Distribution of the editors that come with Palimpsest."""
+FORMAT = 1
+TOP_FILES = ("spec.json", "environment.json", "events.jsonl", "result.json", "cases.parquet", "probes.parquet")
+SCORE_FILES = (*sorted({**SCORES, **OPTIONAL}), "manifest.json")
+MAX_BYTES = 200_000_000
+"""Of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class File(_Part):
+    """Size and checksum of one file."""
+
+    bytes: int = Field(ge=0, le=MAX_BYTES)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Source(_Part):
+    """Where one editor's code came from; see `palimpsest.harness.plugins.source_hash.EditorSource`."""
+
+    name: str = Field(min_length=1, max_length=200)
+    distribution: str = Field(min_length=1, max_length=200)
+    version: str = Field(min_length=1, max_length=200)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Mean(_Part):
+    """One aggregate."""
+
+    edits: int = Field(ge=0)
+    window: str = Field(max_length=20)
+    metric: str = Field(max_length=200)
+    value: float | None
+    n: int = Field(ge=0)
+
+
+class Manifest(_Part):
+    """What ``bundle.json`` holds."""
+
+    format: int
+    run: str = Field(pattern=r"^[0-9a-f]{12}$")
+    palimpsest_version: str = Field(min_length=1, max_length=100)
+    note: str = Field(default="", max_length=2000)
+    """The submitter's own words."""
+    editors: tuple[Source, ...] = Field(min_length=1, max_length=8, strict=False)
+    files: dict[str, File]
+    means: tuple[Mean, ...] = Field(strict=False, max_length=1_000_000)
+    totals: dict[str, float]
+    """``checkpoint/table.column`` → sum of its finite numbers, or of the CRC-32 of its texts times their rows, from 1:
+    what no mean rests on is in here. The tables of cases and probes have no checkpoint before their name."""
+
+
+def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *, version: str, note: str = "") -> Path:
+    """Seal a finished run as a bundle below ``out``; its folder.
+
+    Args:
+        run_folder: ``<home>/runs/<run id>``.
+        out: Folder of submissions; the bundle is made in it under the run's id.
+        sources: Of the run's editors.
+        version: Palimpsest's.
+        note: The submitter's own words.
+
+    Raises:
+        UsageError: There is no such run, or a bundle of it is there already.
+        ConfigError: The run folder is damaged or not what its spec says; lists every problem.
+        RunFailed: The run has not ended, or failed: there is nothing to submit.
+    """
+    run, aggregates = _finished(run_folder)
+    place = out / run.run_id
+    if place.exists():
+        raise UsageError(f"{place} is there already. Remove it first if it is to be made again.")
+    partial = out / f".{run.run_id}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for name in bundle_files(run):
+            data = (run_folder / name).read_bytes()
+            atomic_write_bytes(partial / name, _without_traces(data) if name == "events.jsonl" else data)
+        manifest = Manifest(
+            format=FORMAT,
+            run=run.run_id,
+            palimpsest_version=version,
+            note=note,
+            editors=tuple(Source(**asdict(source)) for source in sources),
+            files={name: file_entry(partial / name) for name in bundle_files(run)},
+            means=means(aggregates),
+            totals=totals(run),
+        )
+        atomic_write_bytes(partial / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
+        partial.rename(place)
+        sync_folder(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return place
+
+
+def bundle_files(run: RunFolder) -> list[str]:
+    """Names of the files that a complete bundle of ``run`` has beside its manifest."""
+    names = {edits: [*sorted(score_files(run.spec, edits)), "manifest.json"] for edits in run.checkpoints}
+    scores = [f"scores/{edits:06d}/{name}" for edits in run.checkpoints for name in names[edits]]
+    return [*TOP_FILES, *scores]
+
+
+def means(aggregates: Aggregates) -> tuple[Mean, ...]:
+    """All metrics of a run in a fixed order; diagnostics and intervals are not among them."""
+    rows = sorted(aggregates.metrics, key=lambda row: (row.edits, row.window, row.metric))
+    return tuple(
+        Mean(edits=r.edits, window=r.window, metric=r.metric, value=r.interval.value, n=r.interval.n) for r in rows
+    )
+
+
+def totals(run: RunFolder) -> dict[str, float]:
+    """The sum of every column of every table; see `Manifest`."""
+    named = {"cases": run.cases, "probes": run.probes}
+    for edits, tables in run.checkpoints.items():
+        named |= {f"{edits:06d}/{name.removesuffix('.parquet')}": table for name, table in tables.items()}
+    return {f"{name}.{column}": _total(table[column]) for name, table in named.items() for column in table.column_names}
+
+
+def _total(column: pa.ChunkedArray) -> float:
+    if pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
+    if pa.types.is_string(column.type):
+        texts = (text or "" for text in column.to_pylist())
+        return float(sum(row * zlib.crc32(text.encode()) for row, text in enumerate(texts, start=1)) % 2**53)
+    values = column.cast(pa.float64()).drop_null().to_numpy()
+    return float(values[np.isfinite(values)].sum())
+
+
+def file_entry(path: Path) -> File:
+    """Size and checksum of a file."""
+    data = path.read_bytes()
+    return File(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _finished(folder: Path) -> tuple[RunFolder, Aggregates]:
+    if not folder.is_dir():
+        raise UsageError(f"There is no run {folder.name} in {folder.parent}. All: palimpsest list runs")
+    try:
+        run = read_run_folder(folder, folder_digest(folder))
+    except Invalid as error:
+        raise ConfigError(f"{folder}: {error}.") from error
+    if run.problems:
+        raise ConfigError("\n".join(f"{problem.path}: {problem.message}." for problem in run.problems))
+    aggregates = aggregate_run(run)
+    if aggregates.status not in ("complete", "collapsed"):
+        raise RunFailed(
+            f"Run {run.run_id} is {aggregates.status} at {aggregates.edits_done} of {run.spec.schedule.edits} edits; "
+            "only complete and collapsed runs are submitted. Go on with the command that began it."
+        )
+    return run, aggregates
+
+
+def _without_traces(journal: bytes) -> bytes:
+    """The journal without tracebacks, which name the submitter's folders."""
+    return b"".join(_line_without_trace(line) for line in journal.splitlines(keepends=True))
+
+
+def _line_without_trace(line: bytes) -> bytes:
+    try:
+        event: Any = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(event, dict) or "traceback" not in event:
+        return line
+    del event["traceback"]
+    return json.dumps(event, ensure_ascii=False).encode() + b"\n"
+
+
+def bundles(folder: Path) -> Iterator[Path]:
+    """Folders of bundles below ``folder``, in order of their names."""
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if (path / MANIFEST).is_file())

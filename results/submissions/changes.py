@@ -1,0 +1,74 @@
+"""What a pull request changes: which bundles it brings, what else it touches, which releases its editors are."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.results.reading.cleaning import clean_text
+from palimpsest.results.reading.tables import Problem
+from palimpsest.results.submissions.bundle import BUILT_IN, MANIFEST, Manifest
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./~^@{}-]*")
+
+
+def changed_bundles(revision: str, submissions: Path) -> tuple[list[Path], list[Problem]]:
+    """The bundles that came or changed since ``revision``, and everything else that did, as problems.
+
+    Raises:
+        UsageError: This is no Git repository, or it does not know the revision.
+    """
+    folder = PurePosixPath(submissions)
+    bundles, strange = set(), []
+    for name in _changed_names(revision):
+        path = PurePosixPath(name)
+        if not path.is_relative_to(folder):
+            strange.append(Problem(clean_text(name, 300), "a submission adds bundles and changes nothing else"))
+        elif len(path.parts) <= len(folder.parts) + 1:
+            strange.append(Problem(clean_text(name, 300), "is a file where only folders of bundles belong"))
+        else:
+            bundles.add(submissions / path.parts[len(folder.parts)])
+    gone = [bundle for bundle in bundles if not (bundle.is_dir() and any(bundle.iterdir()))]
+    strange += [
+        Problem(clean_text(str(bundle), 300), "is gone; a bundle is withdrawn, never deleted") for bundle in gone
+    ]
+    return sorted(bundles - set(gone)), sorted(strange)
+
+
+def _changed_names(revision: str) -> list[str]:
+    if not _REVISION.fullmatch(revision):
+        raise UsageError(f"--since: {clean_text(revision, 100)!r} is no Git revision.")
+    command = ["git", "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", f"{revision}...HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise UsageError("--since needs git, which was not found. Name the bundles instead.") from error
+    if done.returncode:
+        said = clean_text(done.stderr.decode(errors="replace").strip(), 300)
+        raise UsageError(f"--since: git does not tell what changed since {revision}: {said}")
+    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+
+
+def requirement_lines(bundles: Iterable[Path]) -> Iterator[str]:
+    """A line for pip for each release of a third party's editors, e.g. ``my-editor==1.0``.
+
+    Raises:
+        ConfigError: A name or version is none that a package can have, and might mean something else to pip.
+    """
+    seen = set()
+    for bundle in bundles:
+        manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
+        for source in manifest.editors:
+            if source.distribution == BUILT_IN or (source.distribution, source.version) in seen:
+                continue
+            seen.add((source.distribution, source.version))
+            if not _NAME.fullmatch(source.distribution) or not _VERSION.fullmatch(source.version):
+                named = clean_text(f"{source.distribution}=={source.version}", 200)
+                raise ConfigError(f"{bundle / MANIFEST}, editors: {named!r} is no release of a package.")
+            yield f"{source.distribution}=={source.version}\n"

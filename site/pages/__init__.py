@@ -1,0 +1,1 @@
+"""One module a page, and the plan of which pages there are."""

@@ -1,0 +1,190 @@
+"""An editor's page: what it does, all its runs over models and tasks, its configurations, and what versions changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from palimpsest.results.analysis.ranking import RANKED
+from palimpsest.results.analysis.seeds import combine_endurance
+from palimpsest.results.store.bulk import EditorRun
+from palimpsest.site.jobs import File
+from palimpsest.site.parts import figures, payload
+from palimpsest.site.parts.descriptions import Description, describe
+from palimpsest.site.parts.figures import Figure
+from palimpsest.site.parts.files import table_files
+from palimpsest.site.words import labels
+from palimpsest.site.words.text import MISSING, count, day, file_name, fixed, seconds
+
+MOST_ROWS = 120
+"""Rows in the page; all are in the table for downloading."""
+_MOST_CONFIGS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class EditorRow:
+    """All seeds of the editor with one configuration on one track."""
+
+    model: str
+    task: str
+    schedule: str
+    track_href: str
+    runs: tuple[tuple[str, int, str], ...]
+    """(page, seed, status word) of each run."""
+    version: str
+    endurance: Figure
+    score: str
+    abilities: str
+    seconds: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A configuration or version that followed another one on the same track."""
+
+    track: str
+    before: str
+    after: str
+    fields: tuple[tuple[str, str, str], ...]
+    """(setting, before, after); missing settings are a dash."""
+    endurance: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EditorView:
+    """Everything that an editor's page shows."""
+
+    name: str
+    title: str
+    distribution: str
+    built_in: bool
+    versions: tuple[str, ...]
+    parts: tuple[Description, ...]
+    rows: tuple[EditorRow, ...]
+    total_rows: int
+    total_runs: int
+    configs: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
+    """(model, version, settings)."""
+    changes: tuple[Change, ...]
+    file: str
+
+
+def editor_view(name: str, runs: Sequence[EditorRun]) -> EditorView:
+    """The page of one editor or composition."""
+    groups: dict[str, list[EditorRun]] = {}
+    for run in runs:
+        groups.setdefault(run.row_id, []).append(run)
+    distribution = runs[-1].distribution
+    return EditorView(
+        name=name,
+        title=labels.editor_title(name),
+        distribution=distribution,
+        built_in=distribution == "palimpsest-bench",
+        versions=tuple(sorted({run.version for run in runs})),
+        parts=tuple(describe(part, distribution) for part in labels.editor_parts(name)),
+        rows=tuple(_row(group) for group in list(groups.values())[:MOST_ROWS]),
+        total_rows=len(groups),
+        total_runs=len(runs),
+        configs=_configs(list(groups.values())),
+        changes=_changes(list(groups.values())),
+        file=payload.editor_file(name),
+    )
+
+
+def _counted(group: Sequence[EditorRun]) -> Sequence[EditorRun]:
+    return [run for run in group if run.status in RANKED] or group
+
+
+def _row(group: Sequence[EditorRun]) -> EditorRow:
+    first = group[0]
+    counted = _counted(group)
+    return EditorRow(
+        model=first.model,
+        task=first.task,
+        schedule=f"{count(first.edits)} edits, batches of {count(first.batch_size)}",
+        track_href=f"track/{file_name(first.track_id)}.html",
+        runs=tuple(
+            (f"run/{file_name(r.run_id)}.html", r.seed, labels.STATUSES[r.status].word)
+            for r in sorted(group, key=lambda r: (r.seed, r.run_id))
+        ),
+        version=first.version,
+        endurance=figures.endurance_figure(combine_endurance([run.endurance for run in counted])),
+        score=_mean([run.score for run in counted]),
+        abilities=_mean([run.abilities_kept for run in counted]),
+        seconds=seconds(_average([run.seconds_per_edit for run in counted])),
+        date=day(max(run.date for run in group) or None),
+    )
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    return fixed(_average(values))
+
+
+def _configs(groups: Sequence[Sequence[EditorRun]]) -> tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]:
+    """The newest configuration on each model."""
+    newest: dict[str, EditorRun] = {}
+    for run in (run for group in groups for run in group):
+        if run.model not in newest or run.date > newest[run.model].date:
+            newest[run.model] = run
+    return tuple(
+        (model, run.version, tuple(flat(run.config).items())) for model, run in sorted(newest.items())[:_MOST_CONFIGS]
+    )
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings as texts, those of a filter's host as ``host.name``."""
+    found: dict[str, str] = {}
+    for key, value in sorted(config.items()):
+        if key == "host" and isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}host.")
+        else:
+            found[prefix + key] = json.dumps(value, ensure_ascii=False)
+    return found
+
+
+def _changes(groups: Sequence[Sequence[EditorRun]]) -> tuple[Change, ...]:
+    """What each configuration changed against the one before it on the same track, newest first."""
+    by_track: dict[str, list[Sequence[EditorRun]]] = {}
+    for group in groups:
+        by_track.setdefault(group[0].track_id, []).append(group)
+    dated: list[tuple[str, Change]] = []
+    for found in by_track.values():
+        ordered = sorted(found, key=lambda group: (min(run.date for run in group), group[0].row_id))
+        for one, other in zip(ordered, ordered[1:], strict=False):
+            dated.append((min(run.date for run in other), _change(one, other)))
+    ordered_changes = sorted(dated, key=lambda item: item[0], reverse=True)
+    return tuple(change for _, change in ordered_changes[:MOST_ROWS])
+
+
+def _change(one: Sequence[EditorRun], other: Sequence[EditorRun]) -> Change:
+    before, after = flat(one[0].config), flat(other[0].config)
+    keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    values = [figures.endurance_text(combine_endurance([r.endurance for r in _counted(g)])) for g in (one, other)]
+    return Change(
+        track=f"{other[0].model}, {other[0].task}, {count(other[0].edits)} edits",
+        before=one[0].version,
+        after=other[0].version,
+        fields=tuple((key, before.get(key, MISSING), after.get(key, MISSING)) for key in keys),
+        endurance=(values[0], values[1]),
+    )
+
+
+def editor_files(name: str, runs: Sequence[EditorRun]) -> Iterator[File]:
+    """All runs of an editor, for downloading."""
+    columns: dict[str, list[Any]] = {
+        field: [getattr(run, field) for run in runs]
+        for field in ("run_id", "row_id", "track_id", "model", "task", "edits", "batch_size", "seed", "distribution",
+                      "version", "status", "edits_done", "date", "score", "abilities_kept", "seconds_per_edit")
+    }  # fmt: skip
+    columns["endurance"] = [run.endurance.edits for run in runs]
+    columns["endurance_beyond"] = [run.endurance.censored_at for run in runs]
+    columns["config"] = [json.dumps(run.config, sort_keys=True, ensure_ascii=False) for run in runs]
+    yield from table_files(f"data/editor/{payload.editor_file(name)}", columns)

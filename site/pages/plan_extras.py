@@ -1,0 +1,103 @@
+"""Jobs of the pages about the leaderboard itself: its history with the feed, its nights, its address for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palimpsest.results.records import LedgerRow, Track
+from palimpsest.site.jobs import Batch, File, Job, fingerprint
+from palimpsest.site.pages import history
+from palimpsest.site.pages import nights as nights_page
+from palimpsest.site.parts.files import FORMATS, table_files
+from palimpsest.site.words.text import clean, file_name
+
+INDEX = "leaderboard.json"
+"""Lists all tracks and where their tables are; its place and form stay."""
+INDEX_FORMAT = 1
+Page = Callable[..., File]
+"""(path, template, key of the navigation, **context) → the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the pages are told besides the store."""
+
+    nights: Path | None = None
+    """Folder of nights, ``<day>/night.json``."""
+    base_url: str = ""
+    """Where the site will be, ending in a slash; empty: anywhere, then the feed's addresses are relative."""
+
+
+def history_batch(page: Page, code: str, ledger: Sequence[LedgerRow], runs: set[str], base_url: str) -> Batch:
+    """The history page and its feed."""
+    found = history.events(ledger, runs)
+    key = fingerprint(code, base_url, [(event.identity, event.run_href, event.reason) for event in found])
+
+    def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+        stem = "data/history"
+        links = [(kind.upper() if kind != "parquet" else "Parquet", f"{stem}.{kind}") for kind in FORMATS]
+        view = history.history_view(found)
+        yield keys[0], page("history.html", "history.html", "history", view=view, files=links if found else [])
+        yield keys[0], page("feed.xml", "feed.xml", "history", feed=history.feed_view(found, base_url))
+        if found:
+            for file in table_files(stem, _ledger_columns(ledger)):
+                yield keys[0], file
+
+    return Batch([Job("history", key)], make)
+
+
+def _ledger_columns(ledger: Sequence[LedgerRow]) -> dict[str, list[Any]]:
+    names = ("time", "action", "run_id", "editor", "reason", "replaces", "verdict")
+    columns: dict[str, list[Any]] = {"line": list(range(1, len(ledger) + 1))}
+    return columns | {name: [getattr(row, name) for row in ledger] for name in names}
+
+
+def nights_batch(page: Page, code: str, folder: Path | None) -> Batch:
+    """The page of nights and its data."""
+
+    def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+        nights = nights_page.nights_of(folder)
+        yield keys[0], page("nights.html", "nights.html", "nights", view=nights_page.nights_view(nights))
+        if nights:
+            for file in (*nights_page.night_data(nights), *nights_page.number_files(nights)):
+                yield keys[0], file
+
+    return Batch([Job("nights", fingerprint(code, nights_page.digest(folder)))], make)
+
+
+def index_batch(code: str, tracks: Sequence[Track], version: str, base_url: str) -> Batch:
+    """`INDEX`: for programs, which want one address that does not change."""
+    value = {
+        "format": INDEX_FORMAT,
+        "version": version,
+        "tracks": [_index_entry(track, base_url) for track in tracks],
+    }
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+
+    def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+        yield keys[0], File(INDEX, text.encode("utf-8", "replace"))
+
+    return Batch([Job("index", fingerprint(code, text))], make)
+
+
+def _index_entry(track: Track, base_url: str) -> dict[str, Any]:
+    name = file_name(track.track_id)
+    tables = {kind: f"{base_url}data/track/{name}/table.{kind}" for kind in FORMATS}
+    return {
+        "track": name,
+        "model": clean(track.model),
+        "task": clean(track.task),
+        "edits": track.edits,
+        "batch_size": track.batch_size,
+        "checkpoints": list(track.checkpoints),
+        "edit_order": clean(track.edit_order),
+        "protocol": track.protocol,
+        "runs": track.runs,
+        "main": track.main_metric,
+        "page": f"{base_url}track/{name}.html",
+        "table": tables,
+    }

@@ -1,0 +1,304 @@
+"""A run's page: spec, command, environment, figures at every checkpoint, sample prompts; curves and cases as data."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from palimpsest.results.records import BoardRow, Curve, CurvePoint, Interval, Track
+from palimpsest.results.store.bulk import Series
+from palimpsest.results.store.diagnostics import diagnostic_groups
+from palimpsest.site.jobs import File
+from palimpsest.site.pages.track import facts
+from palimpsest.site.parts import cases, diagnostics, figures, payload, samples
+from palimpsest.site.parts.figures import Figure
+from palimpsest.site.parts.files import table_files
+from palimpsest.site.parts.table import TableRow, forms_of, table_rows
+from palimpsest.site.source import RunParts
+from palimpsest.site.words import labels
+from palimpsest.site.words.text import clean, count, file_name, script, seconds
+from palimpsest.tasks.ability_library import papers_tasks
+
+STATIC_SAMPLES = 4
+"""Sampled cases that are written into the page itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """One line of a table over the checkpoints."""
+
+    title: str
+    note: str
+    cells: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Everything that a run's page shows."""
+
+    row: BoardRow
+    track: Track
+    parts: RunParts
+    title: str
+    editor_href: str
+    bar: figures.EnduranceBar
+    half_life: Figure
+    scores: tuple[tuple[str, Figure], ...]
+    abilities: Figure
+    seconds: Figure
+    memory: Figure
+    status: labels.Status
+    forms: tuple[str, ...]
+    command: str
+    spec_text: str
+    config: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    checkpoints: tuple[int, ...]
+    metric_rows: tuple[tuple[str, tuple[MatrixRow, ...]], ...]
+    extra_rows: tuple[MatrixRow, ...]
+    extra_columns: tuple[int, ...]
+    ability_rows: tuple[MatrixRow, ...]
+    ability_columns: tuple[int, ...]
+    phases: tuple[tuple[str, str, float], ...]
+    samples: tuple[samples.SampleCase, ...]
+    end: int
+    diagnostics: tuple[diagnostics.Section, ...]
+    diagnostic_columns: tuple[int, ...]
+
+
+def run_view(row: BoardRow, track: Track, parts: RunParts, curves: Sequence[Series]) -> RunView:
+    """The view of one run."""
+    forms = forms_of(track)
+    scored = tuple(edits for edits in parts.scored if edits > 0)
+    imputed = tuple(edits for edits in track.checkpoints if row.status == "collapsed" and edits > row.edits_done)
+    shown = tuple(sorted({*scored, *imputed}))
+    (alone,) = table_rows(track, [row], {row.run_id: curves})
+    measured = [curve(one) for one in parts.diagnostics]
+    ability_lines = [one for one in curves if one.metric.startswith("ability:")]
+    return RunView(
+        row=row,
+        track=track,
+        parts=parts,
+        title=labels.editor_title(row.editor),
+        editor_href=f"editor/{payload.editor_file(row.editor)}.html",
+        bar=figures.endurance_bar(alone),
+        half_life=figures.endurance_figure(row.half_life),
+        scores=tuple((form, _last(alone, f"score_{form}", row)) for form in forms),
+        abilities=_last(alone, "abilities_kept", row),
+        seconds=figures.seconds_figure(row.seconds_per_edit),
+        memory=figures.memory_figure(row.peak_memory_mb),
+        status=labels.STATUSES[row.status],
+        forms=forms,
+        command=command(parts.spec),
+        spec_text=json.dumps(parts.spec, indent=2, sort_keys=True, ensure_ascii=False),
+        config=tuple((key, json.dumps(value, ensure_ascii=False)) for key, value in sorted(_config(parts).items())),
+        facts=facts(track),
+        checkpoints=shown,
+        metric_rows=tuple((form, metric_rows(curves, form, shown)) for form in forms),
+        extra_rows=extra_rows(curves, (0, *shown)),
+        extra_columns=(0, *shown),
+        ability_rows=tuple(_ability_row(one, parts) for one in ability_lines),
+        ability_columns=tuple(sorted({edits for one in ability_lines for edits in one.edits})),
+        phases=_phases(parts),
+        samples=samples.sample_cases(parts.samples, scored)[:STATIC_SAMPLES],
+        end=scored[-1] if scored else 0,
+        diagnostics=diagnostics.sections(measured),
+        diagnostic_columns=diagnostics.checkpoints(measured),
+    )
+
+
+def curve(one: Series) -> Curve:
+    """The same as points, as `palimpsest.results.store.diagnostics` wants it."""
+    points = zip(one.edits, one.value, strict=True)
+    return Curve("", "", one.metric, one.window, tuple(CurvePoint(e, v, None, None) for e, v in points))
+
+
+def _last(alone: TableRow, metric: str, row: BoardRow) -> Figure:
+    return figures.interval_figure(alone.metrics[metric].get(row.metrics_at or 0))
+
+
+def _config(parts: RunParts) -> Mapping[str, Any]:
+    config = parts.spec.get("editor", {}).get("config", {})
+    return config if isinstance(config, Mapping) else {}
+
+
+def run_files(row: BoardRow, view: RunView, curves: Sequence[Series]) -> Iterator[File]:
+    """Data of the charts and of the case explorer, and the figures for downloading."""
+    name = file_name(row.run_id)
+    value = {
+        "id": name,
+        "track": row.track_id,
+        "title": view.title,
+        "seed": row.seed,
+        "version": row.version,
+        "model": view.track.model,
+        "task": view.track.task,
+        "form": view.track.task_form,
+        "edits": view.track.edits,
+        "status": view.status.word,
+        "main": view.track.main_metric,
+        "cross": [row.endurance_editing.edits, row.endurance_abilities.edits],
+        "end": [view.bar.figure.text, view.bar.figure.span],
+        "half": view.half_life.text,
+        "seconds": row.seconds_per_edit,
+        "memory": row.peak_memory_mb,
+        "config": {key: text for key, text in view.config},
+        "scored": view.parts.scored,
+        "cases": len(view.parts.courses),
+        "curves": payload.curve_payload(curves),
+    }
+    yield File(f"data/run/{name}/run.js", script(f"run/{name}", value))
+    yield File(
+        f"data/run/{name}/diagnostics.js", script(f"diagnostics/{name}", diagnostic_payload([view.parts.diagnostics]))
+    )
+    yield from cases.course_files(name, view.parts)
+    yield from table_files(f"data/run/{name}/figures", figure_columns([*curves, *view.parts.diagnostics]))
+
+
+def diagnostic_payload(runs: Sequence[Sequence[Series]]) -> dict[str, Any]:
+    """Curves of the diagnostics of one run, or of a row of several, and what they are called."""
+    names: dict[str, list[Any]] = {}
+    for group in diagnostic_groups([curve(one) for run in runs for one in run]):
+        for line in group.lines:
+            key = line.name if line.layer is None else f"{line.name}:{line.layer}"
+            title = f"{line.title}, {line.part.replace('_', ' ')}" if line.part else line.title
+            title += ", as scored" if line.evaluated else ""
+            names[f"{key}|"] = [group.title, line.name, title, line.layer, line.unit, line.definition]
+    curves = payload.curve_payload(runs[0]) if len(runs) == 1 else payload.combined_curves(runs, percent=False)
+    return {"names": names, "curves": curves}
+
+
+def figure_columns(curves: Sequence[Series]) -> dict[str, list[Any]]:
+    """Everything that was measured of a run: one line per metric, window and checkpoint."""
+    columns: dict[str, list[Any]] = {n: [] for n in ("metric", "window", "edits", "value", "low", "high", "imputed")}
+    for one in curves:
+        size = len(one.edits)
+        columns["metric"] += [one.metric] * size
+        columns["window"] += [one.window] * size
+        columns["edits"] += one.edits
+        columns["value"] += one.value
+        columns["low"] += one.low or [None] * size
+        columns["high"] += one.high or [None] * size
+        columns["imputed"] += [edits in one.imputed for edits in one.edits]
+    return columns
+
+
+def command(spec: Mapping[str, Any]) -> str:
+    """The command that repeats a run: every setting written out, quoted for a shell."""
+    schedule, editor, scoring = spec["schedule"], spec["editor"], spec["scoring"]
+    parts = [
+        ("palimpsest run", ""),
+        ("--model", spec["model"]["name"]),
+        ("--editor", editor["name"]),
+        *_task(spec["task"]),
+        ("--edits", schedule["edits"]),
+        ("--batch-size", schedule["batch_size"]),
+        ("--checkpoints", ",".join(str(edits) for edits in schedule["checkpoints"])),
+    ]
+    if schedule.get("order_seed") is not None:
+        parts.append(("--order-seed", schedule["order_seed"]))
+    parts += _scoring(scoring)
+    abilities = spec["abilities"]
+    parts += [("--abilities", ability["name"]) for ability in abilities] or [("--abilities", "none")]
+    limits = {ability.get("limit") for ability in abilities} - {None}
+    parts += [("--ability-limit", limit) for limit in sorted(limits)]
+    if any(ability["name"] in papers_tasks() for ability in abilities):
+        parts.append(("--ability-data", "DIR"))
+    if spec.get("statistics") is not None:
+        parts.append(("--stats-text", "TEXT"))
+    parts.append(("--seed", spec["seed"]))
+    parts += [("--set", f"{key}={json.dumps(value)}") for key, value in _settings(editor["config"])]
+    words = [f"{flag} {shlex.quote(clean(str(value)))}" if value != "" else flag for flag, value in parts]
+    return " \\\n  ".join(_lines(words))
+
+
+def _task(task: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """A task, the file that its data come from, and whether bad records are left out."""
+    name, _, file = str(task["name"]).partition(":")
+    parts: list[tuple[str, Any]] = [("--task", name)]
+    if file:
+        parts.append(("--data", file))
+    if task.get("skipped"):
+        parts.append(("--skip-bad-records", ""))
+    return parts
+
+
+def _scoring(scoring: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    parts: list[tuple[str, Any]] = []
+    if scoring.get("sample") is not None:
+        parts.append(("--sample", scoring["sample"]))
+    if (scoring.get("generation") or {}).get("cases"):
+        parts.append(("--generation", scoring["generation"]["cases"]))
+    switches = ("top", "reference_tokenisation")
+    return parts + [(f"--{name.replace('_', '-')}", "") for name in switches if scoring.get(name)]
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of a config; those of a filter's host as ``host.name``."""
+    for key, value in sorted(config.items()):
+        if key == "host" and isinstance(value, Mapping):
+            yield from _settings(value, f"{prefix}host.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _lines(words: Sequence[str], width: int = 92) -> list[str]:
+    """Words gathered into lines; a flag is never parted from its value."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + len(word) < width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def metric_rows(curves: Sequence[Series], form: str, checkpoints: Sequence[int]) -> tuple[MatrixRow, ...]:
+    """The scores of one form over the checkpoints, each window a line."""
+    wanted = {f"{component}_{form}" for component in labels.COMPONENTS}
+    at = {(one.metric, one.window): _points(one) for one in curves if one.metric in wanted}
+    rows = []
+    for component in labels.COMPONENTS:
+        for window in (name for name in labels.WINDOWS if name != "planned"):
+            points = at.get((f"{component}_{form}", window), {})
+            cells = tuple(figures.interval_figure(points.get(edits)) for edits in checkpoints)
+            if any(cell.sort for cell in cells):
+                rows.append(MatrixRow(labels.METRICS[component], labels.WINDOWS[window], cells))
+    return tuple(rows)
+
+
+def extra_rows(curves: Sequence[Series], checkpoints: Sequence[int]) -> tuple[MatrixRow, ...]:
+    """Sampled texts, and what is as before the edits; the value before them stands in the window ``all``."""
+    at = {(one.metric, one.window): _points(one) for one in curves}
+    rows = []
+    for name in labels.EXTRAS:
+        for window in (name for name in labels.WINDOWS if name != "planned"):
+            points = at.get((name, window), {})
+            if window == "all":
+                points = {**at.get((name, "planned"), {}), **points}
+            cells = tuple(figures.interval_figure(points.get(edits)) for edits in checkpoints)
+            if any(cell.sort for cell in cells):
+                rows.append(MatrixRow(labels.metric_title(name), labels.WINDOWS[window], cells))
+    return tuple(rows)
+
+
+def _points(one: Series) -> dict[int, Interval]:
+    low, high = one.low or [None] * len(one.edits), one.high or [None] * len(one.edits)
+    return {e: Interval(v, lo, hi) for e, v, lo, hi in zip(one.edits, one.value, low, high, strict=True)}
+
+
+def _ability_row(one: Series, parts: RunParts) -> MatrixRow:
+    name = one.metric.removeprefix("ability:")
+    items, chance = next(((len(right), c) for a, c, _, right in parts.ability_courses if a == name), (0, 0.0))
+    points = _points(one)
+    note = f"{count(items)} items, chance {chance:.0f}" if items else ""
+    return MatrixRow(labels.ability_title(name), note, tuple(figures.interval_figure(points[e]) for e in one.edits))
+
+
+def _phases(parts: RunParts) -> tuple[tuple[str, str, float], ...]:
+    total = sum(parts.timings.phases.values())
+    ordered = sorted(parts.timings.phases.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((name, seconds(value), 100 * value / total if total else 0.0) for name, value in ordered)

@@ -1,0 +1,239 @@
+"""A track's page: its chooser, its table at the last checkpoint, and the data files that its scripts load."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from palimpsest.results.records import Interval, Track
+from palimpsest.site.jobs import File
+from palimpsest.site.parts import figures, payload
+from palimpsest.site.parts.figures import Figure
+from palimpsest.site.parts.files import table_files
+from palimpsest.site.parts.table import TableRow, forms_of, metric_names
+from palimpsest.site.words import labels
+from palimpsest.site.words.text import count, file_name, script
+
+STATIC_ROWS = 30
+"""Rows that are written into the page itself; the others come with its scripts, and are in the downloads."""
+CHOSEN = 6
+"""Rows whose curves are shown at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One link of the track chooser."""
+
+    label: str
+    note: str
+    href: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StaticRow:
+    """One row of the table as it is without scripts."""
+
+    data: dict[str, Any]
+    cells: tuple[tuple[str, tuple[tuple[str, Figure], ...]], ...]
+    """(component, ((form, figure), …)) in the order of the columns."""
+    extras: tuple[tuple[str, Figure], ...]
+    """(title, figure) of what only some tracks measure."""
+    abilities: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class TrackView:
+    """A track's page."""
+
+    track: Track
+    title: str
+    chooser: tuple[tuple[str, tuple[Choice, ...]], ...]
+    facts: tuple[tuple[str, str], ...]
+    forms: tuple[str, ...]
+    rows: tuple[StaticRow, ...]
+    extras: tuple[tuple[str, str], ...]
+    """Metric and title of further columns."""
+    total: int
+    resolution: str
+    last: int
+
+
+def order_tracks(tracks: Sequence[Track]) -> list[Track]:
+    """The front page's track first: most runs, then longest; then by name."""
+    return sorted(tracks, key=lambda t: (-t.runs, -t.edits, t.model, t.task, t.track_id))
+
+
+def track_title(track: Track) -> str:
+    """A track in a few words."""
+    return f"{track.model}, {track.task}, {count(track.edits)} edits"
+
+
+def track_view(
+    track: Track, tracks: Sequence[Track], rows: Sequence[TableRow], track_href: Callable[[Track], str]
+) -> TrackView:
+    """Everything that a track's page shows before its scripts run."""
+    forms = forms_of(track)
+    last = track.checkpoints[-1]
+    return TrackView(
+        track=track,
+        title=track_title(track),
+        chooser=chooser(track, tracks, track_href),
+        facts=facts(track),
+        forms=forms,
+        rows=tuple(static_row(row, forms, track.extras, last) for row in rows[:STATIC_ROWS]),
+        extras=tuple((name, labels.metric_title(name)) for name in track.extras),
+        total=len(rows),
+        resolution=f"{track.resolution:.1f}" if track.resolution is not None else "",
+        last=last,
+    )
+
+
+def static_row(row: TableRow, forms: Sequence[str], extras: Sequence[str], edits: int) -> StaticRow:
+    """One row with its figures at one checkpoint."""
+    cells = tuple(
+        (part, tuple((form, _figure(row, f"{part}_{form}", edits)) for form in forms)) for part in labels.COMPONENTS
+    )
+    more = tuple((labels.metric_title(name), _figure(row, name, edits)) for name in extras)
+    return StaticRow(payload.row_payload(row), cells, more, _figure(row, "abilities_kept", edits))
+
+
+def _figure(row: TableRow, metric: str, edits: int) -> Figure:
+    return figures.interval_figure(payload.rounded(row.metrics[metric].get(edits, Interval(None))))
+
+
+def track_files(track: Track, rows: Sequence[TableRow], references: Sequence[Any]) -> Iterator[File]:
+    """Data of the table, for the page's scripts and for downloading."""
+    name = file_name(track.track_id)
+    data = payload.rows_payload(track, rows, references)
+    yield File(f"data/track/{name}/rows.js", script(f"rows/{name}", data))
+    names = metric_names(track)
+    for edits in track.checkpoints:
+        if edits > 0:
+            at = payload.at_payload(rows, names, edits)
+            yield File(f"data/track/{name}/at-{edits}.js", script(f"at/{name}/{edits}", at))
+    yield from table_files(f"data/track/{name}/table", table_columns(track, rows))
+
+
+def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]]:
+    """The table in full: one line per row and checkpoint."""
+    lines = [(row, edits) for row in rows for edits in track.checkpoints if edits > 0]
+    columns: dict[str, list[Any]] = {
+        "row": [row.id for row, _ in lines],
+        "editor": [row.first.editor for row, _ in lines],
+        "distribution": [row.first.distribution for row, _ in lines],
+        "version": [row.first.version for row, _ in lines],
+        "runs": [" ".join(run.run_id for run in row.runs) for row, _ in lines],
+        "seeds": [len(row.counted) for row, _ in lines],
+        "status": [", ".join(f"{n} {status}" for status, n in row.statuses) for row, _ in lines],
+        "rank_low": [row.first.rank_low for row, _ in lines],
+        "rank_high": [row.first.rank_high for row, _ in lines],
+        "endurance": [_float(row.endurance.edits) for row, _ in lines],
+        "endurance_beyond": [row.endurance.censored_at for row, _ in lines],
+        "endurance_low": [_float(row.endurance.low) for row, _ in lines],
+        "endurance_high": [_float(row.endurance.high) for row, _ in lines],
+        "half_life": [_float(row.half_life.edits) for row, _ in lines],
+        "half_life_beyond": [row.half_life.censored_at for row, _ in lines],
+        "seconds_per_edit": [_float(row.seconds) for row, _ in lines],
+        "peak_memory_mb": [_float(row.memory) for row, _ in lines],
+        "edits": [edits for _, edits in lines],
+    }
+    for name in metric_names(track):
+        found = [row.metrics[name].get(edits, Interval(None)) for row, edits in lines]
+        columns[name] = [_float(one.value) for one in found]
+        columns[f"{name}_low"] = [_float(one.low) for one in found]
+        columns[f"{name}_high"] = [_float(one.high) for one in found]
+    return columns
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 6)
+
+
+def facts(track: Track) -> tuple[tuple[str, str], ...]:
+    """What fixes the track, as terms and descriptions."""
+    points = ", ".join(count(edits) for edits in track.checkpoints)
+    scored = "every edit so far" if track.sample is None else f"a seeded sample of {count(track.sample)} per window"
+    scored += f"; texts of {count(track.texts)} edits" if track.texts else ""
+    scored += "; neighborhood also against the unedited model's words" if track.top else ""
+    scored += "; answers tokenised as in the published evaluation" if track.reference_tokenisation else ""
+    return (
+        ("Model", f"{track.model} · {track.model_fingerprint[:12]}"),
+        ("Task", " · ".join(filter(None, (track.task, f"{track.task_form} form", track.task_hash[:12])))),
+        ("Schedule", f"{payload.planned_edits(track)}, {track.edit_order}"),
+        ("Checkpoints", points),
+        ("Scored", scored),
+        ("Abilities", ", ".join(labels.ability_title(a).lower() for a in track.abilities) or "none"),
+        ("Protocol", str(track.protocol)),
+    )
+
+
+def chooser(
+    current: Track, tracks: Sequence[Track], href: Callable[[Track], str]
+) -> tuple[tuple[str, tuple[Choice, ...]], ...]:
+    """Model × task × schedule as three rows of links; each leads to the nearest track that has the chosen part."""
+    parts: tuple[tuple[str, Callable[[Track], tuple[object, ...]], Callable[[Track], str]], ...] = (
+        ("Model", _model_key, lambda t: t.model),
+        ("Task", _task_key, lambda t: t.task),
+        ("Schedule", _schedule_key, lambda t: f"{count(t.edits)} edits, batches of {count(t.batch_size)}"),
+    )
+    keys = [key for _, key, _ in parts]
+    return tuple((name, _choices(current, tracks, key, label, keys, href)) for name, key, label in parts)
+
+
+def _choices(
+    current: Track,
+    tracks: Sequence[Track],
+    key: Callable[[Track], tuple[object, ...]],
+    label: Callable[[Track], str],
+    keys: Sequence[Callable[[Track], tuple[object, ...]]],
+    href: Callable[[Track], str],
+) -> tuple[Choice, ...]:
+    groups: dict[tuple[object, ...], list[Track]] = {}
+    for track in tracks:
+        groups.setdefault(key(track), []).append(track)
+    same_label = Counter(label(group[0]) for group in groups.values())
+    choices = []
+    for value, group in sorted(groups.items(), key=lambda item: (_natural(label(item[1][0])), repr(item[0]))):
+        nearest = current if value == key(current) else max(group, key=lambda t: sum(k(t) == k(current) for k in keys))
+        ambiguous = same_label[label(group[0])] > 1
+        note = _difference(key, group[0]) if ambiguous else ""
+        choices.append(Choice(label(group[0]), note, href(nearest), value == key(current)))
+    return tuple(choices)
+
+
+def _natural(label: str) -> tuple[int, str]:
+    """Lengths in order of size, names by letter."""
+    digits = label.partition(" ")[0].replace("\u202f", "")
+    return (int(digits) if digits.isascii() and digits.isdecimal() else 0, label)
+
+
+def _model_key(track: Track) -> tuple[object, ...]:
+    return (track.model, track.model_fingerprint)
+
+
+def _task_key(track: Track) -> tuple[object, ...]:
+    return (track.task, track.task_hash)
+
+
+def _schedule_key(track: Track) -> tuple[object, ...]:
+    return (
+        track.edits,
+        track.batch_size,
+        track.checkpoints,
+        track.edit_order,
+        -1 if track.sample is None else track.sample,
+        (track.texts, track.top, track.reference_tokenisation),
+        track.protocol,
+        track.abilities,
+    )
+
+
+def _difference(key: Callable[[Track], tuple[object, ...]], track: Track) -> str:
+    if key is _model_key:
+        return track.model_fingerprint[:8]
+    if key is _task_key:
+        return track.task_hash[:8]
+    return track.track_id[:8]

@@ -1,0 +1,1 @@
+"""Tables, figures, cases and samples that pages are made of."""

@@ -1,0 +1,197 @@
+"""What the page's scripts load: the rows of a track, its table at one checkpoint, the curves of one row.
+
+A track's table is in two kinds of files, so that moving the slider loads only what it needs: ``rows`` has what does not
+depend on the number of edits, and each ``at`` the figures at one checkpoint, in the order of ``rows``. Whatever is
+written as text here was made in Python once, for the page with and without scripts alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from palimpsest.results.analysis.published import PublishedNumber
+from palimpsest.results.analysis.seeds import combine
+from palimpsest.results.records import BoardRow, Interval, Track
+from palimpsest.results.store.bulk import Series
+from palimpsest.site.parts import figures
+from palimpsest.site.parts.table import TableRow, metric_names
+from palimpsest.site.words import labels
+from palimpsest.site.words.text import count, day, file_name
+
+_NOTHING = Interval(None)
+_LEAST_OF_PERCENT = 0.0
+
+
+def rows_payload(track: Track, rows: Sequence[TableRow], references: Sequence[PublishedNumber]) -> dict[str, Any]:
+    """All rows of a track, without the figures that depend on the number of edits."""
+    return {
+        "track": track.track_id,
+        "edits": track.edits,
+        "checkpoints": [edits for edits in track.checkpoints if edits > 0],
+        "metrics": list(metric_names(track)),
+        "main": track.main_metric,
+        "rows": [row_payload(row) for row in rows],
+        "references": reference_rows(references),
+    }
+
+
+def row_payload(row: TableRow) -> dict[str, Any]:
+    """One row."""
+    first = row.first
+    bar = figures.endurance_bar(row)
+    rank = figures.rank_figure(first)
+    half = figures.endurance_figure(row.half_life)
+    seconds, memory = figures.seconds_figure(row.seconds), figures.memory_figure(row.memory)
+    return {
+        "id": file_name(row.id),
+        "label": row.label,
+        "title": labels.editor_title(first.editor),
+        "parts": [labels.EDITORS.get(part, part) for part in labels.editor_parts(first.editor)],
+        "editor": editor_file(first.editor),
+        "paper": labels.PAPERS.get(labels.editor_parts(first.editor)[0], "") if row.built_in else "",
+        "third": "" if row.built_in else first.distribution,
+        "version": first.version,
+        "look": [row.look.colour, list(row.look.dash), row.look.marker],
+        "rank": [rank.text, rank.sort],
+        "end": [bar.figure.text, bar.figure.span, bar.figure.sort],
+        "bar": [bar.reached, bar.half, bar.low, bar.high, int(bar.open)],
+        "parts_end": [bar.editing, bar.abilities, bar.limit],
+        "cross": [row.endurance_editing.edits, row.endurance_abilities.edits],
+        "half": [half.text, half.span, half.sort],
+        "seconds": [seconds.text, seconds.sort],
+        "memory": [memory.text, memory.sort],
+        "status": [[*labels.STATUSES[status], number] for status, number in row.statuses],
+        "done": first.edits_done,
+        "verified": min((run.verified for run in row.runs if run.verified), default=None)
+        if all(run.verified for run in row.runs)
+        else None,
+        "submitted": any(run.submitted for run in row.runs),
+        "date": day(row.date),
+        "runs": [_run(run) for run in row.runs],
+        "counted": [run.run_id for run in row.counted] if len(row.counted) < len(row.runs) else None,
+    }
+
+
+def _run(run: BoardRow) -> list[Any]:
+    status = labels.STATUSES[run.status]
+    return [file_name(run.run_id), run.seed, status.word, status.shape, figures.endurance_text(run.endurance)]
+
+
+def at_payload(rows: Sequence[TableRow], names: Sequence[str], edits: int) -> dict[str, Any]:
+    """The figures of all rows at one checkpoint: metric → one [value, low, high] or null per row."""
+    cells = {name: [_interval(row.metrics[name].get(edits, _NOTHING)) for row in rows] for name in names}
+    seeds = {
+        str(i): {name: [_round(v) for v in row.by_seed[name].get(edits, ())] for name in names}
+        for i, row in enumerate(rows)
+        if row.by_seed
+    }
+    return {"edits": edits, "cells": cells, "seeds": seeds}
+
+
+def rounded(one: Interval) -> Interval:
+    """As precise as in the data files, so that the page with and without scripts shows the same digits."""
+    return Interval(_round(one.value), _round(one.low), _round(one.high), one.n)
+
+
+def _interval(one: Interval) -> list[float | None] | None:
+    if one.value is None:
+        return None
+    if one.low is None or one.high is None:
+        return [_round(one.value)]
+    return [_round(one.value), _round(one.low), _round(one.high)]
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def reference_rows(numbers: Sequence[PublishedNumber]) -> list[dict[str, Any]]:
+    """Published numbers gathered into rows: one per source, editor, number of edits and batch size."""
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for one in numbers:
+        key = (
+            one.arxiv,
+            one.table,
+            one.editor_as_published,
+            one.model_as_published,
+            one.edits,
+            one.batch_size,
+            one.order,
+        )
+        entry = found.setdefault(
+            key,
+            {
+                "title": one.editor_as_published,
+                "editor": editor_file(one.editor),
+                "source": one.source,
+                "arxiv": one.arxiv,
+                "edits": one.edits,
+                "batch": one.batch_size,
+                "note": one.note,
+                "values": {},
+            },
+        )
+        entry["values"][one.metric] = one.value
+    return list(found.values())
+
+
+def curve_payload(curves: Sequence[Series]) -> dict[str, list[list[Any]]]:
+    """``metric|window`` → [edits, values, lows, highs, imputed edits]; what is empty at the end is left out."""
+    result: dict[str, list[list[Any]]] = {}
+    for one in curves:
+        parts: list[list[Any]] = [one.edits, [_short(v) for v in one.value]]
+        if any(v is not None for v in one.low) or one.imputed:
+            parts += [[_short(v) for v in one.low], [_short(v) for v in one.high]]
+        if one.imputed:
+            parts.append(one.imputed)
+        result[curve_key(one)] = parts
+    return result
+
+
+def curve_key(one: Series) -> str:
+    """Name of a curve in the data files."""
+    return f"{one.metric}|{one.window}"
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")
+
+
+def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[str, list[list[Any]]]:
+    """Curves of a row of several seeds: means with intervals over cases and seeds, and each seed's values as points."""
+    by_key: dict[str, list[Series]] = {}
+    for curves in runs:
+        for one in curves:
+            by_key.setdefault(curve_key(one), []).append(one)
+    result: dict[str, list[list[Any]]] = {}
+    for key, group in by_key.items():
+        bounded = percent and not labels.unbounded(key)
+        edits = sorted({e for one in group for e in one.edits})
+        at = [_points(one) for one in group]
+        means = [combine([p.get(e, _NOTHING) for p in at], most=100.0 if bounded else None,
+                         least=_LEAST_OF_PERCENT if bounded else None) for e in edits]  # fmt: skip
+        imputed = sorted({e for one in group for e in one.imputed})
+        values = [[_short(one.value) for one in means], [_short(one.low) for one in means]]
+        points = [[_short(p.get(e, _NOTHING).value) for e in edits] for p in at]
+        result[key] = [edits, *values, [_short(one.high) for one in means], imputed, points]
+    return result
+
+
+def _points(one: Series) -> Mapping[int, Interval]:
+    low = one.low or [None] * len(one.edits)
+    high = one.high or [None] * len(one.edits)
+    return {e: Interval(v, lo, hi) for e, v, lo, hi in zip(one.edits, one.value, low, high, strict=True)}
+
+
+def editor_file(name: str) -> str:
+    """Name of an editor's page: its own where that is harmless, else a hash of it."""
+    plain = name.replace("(", "-").replace(")", "")
+    return (
+        plain if plain.replace("-", "").isascii() and plain.replace("-", "").isalnum() else file_name(f"editor {name}")
+    )
+
+
+def planned_edits(track: Track) -> str:
+    """The length of a track in words."""
+    return f"{count(track.edits)} edits in batches of {count(track.batch_size)}"

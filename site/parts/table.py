@@ -1,0 +1,163 @@
+"""The rows of a track's table: one per editor and configuration, over its seeds, at every checkpoint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from palimpsest.results.analysis.ranking import is_ranked
+from palimpsest.results.analysis.seeds import by_row, combine, combine_endurance
+from palimpsest.results.records import BoardRow, EnduranceValue, Interval, Track
+from palimpsest.results.store.bulk import Series
+from palimpsest.site.words import labels
+from palimpsest.site.words.looks import Look, row_looks
+
+BUILT_IN = "palimpsest-bench"
+ABILITIES_KEPT = "abilities_kept"
+Values = Mapping[int, Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One editor with one configuration on one track."""
+
+    id: str
+    runs: tuple[BoardRow, ...]
+    """All of them, by seed."""
+    counted: tuple[BoardRow, ...]
+    """Those that the figures are about: the ranked ones, or all if none is."""
+    look: Look
+    endurance: EnduranceValue
+    endurance_editing: EnduranceValue
+    endurance_abilities: EnduranceValue
+    half_life: EnduranceValue
+    seconds: float | None
+    memory: float | None
+    metrics: Mapping[str, Values]
+    """Metric → edits → mean over the seeds, with its interval over cases and seeds; window ``all``."""
+    by_seed: Mapping[str, Mapping[int, tuple[float | None, ...]]]
+    """The same for each counted run, in order; empty for a single run."""
+    label: str
+    """Its name in legends: the editor's, and what tells it from others of that name."""
+
+    @property
+    def first(self) -> BoardRow:
+        """What all runs of the row have in common can be read off this one."""
+        return self.counted[0]
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the editor comes with Palimpsest."""
+        return self.first.distribution == BUILT_IN
+
+    @property
+    def statuses(self) -> tuple[tuple[str, int], ...]:
+        """Statuses of all runs with how many have them, most frequent first."""
+        return tuple(sorted(Counter(run.status for run in self.runs).items(), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def date(self) -> str | None:
+        """When the newest of its runs ended, or began."""
+        return max(((run.finished_at or run.started_at or "") for run in self.runs), default="") or None
+
+
+def metric_names(track: Track) -> tuple[str, ...]:
+    """What the table can show, in the order of its columns, each form after the other."""
+    forms = forms_of(track)
+    return (*(f"{part}_{form}" for part in labels.COMPONENTS for form in forms), *track.extras, ABILITIES_KEPT)
+
+
+def forms_of(track: Track) -> tuple[str, ...]:
+    """Which forms of the scores a task has; the first is the one that ranks."""
+    return ("token_accuracy",) if track.task_form == "zsre" else ("argmax", "preference")
+
+
+def table_rows(track: Track, runs: Sequence[BoardRow], curves: Mapping[str, Sequence[Series]]) -> tuple[TableRow, ...]:
+    """All rows of a track in the order of ``runs`` (that of rank).
+
+    Args:
+        track: the track.
+        runs: its runs, best first.
+        curves: run id → its series.
+    """
+    names = metric_names(track)
+    groups = by_row(runs)
+    looks = row_looks({key: group[0].editor for key, group in groups.items()})
+    titles = _row_labels(groups)
+    return tuple(_row(key, group, looks[key], titles[key], names, curves) for key, group in groups.items())
+
+
+def _row(
+    key: str,
+    group: Sequence[BoardRow],
+    look: Look,
+    label: str,
+    names: Sequence[str],
+    curves: Mapping[str, Sequence[Series]],
+) -> TableRow:
+    counted = tuple(run for run in group if is_ranked(run)) or tuple(group)
+    found = [_values(curves.get(run.run_id, ()), names) for run in counted]
+    metrics, single = _over_seeds(found, names)
+    return TableRow(
+        id=key,
+        runs=tuple(group),
+        counted=counted,
+        look=look,
+        endurance=combine_endurance([run.endurance for run in counted]),
+        endurance_editing=combine_endurance([run.endurance_editing for run in counted]),
+        endurance_abilities=combine_endurance([run.endurance_abilities for run in counted]),
+        half_life=combine_endurance([run.half_life for run in counted]),
+        seconds=_mean([run.seconds_per_edit for run in counted]),
+        memory=_mean([run.peak_memory_mb for run in counted]),
+        metrics=metrics,
+        by_seed=single if len(counted) > 1 else {},
+        label=label,
+    )
+
+
+def _over_seeds(
+    found: Sequence[Mapping[str, Values]], names: Sequence[str]
+) -> tuple[dict[str, dict[int, Interval]], dict[str, dict[int, tuple[float | None, ...]]]]:
+    metrics: dict[str, dict[int, Interval]] = {}
+    single: dict[str, dict[int, tuple[float | None, ...]]] = {}
+    nothing = Interval(None)
+    for name in names:
+        edits = sorted({e for values in found for e in values.get(name, {})})
+        most = None if labels.unbounded(name) else 100.0
+        at = {e: [values.get(name, {}).get(e, nothing) for values in found] for e in edits}
+        metrics[name] = {e: combine(group, most=most) for e, group in at.items()}
+        single[name] = {e: tuple(values.get(name, {}).get(e, nothing).value for values in found) for e in edits}
+    return metrics, single
+
+
+def _values(curves: Sequence[Series], names: Sequence[str]) -> dict[str, dict[int, Interval]]:
+    wanted = set(names)
+    return {
+        one.metric: {
+            edits: Interval(value, low, high)
+            for edits, value, low, high in zip(one.edits, one.value, one.low, one.high, strict=True)
+        }
+        for one in curves
+        if one.metric in wanted and one.window in ("all", "")
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _row_labels(groups: Mapping[str, Sequence[BoardRow]]) -> dict[str, str]:
+    """Editor titles; where several rows share one, the version or the beginning of the row's id is added."""
+    titles = {key: labels.editor_title(group[0].editor) for key, group in groups.items()}
+    twins = Counter(titles.values())
+    versions = Counter((titles[key], group[0].version) for key, group in groups.items())
+    result = {}
+    for key, group in groups.items():
+        title, version = titles[key], group[0].version
+        if twins[title] > 1:
+            distinct = versions[title, version] == 1 and len({v for t, v in versions if t == title}) > 1
+            title += f" {version}" if distinct else f" ({key[:6]})"
+        result[key] = title
+    return result

@@ -1,0 +1,1 @@
+"""Labels, looks, safe text and the frame around every page."""

@@ -1,0 +1,239 @@
+"""Ability tasks by name: where each comes from, what identifies it, and the groups of them.
+
+A name is one of four things, looked for in this order: a group of ``groups.toml``; a task that ships with Palimpsest; a
+folder or YAML file of lm-eval tasks on this machine; a task of lm-eval's own, whose items come from the hub. lm-eval is
+imported only to look up names of the last kind that no group has, since that takes seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+from palimpsest.harness.specs.run_spec import AbilityRef
+from palimpsest.tasks import ability_data
+from palimpsest.tasks.ability_data import data_file
+
+FOLDER = Path(__file__).resolve().parent / "abilities"
+"""One ``<task>.yaml`` per ability with its items, code shared by them, and ``groups.toml``; ``papers/`` beside them."""
+PAPERS = "papers"
+"""Subfolder whose tasks read their items from the folders of ``--ability-data``."""
+_LIST = "palimpsest list abilities"
+_ENDINGS = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".txt")
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityGroup:
+    """A named group of tasks, with what it fixes."""
+
+    local: tuple[str, ...] = ()
+    """Tasks whose YAML ships here."""
+    stock: tuple[str, ...] = ()
+    """lm-eval's own tasks; taken when no local data were given."""
+    shots: int | None = None
+    """Examples before each item; None: as each task says."""
+    limit: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Task → limit that differs from ``limit``."""
+
+    def limit_of(self, task: str) -> int | None:
+        """At most this many items of ``task``; None: all."""
+        return self.limits.get(task, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class AbilitySource:
+    """Where lm-eval finds one ability task."""
+
+    name: str
+    folder: Path | None
+    """Folder with its YAML; None: lm-eval's own."""
+    shots: int | None = None
+    """Examples before each item; None: as the task says."""
+
+
+def ability_groups(folder: Path = FOLDER) -> dict[str, AbilityGroup]:
+    """The groups of ``groups.toml``."""
+    path = folder / "groups.toml"
+    if not path.is_file():
+        return {}
+    groups = {}
+    for name, value in tomllib.loads(path.read_text(encoding="utf-8")).items():
+        table = value if isinstance(value, dict) else {"local": value}
+        groups[name] = AbilityGroup(tuple(table.pop("local", ())), tuple(table.pop("stock", ())), **table)
+    return groups
+
+
+def ability_names(folder: Path = FOLDER) -> tuple[str, ...]:
+    """Names of the tasks that ship, those that need local data included."""
+    paths = [*folder.glob("*.yaml"), *(folder / PAPERS).glob("*.yaml")]
+    return tuple(sorted(path.stem for path in paths))
+
+
+@cache
+def papers_tasks() -> frozenset[str]:
+    """Names of the tasks that ship without their items."""
+    return frozenset(path.stem for path in (FOLDER / PAPERS).glob("*.yaml"))
+
+
+def ability_refs(names: Sequence[str], limit: int | None, *, folder: Path = FOLDER) -> tuple[AbilityRef, ...]:
+    """`AbilityLibrary.refs` without local data."""
+    return AbilityLibrary(folder=folder).refs(names, limit)
+
+
+class AbilityLibrary:
+    """Finds ability tasks by name; remembers the folders that names brought in."""
+
+    def __init__(self, data: Sequence[Path] = (), *, folder: Path = FOLDER) -> None:
+        """Set up.
+
+        Args:
+            data: Folders with the items of the papers' tasks (``--ability-data``).
+            folder: Where the tasks are that ship.
+        """
+        self.data = tuple(Path(place) for place in data)
+        self._folder = folder
+        self._groups = ability_groups(folder)
+        self._own = {path.stem: path for path in folder.glob("*.yaml")}
+        self._papers = {path.stem: path for path in (folder / PAPERS).glob("*.yaml")}
+        self._brought: dict[str, Path] = {}
+
+    def refs(self, names: Sequence[str], limit: int | None) -> tuple[AbilityRef, ...]:
+        """References to the tasks of these names, groups and folders replaced by their tasks, each task once.
+
+        Args:
+            names: Tasks, groups, folders of lm-eval tasks, or YAML files.
+            limit: At most this many items of each task, from its first; None: what a group fixes, else all.
+
+        Raises:
+            UsageError: A name that is none of these.
+            MissingResource: Local data are needed and were not given, or lack a file.
+        """
+        chosen: dict[str, int | None] = {}
+        for name in names:
+            for task, fixed in self._expand(name):
+                chosen.setdefault(task, fixed if limit is None else limit)
+        return tuple(AbilityRef(name=n, content_hash=self._content(n), limit=count) for n, count in chosen.items())
+
+    def source(self, ref: AbilityRef) -> AbilitySource:
+        """Where the task of a reference is.
+
+        Raises:
+            ConfigError: Its files are not those that the reference was made from.
+            MissingResource: Its local data are not given.
+        """
+        if self._content(ref.name) != ref.content_hash:
+            raise ConfigError(
+                f"Ability task {ref.name!r}: its YAML, items or lm-eval changed since this run was specified. "
+                "Give the same --abilities and --ability-data, or run it anew."
+            )
+        path = self._path(ref.name)
+        return AbilitySource(ref.name, None if path is None else path.parent, self._shots(ref.name))
+
+    def _expand(self, name: str) -> Iterable[tuple[str, int | None]]:
+        if name in self._groups:
+            group = self._groups[name]
+            tasks = group.local if group.local and (self.data or not group.stock) else group.stock
+            missing = sorted(set(tasks) & set(group.local) - set(self._own) - set(self._papers))
+            if missing:
+                raise UsageError(f"{self._folder / 'groups.toml'} names tasks without a file: {', '.join(missing)}.")
+            return [(task, group.limit_of(task)) for task in tasks]
+        if name in self._own or name in self._papers or name in self._brought or name in self._stock_of_groups():
+            return [(name, None)]
+        if Path(name).suffix in (".yaml", ".yml") or Path(name).is_dir():
+            return [(task, None) for task in self._bring(Path(name))]
+        if name not in stock_names():
+            known = (*self._groups, *self._own, *self._papers, *stock_names())
+            raise unknown_name("ability", name, known, f"{_LIST} (or a task of lm-eval, a folder, a YAML file)")
+        return [(name, None)]
+
+    def _stock_of_groups(self) -> set[str]:
+        return {task for group in self._groups.values() for task in group.stock}
+
+    def _bring(self, place: Path) -> list[str]:
+        """Take in the tasks of a folder or of one YAML file; their names."""
+        if not place.exists():
+            raise UsageError(f"Ability task file {place}: no such file.")
+        files = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+        found = [(task, path) for path in files if (task := _field(path, "task:")) is not None]
+        if not found:
+            raise UsageError(f"{place} holds no lm-eval task: expected YAML files with a field task.")
+        for task, path in found:
+            if task in self._own or task in self._papers or self._brought.get(task, path) != path:
+                raise UsageError(f"{path}: an ability task called {task!r} is there already; give it another name.")
+            self._brought[task] = path.resolve()
+        return [task for task, _ in found]
+
+    def _path(self, name: str) -> Path | None:
+        """The YAML of a task; None for lm-eval's own."""
+        return self._own.get(name) or self._papers.get(name) or self._brought.get(name)
+
+    def _shots(self, name: str) -> int | None:
+        """What a group fixes for one of lm-eval's own tasks; the others say it in their YAML."""
+        return next((g.shots for g in self._groups.values() if name in g.stock), None)
+
+    def _content(self, name: str) -> str:
+        """SHA-256 over all that decides what is asked; for lm-eval's own tasks, its version and the shots."""
+        path, digest = self._path(name), hashlib.sha256()
+        if path is None:
+            digest.update(f"lm-eval {metadata.version('lm-eval')} {name} shots {self._shots(name)}".encode())
+            return digest.hexdigest()
+        if name in self._own:
+            parts = [path, path.with_suffix(".jsonl"), *sorted(path.parent.glob("*.py"))]
+        elif name in self._papers:
+            parts = [path, *sorted(path.parent.glob("_*")), Path(str(ability_data.__file__))]
+        else:
+            parts = sorted(p for p in path.parent.iterdir() if p.suffix in (".yaml", ".py", *_ENDINGS))
+        for part in parts:
+            if part.is_file():
+                digest.update(part.name.encode() + b"\0" + part.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+        if name in self._papers:
+            digest.update(_unpacked(self._data_file(path)))
+        return digest.hexdigest()
+
+    def _data_file(self, path: Path) -> Path:
+        """The items of one of the papers' tasks; raises `MissingResource`."""
+        return data_file(_field(path, "  file:") or path.stem, [str(folder) for folder in self.data])
+
+
+def _unpacked(path: Path) -> bytes:
+    import gzip
+    import zlib
+
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise MissingResource(f"Ability data {path} cannot be read ({error}).") from error
+
+
+def _field(path: Path, field: str) -> str | None:
+    """What stands behind ``field`` at the start of a line; the tags of lm-eval's YAML need no reading for that."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith(field):
+            return line.partition(":")[2].partition("#")[0].strip().strip("'\"") or None
+    return None
+
+
+@cache
+def stock_names() -> frozenset[str]:
+    """Names of lm-eval's own tasks, groups and tags; takes seconds."""
+    return frozenset(stock_manager().all_tasks)
+
+
+@cache
+def stock_manager() -> Any:
+    """lm-eval's manager of its own tasks: slow to make, so it is made once and only when asked for."""
+    from palimpsest.harness.abilities.quiet import quiet
+
+    with quiet():
+        from lm_eval.tasks import TaskManager
+
+        return TaskManager(include_defaults=True)

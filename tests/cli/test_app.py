@@ -1,0 +1,174 @@
+"""The frame of the command line: help, start-up, errors and exit codes."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from palimpsest.cli import app, output
+from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, StoreError, UsageError
+from tests.cli.helpers import cli
+
+HEAVY = ("torch", "transformers", "lm_eval", "datasets", "pandas", "accelerate", "sklearn", "scipy")
+
+
+@pytest.mark.parametrize("verb", app.VERBS)
+def test_every_verb_helps(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Usage" in text
+    assert "xample" in text or "Commands" in text
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f" {verb} " in text for verb in app.VERBS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["list", "models"], ["list", "metrics"], ["list", "runs"], ["list", "editors"],
+     ["list", "tasks"], ["list", "suites"], ["show", "nothing"]],
+)  # fmt: skip
+def test_help_list_and_show_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    program = (
+        "import sys; from palimpsest.cli.app import main; main(sys.argv[1:]);"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("palimpsest 0.")
+
+
+def test_no_arguments_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main([]) in (0, 2)
+    assert "Usage" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["lst"], "Command 'lst' is not known. Did you mean 'list'"),
+        (["list", "editor"], "Kind of list 'editor' is not known. Did you mean 'editors'"),
+        (["list"], "Missing argument"),
+        (["run", "--edits", "1OO"], 'expected a whole number, got "1OO"'),
+        (["run", "--seed", "1", "--seed", "x"], 'expected a whole number, got "x"'),
+        (["run", "--wrong"], "No such option"),
+        (["run", "--suite", "pockets"], "Suite 'pockets' is not known. Did you mean 'pocket'"),
+        (["show", "abc"], "There are no runs in"),
+        (["export", "abc", "out"], "--edits"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_without_traceback(arguments: list[str], complaint: str, tmp_path: Path) -> None:
+    code, out, err = cli(*arguments, home=tmp_path)
+    assert code == 2
+    assert out == ""
+    assert complaint in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("wrong"), 2),
+        (ConfigError("wrong"), 2),
+        (MissingResource("wrong"), 4),
+        (StoreError("wrong"), 4),
+        (EditorError("wrong"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_our_errors_are_messages_with_their_exit_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _break_list(monkeypatch, error)
+    assert app.main(["list", "runs"]) == code
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert err.strip() in ("wrong", "Interrupted.", "")
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _break_list(monkeypatch, ConfigError("wrong"))
+    for arguments in (["--debug", "list", "runs"], ["list", "--debug", "runs"], ["list", "runs", "--debug"]):
+        assert app.main(arguments) == 2
+        assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("PALIMPSEST_DEBUG", "1")
+    app.main(["list", "runs"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_bug_says_so_and_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _break_list(monkeypatch, ZeroDivisionError("division by zero"))
+    assert app.main(["list", "runs"]) == 1
+    err = capsys.readouterr().err
+    assert "This is a bug in Palimpsest, not a mistake of yours: ZeroDivisionError: division by zero" in err
+    assert "Traceback" not in err
+    (kept,) = tmp_path.glob("palimpsest-error-*.txt")
+    assert str(kept) in err
+    assert "ZeroDivisionError" in kept.read_text()
+    assert app.main(["list", "runs", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    program = "import sys; from palimpsest.cli.app import main; sys.exit(main(['list', 'metrics']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 0
+    assert err == b""
+
+
+def test_output_cannot_take_over_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.line("a\x1b[31mb\u202ec\nd\x07")
+    output.table(["name", "count"], [["x\x1b]0;title\x07", 1], ["日本", 20]])
+    text = capsys.readouterr().out
+    assert text.splitlines()[0] == "a[31mbc d"
+    assert "\x1b" not in text
+    assert text.splitlines()[1:] == ["name       count", "x]0;title      1", "日本          20"]
+
+
+def test_output_survives_a_narrow_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    output.line("ä – ok")
+    output.flush()
+    assert raw.getvalue() == b"? ? ok\n"
+
+
+def test_values_in_cells_and_json() -> None:
+    cells = [output.cell(value) for value in (None, True, 3, 12345.678, 0.0012, "x")]
+    assert cells == ["–", "yes", "3", "12 345.68", "0.0012", "x"]
+    assert output.plain({"a": float("nan"), "b": (1, Path("x")), "c": {2, 1}}) == {
+        "a": None,
+        "b": [1, "x"],
+        "c": [1, 2],
+    }
+    assert [output.duration(value) for value in (None, 40, 200, 7800)] == ["–", "40 s", "3 min", "2 h 10 min"]
+
+
+def _break_list(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("palimpsest.harness.runs.reading.list_runs", broken)

@@ -1,0 +1,112 @@
+"""Discovery with handmade distributions: nothing is imported until it is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from palimpsest.harness.errors import ConfigError, EditorError, UsageError
+from palimpsest.harness.plugins import configuration
+
+MODULE = """
+from palimpsest.harness.editor import Editor, EditorConfig, EditReport
+class Mine(Editor):
+    class Config(EditorConfig):
+        name: str = "x"
+        rate: float
+        layers: tuple[int, ...] = (1, 2)
+    def prepare(self, model): pass
+    def edit(self, batch): return EditReport()
+    def writes(self): return []
+class Bare(Editor):
+    def prepare(self, model): pass
+    def edit(self, batch): return EditReport()
+    def writes(self): return []
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "lab_editors_module.py").write_text(MODULE)
+    (tmp_path / "lab_broken_module.py").write_text("raise ImportError('no wheels here')")
+    monkeypatch.delitem(sys.modules, "lab_editors_module", raising=False)
+
+    def add(distribution: str, **editors: str) -> None:
+        folder = tmp_path / f"{distribution.replace('-', '_')}-1.2.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        lines = "".join(f"{name.replace('_', '-')} = {target}\n" for name, target in editors.items())
+        (folder / "entry_points.txt").write_text(f"[palimpsest.editors]\n{lines}")
+
+    return add
+
+
+def test_built_in_editors_are_found_by_the_same_way() -> None:
+    names = {entry.name: entry for entry in configuration.available_editors()}
+    assert {"memit", "memit-seq", "alphaedit", "ft-l"} <= set(names)
+    assert names["memit"].distribution == "palimpsest-bench"
+
+
+def test_listing_imports_nothing(install: Callable[..., None]) -> None:
+    install("lab-one", mine="lab_editors_module:Mine")
+    (entry,) = [entry for entry in configuration.available_editors() if entry.distribution == "lab-one"]
+    assert entry == configuration.EditorEntry("mine", "lab-one", "1.2", "lab_editors_module:Mine")
+    assert "lab_editors_module" not in sys.modules
+    assert configuration.load_editor_class("mine").__name__ == "Mine"
+
+
+def test_two_of_one_name(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    install("lab-one", mine="lab_editors_module:Mine")
+    install("lab-two", mine="lab_broken_module:Mine")
+    with pytest.raises(EditorError, match=r"comes from lab-one 1\.2 .* and lab-two 1\.2 .*Uninstall one"):
+        configuration.load_editor_class("mine")
+    monkeypatch.setenv("PALIMPSEST_PLUGINS", "Lab_One, palimpsest-bench")
+    assert configuration.load_editor_class("mine").__name__ == "Mine"
+    assert configuration.find_editor("memit").name == "memit"
+
+
+def test_broken_plugins_stop_nobody_else(install: Callable[..., None]) -> None:
+    install(
+        "lab-bad", broken="lab_broken_module:X", gone="lab_editors_module:Nothing", odd="lab_editors_module:EditReport"
+    )
+    install("lab-bare", bare="lab_editors_module:Bare", senseless="a b c")
+    with pytest.raises(EditorError, match=r"'broken' of lab-bad 1\.2 cannot be imported .*ImportError: no wheels here"):
+        configuration.load_editor_class("broken")
+    for name, problem in [("gone", "cannot be imported"), ("odd", "not a subclass"), ("bare", "lacks a class Config")]:
+        with pytest.raises(EditorError, match=problem):
+            configuration.load_editor_class(name)
+    with pytest.raises(EditorError, match="cannot be imported"):
+        configuration.load_editor_class("senseless")
+    assert configuration.load_editor_class("memit").__name__ == "Memit"
+
+
+def test_unknown_name_lists_near_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        UsageError, match=r"Editor 'alphedit' is not known. Did you mean 'alphaedit' or 'deltaedit'\? All: palimpsest"
+    ):
+        configuration.find_editor("alphedit")
+    monkeypatch.setenv("PALIMPSEST_PLUGINS", "something-else")
+    with pytest.raises(UsageError, match="PALIMPSEST_PLUGINS=something-else"):
+        configuration.find_editor("memit")
+
+
+def test_config_from_overrides_with_types(install: Callable[..., None]) -> None:
+    install("lab-one", mine="lab_editors_module:Mine")
+    config = configuration.resolve_config("mine", "no-such-model", {"rate": "0.5", "layers": "[3]", "name": "12"})
+    assert config == {"name": "12", "rate": 0.5, "layers": [3]}
+    assert configuration.build_editor("mine", config).config.model_dump(mode="json") == config
+
+
+def test_all_config_problems_together(install: Callable[..., None]) -> None:
+    install("lab-one", mine="lab_editors_module:Mine")
+    with pytest.raises(ConfigError) as caught:
+        configuration.resolve_config("mine", "m", {"layer": [1], "layers": "4"})
+    text = str(caught.value)
+    assert "mine.rate: is missing" in text
+    assert "mine.layer: is not a field; did you mean layers" in text
+    assert "mine.layers: expected a list, got 4" in text
+    assert "There is no preset of mine for m" in text

@@ -1,0 +1,150 @@
+"""What runs of one process share, replaying edits, and time predicted from past runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from palimpsest.harness.errors import RunFailed, UsageError
+from palimpsest.harness.forecast.history import predict, run_state
+from palimpsest.harness.plugins.guard import parameter_digests
+from palimpsest.harness.runs import executor
+from palimpsest.harness.runs.pristine_scores import PristineScores
+from palimpsest.harness.runs.progress import SilentProgress
+from palimpsest.harness.runs.replay import replay
+from palimpsest.harness.runs.saves import Save, Saves
+from palimpsest.harness.specs.cases import EditTask
+from palimpsest.harness.specs.planning import PlannedRun
+from tests.labs.run_lab import (
+    SHORT,
+    EditableModel,
+    Nudge,
+    NudgeConfig,
+    TinyInstruments,
+    cases,
+    copied,
+    flip,
+    results,
+    run,
+    spec,
+    tiny_model,
+)
+
+
+def test_pristine_scores_are_shared_and_verified(tmp_path: Path, lab_model: EditableModel) -> None:
+    first, second = spec({}, **SHORT), spec({"rate": 0.1}, **SHORT)
+    shared = [PristineScores(tmp_path / "cache", s, {"torch": "1"}) for s in (first, second)]
+    assert shared[0].folder == shared[1].folder
+    counts = []
+    for run_spec, scores in zip((first, second), shared, strict=True):
+        instruments = TinyInstruments(lab_model)
+        run(tmp_path, run_spec, lab_model, instruments=instruments, pristine_scores=scores)
+        counts.append(len(instruments.scored))
+    assert counts == [3, 2]
+    flip(shared[0].folder / "answers.parquet", 99)
+    assert shared[0].find() is None
+    assert PristineScores(tmp_path / "cache", first, {"torch": "2"}).folder != shared[0].folder
+
+
+def test_time_is_predicted_from_past_runs(whole: Path, tmp_path: Path) -> None:
+    copied(whole, tmp_path)
+    assert predict(tmp_path, spec({}, **SHORT)).seconds == 0.0  # type: ignore[union-attr]
+    estimate = predict(tmp_path, spec({"rate": 0.2}, edits=8, checkpoints=(0, 8)))
+    assert estimate is not None and estimate.runs == 1 and 0 < estimate.seconds < 60
+    assert predict(tmp_path / "empty", spec({})) is None
+
+
+def test_replay_reaches_any_batch_boundary(whole: Path, tmp_path: Path, lab_model: EditableModel) -> None:
+    run_spec, cold = spec({}, **SHORT), copied(whole, tmp_path)
+    shutil.rmtree(cold / "checkpoints")
+
+    def weights_at(edits: int, folder: Path = whole, rate: float = 0.05) -> dict[str, torch.Tensor]:
+        editing = replay(
+            folder,
+            run_spec,
+            cases(4),
+            edits,
+            model=lab_model,
+            make_editor=lambda: Nudge(NudgeConfig(rate=rate)),
+        )
+        return lab_model.read_weights(editing.written)
+
+    saves = Saves(whole / "checkpoints", run_spec.id)
+    for edits in (2, 4):
+        stored = saves.read(Save(edits, whole / "checkpoints" / f"{edits:06d}"))[0]
+        for found in (weights_at(edits), weights_at(edits, cold)):
+            assert all(torch.equal(tensor, stored[name]) for name, tensor in found.items())
+    between = weights_at(3)
+    assert all(torch.equal(tensor, between[name]) for name, tensor in weights_at(3, cold).items())
+    with pytest.raises(UsageError, match=r"4 edits in batches of 1\. Near are 3 and 4"):
+        weights_at(5)
+    with pytest.raises(RunFailed, match="report differs"):
+        weights_at(3, cold, rate=1.0)
+
+
+def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+
+    def load(source: str, fingerprint: str, home: Path, **_: object) -> executor.LoadedModel:
+        loads.append(source)
+        fresh = tiny_model()
+        return executor.LoadedModel(fresh, fingerprint, parameter_digests(fresh.model))
+
+    monkeypatch.setattr(executor, "load", load)
+    monkeypatch.setattr(executor, "resolve", lambda source: None)
+    monkeypatch.setattr(executor, "require", lambda *_: None)
+    monkeypatch.setattr(executor, "build_editor", lambda name, config: Nudge(NudgeConfig(**config)))
+    task = EditTask("tiny", "counterfact", tuple(cases(4)))
+    plans = [
+        PlannedRun(spec(config, **SHORT).model_copy(update={"abilities": ()}), "tiny", task)
+        for config in ({}, {"fail_at": 101}, {"trespass_at": 100}, {"rate": 0.1})
+    ]
+    outcomes = list(executor.execute(plans, tmp_path, progress=SilentProgress()))
+    assert [outcome.status for outcome in outcomes] == ["complete", "failed", "failed", "complete"]
+    assert len(loads) == 2  # the third run left a parameter behind that cannot be undone
+    alone = next(executor.execute(plans[3:], tmp_path / "alone", progress=SilentProgress()))
+    assert results(alone.folder) == results(outcomes[3].folder)
+    assert len(list((tmp_path / "models").glob("*/scores/*"))) == 1
+    list(executor.execute(plans[:1], tmp_path, progress=SilentProgress()))
+    assert len(loads) == 3  # a run that is done loads nothing
+    moved = executor.move_aside(tmp_path, plans[0].spec)
+    assert moved is not None and moved.parent == tmp_path / "replaced"
+    assert str(run_state(tmp_path, plans[0].spec)) == "missing"
+
+
+def test_pristine_abilities_are_shared_between_runs_over_other_edits(tmp_path: Path) -> None:
+    from palimpsest.harness.abilities.ability_harness import AbilityHarness
+    from palimpsest.harness.runs.instruments import ModelInstruments
+    from palimpsest.harness.runs.pristine_scores import PristineAbilities
+    from palimpsest.tasks.ability_library import ability_refs
+    from tests.labs import tiny_models
+
+    model = tiny_models.tiny_model("llama")
+    refs = ability_refs(["pocket_recall", "pocket_addition"], 6)
+    asked: list[list[str]] = []
+
+    class Counted(AbilityHarness):
+        def evaluate(self, names: object = None, **other: object) -> object:  # type: ignore[override]
+            asked.append(list(names or ["all"]))  # type: ignore[call-overload]
+            return super().evaluate(names, **other)  # type: ignore[arg-type]
+
+    def ask(environment: dict[str, str], edits: int = 0) -> object:
+        store = PristineAbilities(tmp_path, environment)
+        return ModelInstruments(model, Counted(model, refs), refs, store).abilities(edits)
+
+    first = ask({"torch": "1"})
+    assert ask({"torch": "1"}) == first
+    assert asked == [["pocket_recall", "pocket_addition"], ["all"]], "the second time nothing is left to ask"
+    asked.clear()
+    damaged = next((tmp_path / "abilities").glob("*/abilities.parquet"))
+    flip(damaged, 50)
+    assert ask({"torch": "1"}) == first and len(asked[0]) == 1, "a damaged outcome is measured again, alone"
+    asked.clear()
+    ask({"torch": "2"})
+    ask({"torch": "1"}, edits=5)
+    assert asked == [["pocket_recall", "pocket_addition"], ["all"]], "edited models are always asked"

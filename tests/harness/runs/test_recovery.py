@@ -1,0 +1,145 @@
+"""Damage and full disks: what is lost is told, what can be healed is healed, and the bits are the same."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from palimpsest.harness.errors import MissingResource
+from palimpsest.harness.runs.journal import read_events
+from palimpsest.harness.system import atomic_files
+from tests.labs.run_lab import (
+    SHORT,
+    EditableModel,
+    copied,
+    flip,
+    results,
+    run,
+    spec,
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_flipped_file_is_healed(whole: Path, tmp_path: Path, lab_model: EditableModel, seed: int) -> None:
+    """Flip bytes in each file of a finished run in turn: the next call tells, repairs, and gives the same bits."""
+    wanted, dice = results(whole), random.Random(seed)
+    names = [str(p.relative_to(whole)) for p in sorted(whole.rglob("*")) if p.is_file() and p.name != "lock"]
+    names = [name for name in names if name != "events.jsonl" and "checkpoints" not in name]
+    for number, name in enumerate(dice.sample(names, 6)):
+        home = tmp_path / str(number)
+        folder, messages = copied(whole, home), list[str]()
+        flip(folder / name, dice.randrange(10_000))
+        run(home, spec({}, **SHORT), lab_model, messages=messages)
+        assert results(folder).items() >= wanted.items(), name
+        if name.startswith("scores/"):
+            assert any(name.rpartition("/")[0] in message for message in messages), (name, messages)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.safetensors", "manifest.json"])
+@pytest.mark.parametrize("both", [False, True])
+def test_damaged_saves_fall_back(whole: Path, tmp_path: Path, lab_model: EditableModel, name: str, both: bool) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "scores" / "000004")
+    flip(folder / "checkpoints" / "000004" / name, 40)
+    if both:
+        flip(folder / "checkpoints" / "000002" / name, 41)
+    outcome = run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
+    assert outcome.status == "complete"
+    lost = "checkpoints/000002" if both else "nothing"
+    assert results(folder) == {k: v for k, v in results(whole).items() if not k.startswith(lost)}
+    assert any("The save at 4 edits is damaged" in m and name in m for m in messages), messages
+    assert any("starts again from its first edit" in m for m in messages) == both
+    assert not any("does not repeat itself" in m for m in messages)
+    assert (folder / "checkpoints" / "000004.damaged").is_dir()
+
+
+def test_damaged_early_scores_are_computed_anew(whole: Path, tmp_path: Path, lab_model: EditableModel) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    shutil.rmtree(folder / "checkpoints" / "000002")
+    flip(folder / "scores" / "000002" / "probes.parquet", 300)
+    run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
+    assert any("scores at 2 edits are damaged" in m for m in messages)
+    assert any("No good save up to 2 edits" in m for m in messages)
+    assert results(folder) == results(whole)
+    assert sum(event["event"] == "batch" for event in read_events(folder / "events.jsonl")) == 6
+
+
+@pytest.mark.parametrize("name", ["spec.json", "cases.parquet", "probes.parquet", "environment.json", "result.json"])
+def test_missing_files_are_written_anew(whole: Path, tmp_path: Path, lab_model: EditableModel, name: str) -> None:
+    folder = copied(whole, tmp_path)
+    (folder / name).unlink()
+    run(tmp_path, spec({}, **SHORT), lab_model)
+    assert results(folder) == results(whole)
+
+
+def test_torn_journal_line_is_dropped(whole: Path, tmp_path: Path, lab_model: EditableModel) -> None:
+    folder = copied(whole, tmp_path)
+    (folder / "result.json").unlink()
+    with (folder / "events.jsonl").open("a") as file:
+        file.write('{"time": "2026-01-01T00:00:00+00:00", "event": "ba')
+    run(tmp_path, spec({}, **SHORT), lab_model)
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    assert all(json.loads(line) for line in lines)
+
+
+FAULTS: list[Any] = []
+
+
+def _fault(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "palimpsest.files" and FAULTS:
+        FAULTS[-1](*arguments)
+
+
+sys.addaudithook(_fault)
+
+
+@contextmanager
+def full_disk_at(operation: int) -> Iterator[list[int]]:
+    seen = [0]
+
+    def fail(name: str, path: str) -> None:
+        seen[0] += 1
+        if seen[0] >= operation:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    FAULTS.append(fail)
+    try:
+        yield seen
+    finally:
+        FAULTS.pop()
+
+
+def test_full_disk_loses_nothing(whole: Path, tmp_path: Path, lab_model: EditableModel) -> None:
+    with full_disk_at(10**9) as seen:
+        run(tmp_path / "count", spec({}, **SHORT), lab_model)
+    for operation in random.Random(5).sample(range(1, seen[0] + 1), 8):
+        home = tmp_path / str(operation)
+        with full_disk_at(operation), pytest.raises(MissingResource, match=r"The disk of .* is full: .* MB are needed"):
+            run(home, spec({}, **SHORT), lab_model)
+        outcome = run(home, spec({}, **SHORT), lab_model)
+        assert results(outcome.folder) == results(whole), operation
+        assert not list(outcome.folder.rglob(".*.partial"))
+
+
+def test_too_little_space_is_seen_before_writing(
+    tmp_path: Path, lab_model: EditableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        free = 100_000
+
+    monkeypatch.setattr(atomic_files.shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(MissingResource, match=r"0\.1 MB are available"):
+        run(tmp_path, spec({}, **SHORT), lab_model)
+    monkeypatch.undo()
+    assert run(tmp_path, spec({}, **SHORT), lab_model).status == "complete"

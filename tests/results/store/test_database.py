@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from palimpsest.harness.errors import StoreError, UsageError
+from palimpsest.results.store import migrations
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.ingest import ingest, rebuild
+from palimpsest.results.store.migrations import MIGRATIONS, Migration, schema_version
+from palimpsest.results.store.run_rows import RUN_TABLES
+
+HOLDER = """
+import duckdb, pathlib, sys, time
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[3] == "read")
+pathlib.Path(sys.argv[2]).touch()
+time.sleep(60)
+"""
+
+
+class Holder:
+    """Another process that has a store open."""
+
+    def __init__(self, path: Path, how: str) -> None:
+        ready = path.with_name("ready")
+        ready.unlink(missing_ok=True)
+        self.process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path), str(ready), how])
+        deadline = time.monotonic() + 30
+        while not ready.exists():
+            assert self.process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        return self.process
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "palimpsest.duckdb"
+
+
+def test_new_store_has_every_table_and_no_rows(path: Path) -> None:
+    with Store.open(path) as store:
+        names = {row[0] for row in store.rows("SHOW TABLES")}
+        assert names == {*RUN_TABLES, "ledger", "migrations"}
+        for table in RUN_TABLES:
+            columns = [row[0] for row in store.rows(f'DESCRIBE "{table}"')]
+            assert columns[0] == "run_id"
+
+
+def test_locked_store_names_file_process_and_way_out(path: Path, tmp_path: Path) -> None:
+    Store.open(path).close()
+    with Holder(path, "write") as process:
+        for action in (
+            lambda: Store.open(path),
+            lambda: Store.open(path, read_only=True),
+            lambda: rebuild(path, tmp_path / "runs"),
+        ):
+            with pytest.raises(StoreError) as caught:
+                action()
+            text = str(caught.value)
+            assert str(path) in text and f"process {process.pid}" in text and "repeat the command" in text
+            assert caught.value.exit_code == 4
+    Store.open(path).close()  # the holder is gone
+
+
+def test_readers_share_but_keep_a_writer_out(path: Path) -> None:
+    Store.open(path).close()
+    with Holder(path, "read") as process:
+        Store.open(path, read_only=True).close()
+        with pytest.raises(StoreError, match=f"process {process.pid}"):
+            Store.open(path)
+
+
+def test_missing_store_tells_how_to_make_it(path: Path) -> None:
+    with pytest.raises(StoreError, match="palimpsest store ingest"):
+        Store.open(path, read_only=True)
+    assert not path.parent.exists()
+
+
+def test_file_that_is_no_store(path: Path, tmp_path: Path, runs: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"not a database " * 1000)
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="palimpsest store rebuild"):
+            Store.open(path, read_only=read_only)
+    assert len(rebuild(path, runs).added) == 3  # and that indeed helps
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be made"):
+        Store.open(tmp_path / "file" / "below" / "palimpsest.duckdb")
+
+
+def test_migrations_run_once_and_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(path).close()
+    calls: list[str] = []
+    later = [
+        *MIGRATIONS,
+        Migration("add a column", lambda c: calls.append(str(c.execute("ALTER TABLE runs ADD x INT")))),
+    ]
+    monkeypatch.setattr(migrations, "MIGRATIONS", later)
+    monkeypatch.setattr("palimpsest.results.store.database.MIGRATIONS", later)
+    with pytest.raises(StoreError, match="Bring it up to date: palimpsest store ingest"):
+        Store.open(path, read_only=True)
+    for _ in range(2):
+        with Store.open(path) as store:
+            assert store.rows("SELECT version, name FROM migrations ORDER BY version") == [
+                *enumerate((step.name for step in MIGRATIONS), start=1),
+                (len(MIGRATIONS) + 1, "add a column"),
+            ]
+    assert len(calls) == 1
+
+
+def test_failed_migration_leaves_the_store_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(path).close()
+
+    def breaks(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("DROP TABLE events")
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(migrations, "MIGRATIONS", [*MIGRATIONS, Migration("breaks", breaks)])
+    with pytest.raises(RuntimeError):
+        Store.open(path)
+    with duckdb.connect(str(path)) as connection:
+        assert schema_version(connection) == len(MIGRATIONS)
+        connection.execute("SELECT * FROM events")
+
+
+def test_store_of_a_newer_version_is_refused(path: Path) -> None:
+    with Store.open(path) as store:
+        store.rows("INSERT INTO migrations VALUES (99, 'from the future')")
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="Update Palimpsest"):
+            Store.open(path, read_only=read_only)
+
+
+def test_query_gives_columns_and_rows(path: Path, runs: Path) -> None:
+    with Store.open(path) as store:
+        ingest(store, runs)
+        with pytest.raises(StoreError, match="reading only"):
+            store.query("SELECT 1")
+    with Store.open(path, read_only=True) as store:
+        result = store.query("SELECT editor, status FROM runs ORDER BY editor")
+        assert result.columns == ("editor", "status")
+        assert result.rows == [("alphaedit", "partial"), ("ft-l", "collapsed"), ("memit", "complete")]
+        assert ("runs",) in store.query("SHOW TABLES").rows
+        with pytest.raises(StoreError, match="reading only"):
+            ingest(store, runs)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1; DROP TABLE runs",
+        "",
+        "DELETE FROM runs",
+        "INSERT INTO runs SELECT * FROM runs",
+        "CREATE TABLE x AS SELECT 1",
+        "COPY runs TO '{tmp}/stolen.csv'",
+        "ATTACH '{tmp}/other.duckdb'",
+        "SET enable_external_access = true",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "PRAGMA memory_limit = '1GB'",
+        "CALL pragma_version()",
+        "EXPORT DATABASE '{tmp}/x'",
+        "SELECT * FROM read_csv('{tmp}/secret.csv')",
+        "SELECT * FROM read_text('{tmp}/secret.csv')",
+        "SELECT * FROM '{tmp}/secret.csv'",
+        "SELECT * FROM glob('{tmp}/*')",
+        "EXPLAIN ANALYZE SELECT * FROM read_text('{tmp}/secret.csv')",
+        "SELEC nonsense",
+        "SELECT * FROM no_such_table",
+    ],
+)
+def test_query_can_only_read_the_store(sql: str, path: Path, tmp_path: Path) -> None:
+    Store.open(path).close()
+    (tmp_path / "secret.csv").write_text("password\nhunter2\n")
+    before = path.read_bytes()
+    with Store.open(path, read_only=True) as store, pytest.raises(UsageError) as caught:
+        store.query(sql.replace("{tmp}", str(tmp_path)))
+    assert caught.value.exit_code == 2 and "hunter2" not in str(caught.value)
+    assert path.read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"home", "secret.csv"}

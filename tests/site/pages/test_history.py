@@ -1,0 +1,132 @@
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from palimpsest.results.records import LedgerRow
+from palimpsest.site.build import build_from
+from palimpsest.site.pages import history
+from palimpsest.site.pages.plan_extras import INDEX, Options
+from tests.labs.sample_source import HOSTILE, SampleSource, hostile_source
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+LINE = LedgerRow("2026-03-10T09:00:00+00:00", "include", "0123456789ab", "memit", "pull request 11", None, None)
+
+
+def built(tmp_path: Path, source: SampleSource, base_url: str = "") -> Path:
+    return build_from(source, tmp_path / "site", Options(base_url=base_url)).path.parent
+
+
+def feed(site: Path) -> ElementTree.Element:
+    return ElementTree.parse(site / "feed.xml").getroot()
+
+
+def test_every_line_of_the_ledger_is_on_the_page_newest_first(tmp_path: Path) -> None:
+    html = (built(tmp_path, SampleSource()) / "history.html").read_text(encoding="utf-8")
+    words = [
+        html.index(word)
+        for word in ("run again</span>", "agrees to the bit", "replaced</span>", "in place of", "included</span>")
+    ]
+    assert words == sorted(words)
+    assert "pull request 12" in html and "1 included · 1 replaced · 1 run again" in html
+
+
+def test_runs_without_a_page_are_named_but_not_linked() -> None:
+    (event,) = history.events([LINE], {"feedfeedfeed"})
+    assert event.run_href == "" and history.events([LINE], {LINE.run_id})[0].run_href == "run/0123456789ab.html"
+
+
+def test_a_re_run_that_differs_is_no_good_news() -> None:
+    good, bad = history.events(
+        [replace(LINE, action="rerun", verdict="differs"), replace(LINE, action="rerun", verdict="bits")], set()
+    )
+    assert (good.action.style, bad.action.style) == ("good", "bad") and "differs" in bad.title
+
+
+@pytest.mark.parametrize("source", [SampleSource(), hostile_source()], ids=["ordinary", "hostile"])
+@pytest.mark.parametrize("base_url", ["", "https://example.org/deep/palimpsest/"])
+def test_the_feed_is_valid_atom_wherever_the_site_lies(tmp_path: Path, source: SampleSource, base_url: str) -> None:
+    site = built(tmp_path, source, base_url)
+    root = feed(site)
+    entries = root.findall(f"{ATOM}entry")
+    assert root.tag == f"{ATOM}feed" and len(entries) == 3
+    assert root.findtext(f"{ATOM}author/{ATOM}name")
+    identities = [one.findtext(f"{ATOM}id") or "" for one in (root, *entries)]
+    assert len(set(identities)) == 4 and all(re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", one) for one in identities)
+    for one in (root, *entries):
+        assert one.findtext(f"{ATOM}title")
+        moment = one.findtext(f"{ATOM}updated") or ""
+        assert moment.endswith("Z") and datetime.fromisoformat(moment)
+    assert root.findtext(f"{ATOM}updated") == "2026-03-12T09:00:00Z"
+    page = (site / "history.html").read_text(encoding="utf-8")
+    for one in (root, *entries):
+        for link in one.findall(f"{ATOM}link"):
+            address = link.get("href") or ""
+            assert address.startswith(base_url)
+            name, _, fragment = address.removeprefix(base_url).partition("#")
+            assert (site / name).is_file() and (not fragment or f'id="{fragment}"' in page)
+    assert bool(root.findall(f"{ATOM}link[@rel='self']")) == bool(base_url)
+
+
+def test_hostile_words_are_text_in_the_feed(tmp_path: Path) -> None:
+    site = built(tmp_path, hostile_source())
+    raw = (site / "feed.xml").read_text(encoding="utf-8")
+    assert "<script" not in raw and "<img" not in raw and not set("\x00\x1b\u202e\u2066") & set(raw)
+    reasons = [one.findtext(f"{ATOM}content") or "" for one in feed(site).findall(f"{ATOM}entry")]
+    assert any(HOSTILE[1] in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("time", "read"),
+    [
+        ("2026-03-10T09:00:00+00:00", "2026-03-10T09:00:00Z"),
+        ("2026-03-10T09:00:00.123456+02:00", "2026-03-10T07:00:00Z"),
+        ("2026-03-10T09:00:00", "2026-03-10T09:00:00Z"),
+        ("2026-99-10T09:00:00<script>", "1970-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00+14:00", "1970-01-01T00:00:00Z"),
+    ],
+)
+def test_times_are_written_in_the_one_form_that_every_reader_knows(time: str, read: str) -> None:
+    assert history.rfc3339(time) == read
+
+
+def test_identities_of_lines_stay_when_lines_are_added() -> None:
+    before = history.events([LINE], set())
+    after = history.events([LINE, replace(LINE, action="withdraw")], set())
+    assert after[1].identity == before[0].identity != after[0].identity
+
+
+def test_page_and_feed_are_bounded_and_say_what_is_left_out(tmp_path: Path) -> None:
+    class Long(SampleSource):
+        def ledger(self) -> list[LedgerRow]:
+            return [replace(LINE, reason=f"request {i}") for i in range(history.MOST_ROWS + 60)]
+
+    site = built(tmp_path, Long())
+    html = (site / "history.html").read_text(encoding="utf-8")
+    assert html.count('<tr id="line-') == history.MOST_ROWS and f"newest 300 of {history.MOST_ROWS + 60}" in html
+    assert len(feed(site).findall(f"{ATOM}entry")) == history.MOST_ENTRIES
+    assert len((site / "data/history.csv").read_text().splitlines()) == history.MOST_ROWS + 61
+
+
+def test_a_new_line_makes_the_history_again_and_little_else(tmp_path: Path) -> None:
+    class Later(SampleSource):
+        def ledger(self) -> list[LedgerRow]:
+            return [*super().ledger(), LINE]
+
+    build_from(SampleSource(), tmp_path / "site")
+    assert build_from(Later(), tmp_path / "site").made <= 2
+    assert (tmp_path / "site" / "history.html").read_text(encoding="utf-8").count('<tr id="line-') == 4
+
+
+def test_the_index_for_programs_names_every_track_and_its_tables(tmp_path: Path) -> None:
+    import json
+
+    site = built(tmp_path, SampleSource())
+    index = json.loads((site / INDEX).read_text(encoding="utf-8"))
+    assert index["format"] == 1 and len(index["tracks"]) == 3
+    for track in index["tracks"]:
+        assert (site / track["page"]).is_file() and all((site / path).is_file() for path in track["table"].values())
+        assert json.loads((site / track["table"]["json"]).read_text(encoding="utf-8"))

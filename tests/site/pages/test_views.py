@@ -1,0 +1,244 @@
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from palimpsest.results.analysis.published import PublishedNumber
+from palimpsest.results.records import EnduranceValue, Interval, Track
+from palimpsest.site.build import build_from
+from palimpsest.site.pages import badges
+from palimpsest.site.pages import editor as editor_page
+from palimpsest.site.pages import run as run_page
+from palimpsest.site.pages import track as track_page
+from palimpsest.site.parts import figures, payload, samples, table
+from palimpsest.site.source import RunParts
+from palimpsest.site.words import labels
+from palimpsest.site.words.looks import row_looks
+from tests.labs.sample_source import (
+    CHECKPOINTS,
+    HOSTILE,
+    RUNS,
+    MadeUp,
+    SampleSource,
+    board_row,
+    hostile_source,
+    identity,
+    kept_point,
+    track,
+)
+
+
+def rows_of(source: SampleSource) -> tuple[table.TableRow, ...]:
+    home, runs = source.track(source.all_tracks[0].track_id)
+    return table.table_rows(home, runs, source.table_series(home.track_id))
+
+
+def parts_of(source: SampleSource, index: int) -> tuple[Track, RunParts]:
+    run_id = identity(source.all_tracks[0], index)
+    return source.all_tracks[0], source.parts([run_id])[run_id]
+
+
+def test_a_run_that_outlasts_the_track_is_shown_as_more_than_n_and_sorts_above_it() -> None:
+    outlasted = figures.endurance_figure(EnduranceValue(None, 500, 500.0))
+    fell_at_the_end = figures.endurance_figure(EnduranceValue(500.0, None, 471.0, 498.0))
+    assert outlasted.text == ">\u202f500" and outlasted.span == ""
+    assert fell_at_the_end.span == "471–498"
+    assert float(outlasted.sort) > float(fell_at_the_end.sort)
+
+
+def test_an_open_interval_of_endurance_names_its_lower_end() -> None:
+    assert figures.endurance_figure(EnduranceValue(None, 500, 277.4)).span == "≥\u202f277"
+
+
+def test_what_was_not_measured_is_a_dash_and_sorts_last() -> None:
+    for figure in (figures.interval_figure(None), figures.endurance_figure(EnduranceValue())):
+        assert (figure.text, figure.sort) == ("–", "")
+
+
+def test_endurance_that_some_seeds_outlasted_is_a_lower_bound() -> None:
+    assert figures.endurance_figure(EnduranceValue(450.0, 500, 400.0, None)).text == "≥\u202f450"
+
+
+def test_the_bar_shows_endurance_half_life_and_which_of_the_two_fell_first() -> None:
+    bar = figures.endurance_bar(rows_of(SampleSource())[3])
+    assert bar.limit == "editing" and not bar.open
+    assert 0 < bar.low < bar.reached < bar.high and bar.half >= bar.reached
+
+
+def test_a_tie_of_ranks_is_an_interval() -> None:
+    row = board_row(track(), RUNS[0], 0)
+    assert figures.rank_figure(row).text == "1–2"
+    assert figures.rank_figure(replace(row, rank_low=3, rank_high=3)).text == "3"
+    assert figures.rank_figure(replace(row, rank_low=None, rank_high=None)).sort == ""
+
+
+def test_seeds_are_one_row_with_its_mean_and_wider_interval() -> None:
+    rows = rows_of(SampleSource())
+    assert [len(row.runs) for row in rows] == [2, 1, 1, 1, 1, 1]
+    values = rows[0].metrics["score_argmax"][500]
+    single = [v for v in rows[0].by_seed["score_argmax"][500] if v is not None]
+    assert values.value == pytest.approx(sum(single) / 2) and len(single) == 2
+    alone = rows_of(SampleSource(RUNS[:1]))[0].metrics["score_argmax"][500]
+    assert values.high is not None and values.low is not None and alone.high is not None and alone.low is not None
+    assert values.high - values.low > alone.high - alone.low
+    assert rows[1].by_seed == {}
+
+
+def test_the_same_editor_looks_the_same_on_every_track() -> None:
+    editors = {str(i): run.editor for i, run in enumerate(RUNS[:5])}
+    few = row_looks({"1": RUNS[1].editor, "3": RUNS[3].editor})
+    assert all(row_looks(editors)[key] == look for key, look in few.items())
+
+
+def test_no_two_lines_of_a_track_differ_by_colour_alone() -> None:
+    looks = row_looks({f"{i}": run.editor for i, run in enumerate(RUNS * 2)})
+    shapes = [(look.dash, look.marker) for look in looks.values()]
+    assert len(set(shapes)) == len(shapes)
+
+
+def test_rows_of_one_editor_are_told_apart_by_version_or_identity() -> None:
+    source = SampleSource(RUNS[:1])
+    home, (run,) = source.track(source.all_tracks[0].track_id)
+    newer = replace(run, run_id="abcdef123456", row_id="abcdef123456", version="0.2.0")
+    names = [row.label for row in table.table_rows(home, [run, newer], {})]
+    assert names == ["AlphaEdit 0.1.0", "AlphaEdit 0.2.0"]
+    twin = replace(newer, version="0.1.0")
+    assert table.table_rows(home, [run, twin], {})[1].label == "AlphaEdit (abcdef)"
+
+
+def test_filters_over_hosts_are_named() -> None:
+    assert labels.editor_title("revive(rect(memit))") == "REVIVE on RECT on MEMIT"
+    assert labels.editor_parts("revive(rect(memit))") == ("revive", "rect", "memit")
+    assert labels.editor_title("my-editor") == "my-editor"
+
+
+def test_only_a_number_becomes_a_link_to_a_paper() -> None:
+    assert labels.paper_url("2410.02355") == "https://arxiv.org/abs/2410.02355"
+    assert labels.paper_url("javascript:alert(1)") == ""
+
+
+def test_token_accuracy_is_the_only_form_of_question_tracks() -> None:
+    assert table.forms_of(track("pocket-zsre")) == ("token_accuracy",)
+
+
+def test_the_chooser_leads_to_the_nearest_track() -> None:
+    llama, zsre, gpt2 = SampleSource().all_tracks
+    chooser = dict(track_page.chooser(gpt2, [llama, zsre, gpt2], lambda t: t.track_id))
+    models = {choice.label: choice for choice in chooser["Model"]}
+    assert models["pocket-gpt2"].current and models["pocket-llama"].href == llama.track_id
+    assert {c.label: c.href for c in chooser["Task"]}["pocket-zsre"] == zsre.track_id
+
+
+def test_two_models_of_one_name_are_told_apart_by_fingerprint() -> None:
+    one = track()
+    other = replace(one, track_id="feed" * 3, model_fingerprint="feedbeef" * 8)
+    models = dict(track_page.chooser(one, [one, other], lambda t: t.track_id))["Model"]
+    assert {choice.note for choice in models} == {"9f3ac27d", "feedbeef"}
+
+
+def test_published_numbers_are_gathered_by_source_and_editor_and_keep_their_form() -> None:
+    def number(metric: str, value: float, **other: object) -> PublishedNumber:
+        fields: dict[str, object] = {
+            "arxiv": "2410.02355", "table": "Table 1", "evidence": "primary", "model": "llama3-8b",
+            "model_as_published": "LLaMA3", "task": "counterfact", "edits": 2000, "batch_size": 100, "order": "file",
+            "editor": "memit", "editor_as_published": "MEMIT", "form": "preference", "window": "all", "note": "",
+        }  # fmt: skip
+        return PublishedNumber(**fields | {"metric": metric, "value": value} | other)  # type: ignore[arg-type]
+
+    found = payload.reference_rows([number("efficacy_preference", 65.6), number("score_preference", 60.0)])
+    assert len(found) == 1
+    assert found[0]["values"] == {"efficacy_preference": 65.6, "score_preference": 60.0}
+    assert found[0]["source"] == "arXiv 2410.02355, Table 1"
+    assert len(payload.reference_rows([number("a_preference", 1.0), number("a_preference", 2.0, edits=1000)])) == 2
+
+
+def test_curves_of_seeds_have_means_bounds_and_the_seeds_as_points() -> None:
+    source = SampleSource()
+    runs = [source.series([identity(source.all_tracks[0], i)])[identity(source.all_tracks[0], i)] for i in (0, 5)]
+    found = payload.combined_curves(runs, percent=True)
+    edits, values, lows, highs, imputed, points = found["abilities_kept|"]
+    kept = [kept_point(RUNS[i], 500).value or 0 for i in (0, 5)]
+    assert values[-1] == pytest.approx(sum(kept) / 2, rel=1e-4) and lows[-1] < values[-1] < highs[-1] <= 100
+    assert edits[-1] == 500 and imputed == [] and [p[-1] for p in points] == pytest.approx(kept, rel=1e-4)
+
+
+def test_an_editors_page_says_what_a_version_changed() -> None:
+    source = SampleSource(RUNS[:1])
+    (run,) = source.editor_runs("alphaedit")[:1]
+    config = run.config | {"target_steps": 30, "host": {"ridge": 2.0}}
+    newer = run._replace(run_id="new", row_id="new", version="0.2.0", config=config, date="2026-04-01")
+    view = editor_page.editor_view("alphaedit", [run, newer])
+    (change,) = view.changes
+    assert (change.before, change.after) == ("0.1.0", "0.2.0")
+    assert change.fields == (("host.ridge", "–", "2.0"), ("target_steps", "20", "30"))
+    assert view.versions == ("0.1.0", "0.2.0") and view.configs[0][1] == "0.2.0"
+    assert view.parts[0].paper == "2410.02355" and any(block.equation for block in view.parts[0].blocks)
+
+
+def test_an_editor_that_is_not_installed_has_a_page_without_description() -> None:
+    (run,) = SampleSource(RUNS[:1]).editor_runs("alphaedit")[:1]
+    view = editor_page.editor_view("<b>odd", [run._replace(distribution="elsewhere")])
+    assert view.parts[0].headline == "" and not view.built_in
+    assert view.file.startswith("x")
+
+
+def test_the_command_repeats_every_setting_and_is_safe_to_paste() -> None:
+    _, parts = parts_of(hostile_source(), 0)
+    command = run_page.command(parts.spec)
+    assert "--editor '<script>" in command and "--checkpoints 0,50,100,200,300,400,500" in command
+    assert "\x00" not in command and "\u202e" not in command
+    assert "--set target_steps=20" in command and "--set 'layers=[0, 1, 2]'" in command
+    assert "--abilities pocket_recall" in command
+    plain = {**parts.spec, "abilities": [], "scoring": {"sample": 200, "seed": 0}}
+    assert "--abilities none" in run_page.command(plain) and "--sample 200" in run_page.command(plain)
+
+
+def test_the_command_of_a_filter_names_its_hosts_settings() -> None:
+    _, parts = parts_of(SampleSource(), 0)
+    editor = parts.spec["editor"] | {"config": {"tau": 0.2, "host": {"ridge": 1.0, "host": {"layers": [1]}}}}
+    command = run_page.command(parts.spec | {"editor": editor})
+    for setting in ("--set tau=0.2", "--set host.ridge=1.0", "--set 'host.host.layers=[1]'"):
+        assert setting in command
+
+
+def test_answers_are_judged_by_what_they_should_be() -> None:
+    _, parts = parts_of(SampleSource(), 4)
+    first, *_ = samples.sample_cases(parts.samples, CHECKPOINTS[1:])
+    assert first.learned_at == 50
+    rewrite, paraphrase, neighbour = first.rows
+    assert [answer.verdict for answer in rewrite.answers] == ["true", "kept", ""]
+    assert paraphrase.answers[2].verdict == "true"
+    assert [answer.verdict for answer in neighbour.answers] == ["true", "kept", "spilled"]
+
+
+def test_a_run_without_samples_abilities_or_diagnostics_still_has_a_page() -> None:
+    home, parts = parts_of(SampleSource(), 0)
+    bare = parts._replace(segments=[], events=[], samples=[], scored=[], courses=[], ability_courses=[], diagnostics=[])
+    view = run_page.run_view(board_row(home, MadeUp("memit", 1, 1), 3), home, bare, [])
+    assert view.metric_rows[0][1] == () and view.samples == () and view.end == 0
+
+
+def test_interval_figures_sort_by_value() -> None:
+    assert figures.interval_figure(Interval(81.26, 79.0, 83.04, 500)) == figures.Figure("81.3", "79.0–83.0", "81.26")
+
+
+def test_a_badge_is_a_picture_whatever_the_editor_is_called() -> None:
+    for title in ("REVIVE on MEMIT", *HOSTILE):
+        picture = ElementTree.fromstring(badges.badge(title, ">\u202f500", 500))
+        assert picture.tag.endswith("svg") and len(picture) == 4
+        assert "of 500 edits" in (picture[0].text or "")
+
+
+def test_an_old_protocol_is_said_to_be_old(tmp_path: Path) -> None:
+    old = replace(track(), protocol=0)
+    site = build_from(SampleSource(all_tracks=(old,)), tmp_path / "site").path.parent
+    assert "Measured by protocol 0" in (site / "index.html").read_text(encoding="utf-8")
+    site = build_from(SampleSource(), tmp_path / "new").path.parent
+    assert "Measured by protocol" not in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_runs_page_names_the_hashes_of_model_data_and_order(tmp_path: Path) -> None:
+    site = build_from(SampleSource(), tmp_path / "site").path.parent
+    html = next((site / "run").iterdir()).read_text(encoding="utf-8")
+    assert all(text in html for text in ("9f3ac27d" * 8, "51c08b6e" * 8, "7e" * 8))
