@@ -25,11 +25,11 @@ import torch
 
 from palimpsest.harness.diagnostics.tracker import Tracker
 from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.configuration import available_editors, build_editor, canonical_name, resolve_config
 from palimpsest.harness.plugins.session import Editing
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 from palimpsest.harness.specs.cases import EditRequest
-from palimpsest.harness.specs.composition import complete
 from palimpsest.harness.specs.run_spec import EditorRef, Schedule
 from palimpsest.harness.specs.schedule import batches
 from palimpsest.tasks.registry import load_task

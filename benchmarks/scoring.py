@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from palimpsest.harness.scoring.probes import ProbeOutcome, score_cases
+from palimpsest.harness.metrics.probes import ProbeOutcome
+from palimpsest.harness.scoring.probes import score_cases
 from palimpsest.harness.specs.cases import Case, EditRequest, Probe
 
 TOKENIZER = Path(__file__).parent.parent / "tests" / "golden" / "llama-small" / "model"
@@ -107,7 +108,7 @@ def main() -> None:
     if options.model is None:
         model = random_llama()
     else:
-        from palimpsest.harness.model.editable import load_model
+        from palimpsest.harness.model.loading import load_model
 
         model = load_model(str(options.model), name=options.model.name)
     cases = make_cases(options.cases)

@@ -19,7 +19,7 @@ from palimpsest.editors.memit import Memit
 from palimpsest.editors.toolkit.targets.search import compute_targets
 from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
 from palimpsest.harness.model.catalogue import resolve
-from palimpsest.harness.model.editable import load_model
+from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.plugins.presets import load_preset
 from palimpsest.tasks.registry import load_task
 

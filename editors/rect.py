@@ -19,9 +19,8 @@ from pydantic import Field
 from torch import Tensor
 
 from palimpsest.editors.toolkit.filtering import Filter
-from palimpsest.editors.toolkit.updates import full
+from palimpsest.editors.toolkit.updates import full, kept_energy
 from palimpsest.harness.editor import EditorConfig, EditReport, LayerUpdate
-from palimpsest.harness.statistics.spectrum import kept_energy
 
 
 class Rect(Filter):

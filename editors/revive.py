@@ -18,9 +18,9 @@ from pydantic import Field
 from torch import Tensor
 
 from palimpsest.editors.toolkit.filtering import Filter
-from palimpsest.editors.toolkit.updates import full
+from palimpsest.editors.toolkit.updates import full, kept_energy
 from palimpsest.harness.editor import EditorConfig, EditReport, LayerUpdate
-from palimpsest.harness.statistics.spectrum import LeftSpectrum, kept_energy, left_spectrum, right_basis
+from palimpsest.harness.statistics.spectrum import LeftSpectrum, left_spectrum, right_basis
 
 
 class Protected(NamedTuple):

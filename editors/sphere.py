@@ -20,9 +20,9 @@ from torch import Tensor
 
 from palimpsest.editors.alphaedit import AlphaEdit
 from palimpsest.editors.toolkit.filtering import Filter
-from palimpsest.editors.toolkit.updates import full
+from palimpsest.editors.toolkit.updates import full, kept_energy
 from palimpsest.harness.editor import EditorConfig, EditReport, LayerUpdate
-from palimpsest.harness.statistics.spectrum import kept_energy, left_spectrum, right_basis
+from palimpsest.harness.statistics.spectrum import left_spectrum, right_basis
 
 _SMALLEST_NORM = 1e-8
 

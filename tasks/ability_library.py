@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from palimpsest.harness.abilities.ability_harness import stock_names
+from palimpsest.harness.abilities.items import AbilitySource
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
 from palimpsest.harness.specs.run_spec import AbilityRef
 from palimpsest.tasks import ability_data
@@ -46,17 +47,6 @@ class AbilityGroup:
     def limit_of(self, task: str) -> int | None:
         """At most this many items of ``task``; None: all."""
         return self.limits.get(task, self.limit)
-
-
-@dataclass(frozen=True, slots=True)
-class AbilitySource:
-    """Where lm-eval finds one ability task."""
-
-    name: str
-    folder: Path | None
-    """Folder with its YAML; None: lm-eval's own."""
-    shots: int | None = None
-    """Examples before each item; None: as the task says."""
 
 
 def ability_groups(folder: Path = FOLDER) -> dict[str, AbilityGroup]:
@@ -220,20 +210,3 @@ def _field(path: Path, field: str) -> str | None:
         if line.startswith(field):
             return line.partition(":")[2].partition("#")[0].strip().strip("'\"") or None
     return None
-
-
-@cache
-def stock_names() -> frozenset[str]:
-    """Names of lm-eval's own tasks, groups and tags; takes seconds."""
-    return frozenset(stock_manager().all_tasks)
-
-
-@cache
-def stock_manager() -> Any:
-    """lm-eval's manager of its own tasks: slow to make, so it is made once and only when asked for."""
-    from palimpsest.harness.abilities.quiet import quiet
-
-    with quiet():
-        from lm_eval.tasks import TaskManager
-
-        return TaskManager(include_defaults=True)

@@ -109,3 +109,17 @@ def _on(device: torch.device, update: LayerUpdate) -> LayerUpdate:
     """The update with its tensors where the layer's weight is; a model may lie on several devices."""
     parts = (update.influence, update.activation, update.keys, update.delta)
     return LayerUpdate(update.layer, *[None if part is None else part.to(device) for part in parts])
+
+
+def kept_energy(after: LayerUpdate, before: LayerUpdate) -> float:
+    """‖Δ'‖² / ‖Δ‖² of an update after and before a filter; 1 for an update of zeros."""
+    whole = _energy(before)
+    return _energy(after) / whole if whole > 0 else 1.0
+
+
+def _energy(update: LayerUpdate) -> float:
+    """‖Δ‖²; through the small Gram matrices where there are factors, ‖R Aᵀ‖² = Σ (RᵀR ∘ AᵀA)."""
+    r, a = update.influence, update.activation
+    if update.delta is None and r is not None and a is not None:
+        return float(((r.T @ r) * (a.T @ a)).sum())
+    return float(full(update).square().sum())

@@ -9,43 +9,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jinja2 import TemplateError
 
-from palimpsest.harness.abilities.items import ItemOutcome, mean_chance, outcome_of, score_of
-from palimpsest.harness.abilities.quiet import quiet
+from palimpsest.harness.abilities.engine_model import quiet
+from palimpsest.harness.abilities.items import PERPLEXITY, AbilitySource, ItemOutcome, mean_chance, outcome_of, score_of
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
-from palimpsest.harness.runs.score_files import PERPLEXITY
 from palimpsest.harness.specs.run_spec import AbilityRef
-from palimpsest.tasks.ability_library import AbilityLibrary, AbilitySource, stock_manager
+from palimpsest.tasks.ability_library import AbilityLibrary
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.engine import Engine
+
+from functools import cache
+
+from palimpsest.harness.abilities.items import AbilityOutcome
 
 METRIC = "acc"
 T = TypeVar("T")
 _OWN = (LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError, TemplateError)
 """What wrong definitions of tasks end in, inside lm-eval."""
-
-
-@dataclass(frozen=True, slots=True)
-class AbilityOutcome:
-    """One ability task at one moment."""
-
-    name: str
-    metric: str
-    """``acc``, or ``word_perplexity`` for running text."""
-    score: float
-    """Share of right items, 0..1; or perplexity per word."""
-    chance: float
-    """Share that guessing would get, 0..1; from the task's metadata, else from its numbers of choices."""
-    items: tuple[ItemOutcome, ...]
-    items_hash: str = ""
-    """SHA-256 of the rendered questions: whether two outcomes are of the same items."""
 
 
 class AbilityHarness:
@@ -71,7 +57,7 @@ class AbilityHarness:
             ConfigError: a task whose files changed since the reference was made, or whose kind is not supported.
             MissingResource: items that cannot be had from the hub, or local data that are not given.
         """
-        from palimpsest.harness.abilities.engine import HfEngine
+        from palimpsest.harness.abilities.hf_engine import HfEngine
 
         self._refs, self._model = tuple(refs), model
         self._engine = engine or HfEngine(model)
@@ -83,7 +69,7 @@ class AbilityHarness:
             return
         with quiet():
             from palimpsest.harness.abilities.engine_model import make_lm
-            from palimpsest.harness.scoring.probes import untouched
+            from palimpsest.harness.scoring.isolation import untouched
 
             with untouched(model):
                 self._lm = make_lm(model, self._engine)
@@ -125,7 +111,7 @@ class AbilityHarness:
         from lm_eval import evaluate
 
         from palimpsest.harness.abilities.engine import hand_over
-        from palimpsest.harness.scoring.probes import untouched
+        from palimpsest.harness.scoring.isolation import untouched
 
         with untouched(self._model):
             tasks = {task.task_name: task for name in wanted for task in self._leaves[name]}
@@ -239,3 +225,20 @@ def _items_hash(tasks: Sequence[Any]) -> str:
         for instance in task.instances:
             digest.update(repr((task.task_name, instance.doc_id, instance.idx, instance.args)).encode())
     return digest.hexdigest()
+
+
+@cache
+def stock_names() -> frozenset[str]:
+    """Names of lm-eval's own tasks, groups and tags; takes seconds."""
+    return frozenset(stock_manager().all_tasks)
+
+
+@cache
+def stock_manager() -> Any:
+    """lm-eval's manager of its own tasks: slow to make, so it is made once and only when asked for."""
+    from palimpsest.harness.abilities.engine_model import quiet
+
+    with quiet():
+        from lm_eval.tasks import TaskManager
+
+        return TaskManager(include_defaults=True)

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.runs.score_files import PERPLEXITY
+
+if TYPE_CHECKING:
+    pass
+
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
 
 _SHARES = ("acc", "exact_match", "em")
 """Metrics of lm-eval that are 0 or 1 for each item."""
@@ -110,3 +120,34 @@ def mean_chance(tasks: Sequence[Any]) -> float:
         for doc in task.eval_docs
     ]
     return sum(shares) / len(shares)
+
+
+PERPLEXITY = "word_perplexity"
+"""Metric of ability tasks that are running text: no share of right items."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbilityOutcome:
+    """One ability task at one moment."""
+
+    name: str
+    metric: str
+    """``acc``, or ``word_perplexity`` for running text."""
+    score: float
+    """Share of right items, 0..1; or perplexity per word."""
+    chance: float
+    """Share that guessing would get, 0..1; from the task's metadata, else from its numbers of choices."""
+    items: tuple[ItemOutcome, ...]
+    items_hash: str = ""
+    """SHA-256 of the rendered questions: whether two outcomes are of the same items."""
+
+
+@dataclass(frozen=True, slots=True)
+class AbilitySource:
+    """Where lm-eval finds one ability task."""
+
+    name: str
+    folder: Path | None
+    """Folder with its YAML; None: lm-eval's own."""
+    shots: int | None = None
+    """Examples before each item; None: as the task says."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from palimpsest.harness.abilities.engine import Pairs, end_tokens, until_end
+from palimpsest.harness.abilities.engine import Pairs
+from palimpsest.harness.abilities.hf_engine import end_tokens, until_end
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.scoring.packing import TargetScores
 

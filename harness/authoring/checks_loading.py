@@ -13,8 +13,9 @@ from palimpsest.harness.authoring.bench import Bench
 from palimpsest.harness.authoring.report import Finding
 from palimpsest.harness.authoring.worker import environment
 from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.plugins.configuration import HOST, resolve_config
-from palimpsest.harness.specs.composition import complete
+from palimpsest.harness.plugins.compositions import complete
+from palimpsest.harness.plugins.configuration import resolve_config
+from palimpsest.harness.specs.composition import HOST
 
 SECONDS = 2.0
 _PROBE = """

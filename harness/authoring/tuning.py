@@ -20,7 +20,8 @@ from palimpsest.harness.errors import ConfigError, EditorError
 from palimpsest.harness.specs.composition import parse
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities.ability_harness import AbilityHarness, AbilityOutcome
+    from palimpsest.harness.abilities.ability_harness import AbilityHarness
+    from palimpsest.harness.abilities.items import AbilityOutcome
     from palimpsest.harness.runs.loaded_model import LoadedModel
     from palimpsest.harness.specs.cases import EditTask
     from palimpsest.harness.specs.run_spec import AbilityRef

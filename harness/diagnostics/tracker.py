@@ -30,7 +30,7 @@ from palimpsest.harness.diagnostics.sample import Sample
 from palimpsest.harness.diagnostics.sphere import sphere
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.metrics.diagnostic_definitions import EVALUATED, Diagnostic, Level
-from palimpsest.harness.scoring.probes import untouched
+from palimpsest.harness.scoring.isolation import untouched
 
 if TYPE_CHECKING:
     from palimpsest.harness.editor import Editor, LayerUpdate

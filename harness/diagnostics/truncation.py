@@ -14,7 +14,7 @@ from palimpsest.harness.diagnostics.spectra import components, truncated
 from palimpsest.harness.metrics.probes import abilities_kept
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities.ability_harness import AbilityOutcome
+    from palimpsest.harness.abilities.items import AbilityOutcome
     from palimpsest.harness.model.editable import EditableModel
 
 PERCENTS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0)

@@ -8,27 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from palimpsest.harness.runs.folder import read_ending
 from palimpsest.harness.runs.journal import read_events
+from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.run_spec import RunSpec
-from palimpsest.harness.system.atomic_files import read_manifest
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """Where a run stands."""
-
-    status: str
-    """``missing``, ``partial``, ``complete``, ``collapsed`` or ``failed``."""
-    edits: int
-    """Edits of the newest save, or of the ending."""
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        """``done``, ``missing``, or the status with the number of edits."""
-        if self.status in ("missing", "complete"):
-            return {"missing": "missing", "complete": "done"}[self.status]
-        return f"{self.status} at {self.edits}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +20,6 @@ class Estimate:
     seconds: float
     runs: int
     """Past runs of the same editor on the same model that it rests on."""
-
-
-def run_state(home: Path, spec: RunSpec) -> RunState:
-    """Where the run of ``spec`` stands; quick, checksums are not compared."""
-    folder = home / "runs" / spec.id
-    ending = read_ending(folder / "result.json")
-    if ending is not None:
-        return RunState(ending.status, ending.edits, ending.reason)
-    if not (folder / "events.jsonl").exists() and not (folder / "spec.json").exists():
-        return RunState("missing", 0)
-    saves = [int(p.name) for p in (folder / "checkpoints").glob("*") if p.name.isdecimal() and read_manifest(p)]
-    return RunState("partial", max(saves, default=0))
 
 
 def predict(home: Path, spec: RunSpec) -> Estimate | None:

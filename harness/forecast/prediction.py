@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palimpsest.harness.forecast.history import run_state
+from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.windows import WINDOWS, window_size
 
 if TYPE_CHECKING:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from palimpsest.harness.metrics.definitions import METRICS, Metric, metric
-from palimpsest.harness.metrics.texts import Likeness, fluency
-
-if TYPE_CHECKING:
-    from palimpsest.harness.scoring.probes import ProbeOutcome
+from palimpsest.harness.specs.cases import ProbeKind
 
 __all__ = ["METRICS", "SCORES", "CaseTable", "Metric", "Outcomes", "aggregate", "case_table", "main_score", "metric"]
 Floats = NDArray[np.float64]
@@ -33,6 +30,30 @@ _STAGES = {"rewrite": "efficacy", "paraphrase": "paraphrase", "neighborhood": "n
 def main_score(form: str) -> str:
     """The score that editing endurance is about, for a task of ``form`` ``counterfact`` or ``zsre``."""
     return "score_token_accuracy" if form == "zsre" else "score_argmax"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOutcome:
+    """What the model made of one probe. A target that the probe lacks has NLL NaN, no tokens, and is not exact."""
+
+    case_id: int
+    kind: ProbeKind
+    index: int
+    nll_new: float
+    """Mean over the tokens of the new target of -log p(token | prompt, earlier target tokens), in nats."""
+    nll_true: float
+    tokens_new: int
+    tokens_true: int
+    hits_new: int
+    """Tokens of the new target that are the model's first choice, teacher-forced."""
+    hits_true: int
+    exact_new: bool
+    """Every token of the new target is the model's first choice."""
+    exact_true: bool
+    tokens_top: int = 0
+    """Tokens of the unedited model's own continuation; 0: not asked."""
+    hits_top: int = 0
+    exact_top: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +133,6 @@ def case_table(outcomes: Outcomes, form: str) -> CaseTable:
         for name, said in (("neighborhood_top", 1.0 * outcomes.exact_top), ("neighborhood_top_tokens", share)):
             values[name] = _mean_by_case(np.where(failed, 0.0, 100.0 * said), compared, row, len(case_ids))
     return CaseTable(case_ids, values, int(failed.sum()))
-
-
-def text_table(
-    texts: Mapping[int, Sequence[str]], objects: Mapping[int, str], references: Mapping[str, str]
-) -> CaseTable:
-    """Fluency of each case's sampled texts, and their likeness to what is known of the object that was edited in.
-
-    Args:
-        texts: Case id → texts with their prompts.
-        objects: Case id → new target.
-        references: Object → texts about it, see `palimpsest.harness.metrics.texts.reference_texts`.
-    """
-    case_ids = sorted(texts)
-    likeness = Likeness(references)
-    values = {
-        "fluency": np.array([fluency(texts[case]) for case in case_ids], dtype=np.float64),
-        "consistency_own": np.array(
-            [100.0 * likeness.of(objects[case], texts[case]) for case in case_ids], dtype=np.float64
-        ),
-    }
-    return CaseTable(np.array(case_ids, dtype=np.int64), values, 0)
 
 
 def _probe_values(

@@ -14,7 +14,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from palimpsest.harness.metrics.probes import CaseTable
 
 WEIGHTS: Mapping[int, float] = {2: 2 / 3, 3: 4 / 3}
 """n → weight of the entropy of the n-grams; the arithmetic mean over n follows."""
@@ -116,3 +120,45 @@ class Likeness:
         joined = " ".join(map(normalised, texts))
         rows: NDArray[np.float64] = self._vectors.transform([joined, reference])
         return float((rows[0] @ rows[1].T).sum())  # rows have length 1, or 0
+
+
+class TextMetrics:
+    """Turns the sampled texts of a run's checkpoints into values per case."""
+
+    def __init__(self, cases: pa.Table, probes: pa.Table) -> None:
+        """Args: what the run edits and asks, as stored with it."""
+        columns = [probes[name].to_pylist() for name in ("kind", "prompt", "target_new", "target_true")]
+        self._references = reference_texts(zip(*columns, strict=True))
+        self._objects = dict(zip(cases["case_id"].to_pylist(), cases["target_new"].to_pylist(), strict=True))
+        asked = probes.filter(pc.equal(probes["kind"], "generation"))
+        keys = zip(asked["case_id"].to_pylist(), asked["index"].to_pylist(), strict=True)
+        self._prompts = dict(zip(keys, asked["prompt"].to_pylist(), strict=True))
+
+    def table(self, texts: pa.Table) -> CaseTable:
+        """Fluency and consistency of each case of one checkpoint; the prompts count as part of the texts."""
+        rows = sorted(zip(*(texts[name].to_pylist() for name in ("case_id", "index", "text")), strict=True))
+        by_case: dict[int, list[str]] = {}
+        for case_id, index, text in rows:
+            by_case.setdefault(case_id, []).append(self._prompts[case_id, index] + text)
+        return text_table(by_case, self._objects, self._references)
+
+
+def text_table(
+    texts: Mapping[int, Sequence[str]], objects: Mapping[int, str], references: Mapping[str, str]
+) -> CaseTable:
+    """Fluency of each case's sampled texts, and their likeness to what is known of the object that was edited in.
+
+    Args:
+        texts: Case id → texts with their prompts.
+        objects: Case id → new target.
+        references: Object → texts about it, see `palimpsest.harness.metrics.texts.reference_texts`.
+    """
+    case_ids = sorted(texts)
+    likeness = Likeness(references)
+    values = {
+        "fluency": np.array([fluency(texts[case]) for case in case_ids], dtype=np.float64),
+        "consistency_own": np.array(
+            [100.0 * likeness.of(objects[case], texts[case]) for case in case_ids], dtype=np.float64
+        ),
+    }
+    return CaseTable(np.array(case_ids, dtype=np.int64), values, 0)

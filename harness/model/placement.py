@@ -30,8 +30,6 @@ class Placement:
             UsageError: A value that does not exist, or two that exclude each other.
             MissingResource: There is no such GPU.
         """
-        from palimpsest.harness.model.engine_names import ENGINES
-
         if not _DEVICE.fullmatch(self.device):
             raise UsageError(f'--device: expected cpu, cuda or cuda:N, got "{self.device}".')
         if self.device_map not in (None, "auto"):
@@ -51,3 +49,6 @@ def _check_cuda(index: int) -> None:
     if index >= count:
         there = f"{count} GPU(s), numbered from 0" if count else "no GPU that torch can use"
         raise MissingResource(f"--device cuda:{index}: this machine has {there}. Use --device cpu, or another number.")
+
+
+ENGINES = ("hf", "vllm")

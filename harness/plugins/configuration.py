@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from palimpsest.harness.editor import Editor, EditorConfig
 from palimpsest.harness.errors import ConfigError, EditorError
+from palimpsest.harness.plugins.compositions import canonical_name, complete
 from palimpsest.harness.plugins.entry_points import EditorEntry, available_editors, find_entry
-from palimpsest.harness.specs.composition import canonical_name, complete, parse, spell
+from palimpsest.harness.specs.composition import HOST, parse, spell
 from palimpsest.harness.system.validation_messages import describe, shown
 
 __all__ = [
@@ -29,8 +30,6 @@ __all__ = [
     "without_host",
 ]
 
-HOST = "host"
-"""Field of a composition's configuration that holds its host's."""
 _Parts = Sequence[tuple[str, type[Editor]]]
 
 

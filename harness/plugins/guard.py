@@ -13,9 +13,9 @@ import torch
 from palimpsest.harness.errors import EditorError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from palimpsest.harness.editor import EditReport
+
+from palimpsest.harness.model.digests import parameter_digests
 
 _CANARY = (1, 2, 3, 5, 8, 13)
 
@@ -28,22 +28,6 @@ def seed_everything(seed: int, batch: int) -> None:
     random.seed(digest)
     np.random.seed(int.from_bytes(digest[:4], "big"))
     torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
-def tensor_digest(tensor: Tensor) -> str:
-    """SHA-256 of a tensor's bytes; about half a gigabyte to two per second."""
-    plain = tensor.detach().to("cpu").contiguous()
-    return hashlib.sha256(plain.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
-
-
-def parameter_digests(model: Any, *, leaving_out: Collection[str] = ()) -> dict[str, str]:
-    """Parameter name → digest of its content.
-
-    Args:
-        model: A torch module.
-        leaving_out: Parameters that are of no interest.
-    """
-    return {name: tensor_digest(p) for name, p in model.named_parameters() if name not in set(leaving_out)}
 
 
 def check_untouched(model: Any, before: Mapping[str, str], editor: str) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, ModelCollapsed, UsageError
-from palimpsest.harness.plugins.guard import check_untouched, not_finite, parameter_digests, seed_everything
+from palimpsest.harness.model.digests import parameter_digests
+from palimpsest.harness.plugins.guard import check_untouched, not_finite, seed_everything
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from palimpsest.harness.errors import EditorError
+from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.entry_points import EditorEntry, find_entry
-from palimpsest.harness.specs.composition import complete
 
 
 @dataclass(frozen=True, slots=True)

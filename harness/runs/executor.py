@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness.errors import RunBusy
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.needs import require
 from palimpsest.harness.model.placement import Placement
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from palimpsest.harness.runs.progress import Progress
     from palimpsest.harness.specs.cases import EditTask
     from palimpsest.harness.specs.planning import PlannedRun
-    from palimpsest.harness.specs.run_spec import RunSpec
     from palimpsest.tasks.ability_library import AbilityLibrary
 
 
@@ -145,25 +141,3 @@ def execute(
             yield outcome
             if outcome.stopped is not None:
                 return
-
-
-def move_aside(home: Path, spec: RunSpec) -> Path | None:
-    """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
-
-    Raises:
-        RunBusy: Another process works on it.
-    """
-    import fcntl
-
-    folder = home / "runs" / spec.id
-    if not folder.exists():
-        return None
-    with (folder / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunBusy(f"Run {spec.id} is being worked on by another process; it cannot begin again.") from error
-        place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(place)
-    return place

@@ -6,11 +6,12 @@ import fcntl
 import io
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.errors import RunBusy
 from palimpsest.harness.runs.journal import Journal, read_events
@@ -28,6 +29,10 @@ from palimpsest.harness.system.atomic_files import (
     write_folder,
 )
 from palimpsest.harness.system.environment import changed_environment
+
+if TYPE_CHECKING:
+    from palimpsest.harness.specs.run_spec import RunSpec
+
 
 ENDINGS = ("complete", "collapsed", "failed")
 
@@ -246,3 +251,25 @@ def _probe_bytes(cases: Sequence[Case]) -> bytes:
     for name in ("prompt", "target_new", "target_true"):
         columns[name] = pa.array([getattr(probe, name) for _, probe in rows], pa.string())
     return parquet_bytes(columns)
+
+
+def move_aside(home: Path, spec: RunSpec) -> Path | None:
+    """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
+
+    Raises:
+        RunBusy: Another process works on it.
+    """
+    import fcntl
+
+    folder = home / "runs" / spec.id
+    if not folder.exists():
+        return None
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunBusy(f"Run {spec.id} is being worked on by another process; it cannot begin again.") from error
+        place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
+    return place

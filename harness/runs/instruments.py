@@ -16,12 +16,14 @@ from palimpsest.harness.specs import windows
 from palimpsest.harness.system.environment import environment_segment
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities.ability_harness import AbilityHarness, AbilityOutcome
+    from palimpsest.harness.abilities.ability_harness import AbilityHarness
+    from palimpsest.harness.abilities.items import AbilityOutcome
+    from palimpsest.harness.metrics.probes import ProbeOutcome
     from palimpsest.harness.model.editable import EditableModel
     from palimpsest.harness.runs.loaded_model import LoadedModel
     from palimpsest.harness.runs.pristine_scores import PristineAbilities
     from palimpsest.harness.scoring.generation import Continuation, SampledText
-    from palimpsest.harness.scoring.probes import Answer, Continuations, ProbeOutcome
+    from palimpsest.harness.scoring.probes import Answer, Continuations
     from palimpsest.harness.specs.cases import Case
     from palimpsest.harness.specs.run_spec import AbilityRef, Scoring
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.model.placement import Placement
-from palimpsest.harness.plugins.guard import parameter_digests
 from palimpsest.harness.plugins.session import restore_pristine
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class LoadedModel:
     def engine(self) -> Engine:
         """Who answers ability tasks; started on first use and kept."""
         if self._engine is None:
-            from palimpsest.harness.abilities.engine import make_engine
+            from palimpsest.harness.abilities.engines import make_engine
 
             self._engine = make_engine(self.engine_name, self.model, self.folder)
         return self._engine
@@ -84,7 +84,7 @@ def load(
     """
     from palimpsest.harness.model.catalogue import fingerprint as fingerprint_of_files
     from palimpsest.harness.model.catalogue import locate, resolve, revision_of
-    from palimpsest.harness.model.editable import load_model
+    from palimpsest.harness.model.loading import load_model
 
     begin, placement = time.perf_counter(), placement or Placement()
     placement.check()

@@ -15,7 +15,7 @@ from palimpsest.harness.runs.score_files import ABILITIES, DIAGNOSTICS, ability_
 from palimpsest.harness.system.atomic_files import remove_folder, verify_folder, write_folder
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities.ability_harness import AbilityOutcome
+    from palimpsest.harness.abilities.items import AbilityOutcome
     from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
 
 
@@ -109,8 +109,7 @@ class PristineAbilities:
 
 def read_outcome(content: bytes) -> AbilityOutcome:
     """The one outcome that `measurement.ability_file` wrote."""
-    from palimpsest.harness.abilities.ability_harness import AbilityOutcome
-    from palimpsest.harness.abilities.items import ItemOutcome, score_of
+    from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome, score_of
 
     rows = pq.read_table(io.BytesIO(content)).to_pylist()
     names = ItemOutcome.__dataclass_fields__

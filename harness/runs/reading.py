@@ -6,15 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
 from palimpsest.harness.runs.journal import read_events
+from palimpsest.harness.runs.saves import Save, Saves
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.strict_json import JsonProblem, parse
 from palimpsest.harness.system.validation_messages import describe, dotted
+
+if TYPE_CHECKING:
+    from palimpsest.harness.specs.run_spec import RunSpec
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+from palimpsest.harness.runs.folder import read_ending
+from palimpsest.harness.specs.run_spec import RunSpec
+from palimpsest.harness.system.atomic_files import read_manifest
 
 _SCORED = ("probes.parquet", "abilities.parquet")
 
@@ -199,7 +214,7 @@ def _with_texts(folder: Path, edits: int, metrics: dict[str, dict[str, float]]) 
     import pyarrow.parquet as pq
 
     from palimpsest.harness.metrics.probes import nan_mean
-    from palimpsest.harness.metrics.text_metrics import TextMetrics
+    from palimpsest.harness.metrics.texts import TextMetrics
 
     try:
         paths = (folder / "cases.parquet", folder / "probes.parquet", place)
@@ -213,7 +228,7 @@ def _with_texts(folder: Path, edits: int, metrics: dict[str, dict[str, float]]) 
 
 def _ability_scores(items: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Ability → (share right, chance); running text has no such share."""
-    from palimpsest.harness.runs.score_files import PERPLEXITY
+    from palimpsest.harness.abilities.items import PERPLEXITY
 
     names = sorted(set(items["ability"][items["metric"] != PERPLEXITY]))
     inside = {name: items["ability"] == name for name in names}
@@ -228,3 +243,40 @@ def _kept(now: Mapping[str, tuple[float, float]], pristine: Mapping[str, tuple[f
         return None
     chance = [now[name][1] for name in names]
     return abilities_kept([now[name][0] for name in names], [pristine[name][0] for name in names], chance)
+
+
+def newest_good_save(run: Path, spec: RunSpec, at_most: int) -> Save | None:
+    """The newest whole save of a run at no more than ``at_most`` edits; damaged ones stay where they are."""
+    saves = Saves(run / "checkpoints", spec.id)
+    good = (n for n in reversed(saves.positions()) if n <= at_most and not saves.problems(n))
+    edits = next(good, None)
+    return None if edits is None else Save(edits, run / "checkpoints" / f"{edits:06d}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Where a run stands."""
+
+    status: str
+    """``missing``, ``partial``, ``complete``, ``collapsed`` or ``failed``."""
+    edits: int
+    """Edits of the newest save, or of the ending."""
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        """``done``, ``missing``, or the status with the number of edits."""
+        if self.status in ("missing", "complete"):
+            return {"missing": "missing", "complete": "done"}[self.status]
+        return f"{self.status} at {self.edits}"
+
+
+def run_state(home: Path, spec: RunSpec) -> RunState:
+    """Where the run of ``spec`` stands; quick, checksums are not compared."""
+    folder = home / "runs" / spec.id
+    ending = read_ending(folder / "result.json")
+    if ending is not None:
+        return RunState(ending.status, ending.edits, ending.reason)
+    if not (folder / "events.jsonl").exists() and not (folder / "spec.json").exists():
+        return RunState("missing", 0)
+    saves = [int(p.name) for p in (folder / "checkpoints").glob("*") if p.name.isdecimal() and read_manifest(p)]
+    return RunState("partial", max(saves, default=0))

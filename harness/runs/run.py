@@ -16,7 +16,7 @@ from palimpsest.harness.metrics.diagnostic_definitions import Level
 from palimpsest.harness.plugins.guard import seed_everything
 from palimpsest.harness.plugins.session import Editing, restore_pristine
 from palimpsest.harness.runs.folder import Ending, RunFolder
-from palimpsest.harness.runs.past import Past
+from palimpsest.harness.runs.journal import Past
 from palimpsest.harness.runs.score_files import DIAGNOSTICS, Instruments, diagnostics_file, headline, model_files
 from palimpsest.harness.specs.schedule import Batch, batches
 from palimpsest.harness.system.environment import environment_segment

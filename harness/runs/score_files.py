@@ -16,10 +16,13 @@ from palimpsest.harness.specs.run_spec import RunSpec, Scoring
 from palimpsest.harness.specs.windows import choose_generated, ever_scored
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities.ability_harness import AbilityOutcome
+    from palimpsest.harness.abilities.items import AbilityOutcome
     from palimpsest.harness.metrics.diagnostic_definitions import Diagnostic
+    from palimpsest.harness.metrics.probes import ProbeOutcome
     from palimpsest.harness.scoring.generation import Continuation, SampledText
-    from palimpsest.harness.scoring.probes import Answer, Continuations, ProbeOutcome
+    from palimpsest.harness.scoring.probes import Answer, Continuations
+
+from palimpsest.harness.abilities.items import PERPLEXITY
 
 PROBES, ANSWERS, ABILITIES = "probes.parquet", "answers.parquet", "abilities.parquet"
 DIAGNOSTICS = "diagnostics.parquet"
@@ -27,8 +30,6 @@ SCORE_FILES = (PROBES, ANSWERS, ABILITIES, DIAGNOSTICS)
 """What every score folder holds."""
 TEXTS, CONTINUATIONS = "texts.parquet", "continuations.parquet"
 """Sampled texts, where the spec asks for them; what the unedited model says, at 0 edits where the spec asks for it."""
-PERPLEXITY = "word_perplexity"
-"""Metric of ability tasks that are running text: no share of right items."""
 _WINDOWS = ("all", "first", "latest", "planned")
 """Those that have a column at every checkpoint."""
 _ITEM_COLUMNS = {

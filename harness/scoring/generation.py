@@ -19,8 +19,8 @@ from transformers import DynamicCache
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.attention_cache import carrying
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
+from palimpsest.harness.scoring.isolation import untouched
 from palimpsest.harness.scoring.packing import Scorable
-from palimpsest.harness.scoring.probes import untouched
 from palimpsest.harness.specs.cases import Case
 from palimpsest.harness.specs.run_spec import Generation
 

@@ -5,9 +5,7 @@ Scoring never changes the model, its train or eval modes, or any random generato
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,36 +14,14 @@ import torch
 from torch import Tensor
 
 from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.metrics.probes import ProbeOutcome
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
+from palimpsest.harness.scoring.isolation import untouched
 from palimpsest.harness.scoring.packing import Scorable, score_targets
 from palimpsest.harness.scoring.reference_tokenisation import reference_items
 from palimpsest.harness.specs.cases import Case, Probe, ProbeKind
 
 SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood")
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeOutcome:
-    """What the model made of one probe. A target that the probe lacks has NLL NaN, no tokens, and is not exact."""
-
-    case_id: int
-    kind: ProbeKind
-    index: int
-    nll_new: float
-    """Mean over the tokens of the new target of -log p(token | prompt, earlier target tokens), in nats."""
-    nll_true: float
-    tokens_new: int
-    tokens_true: int
-    hits_new: int
-    """Tokens of the new target that are the model's first choice, teacher-forced."""
-    hits_true: int
-    exact_new: bool
-    """Every token of the new target is the model's first choice."""
-    exact_true: bool
-    tokens_top: int = 0
-    """Tokens of the unedited model's own continuation; 0: not asked."""
-    hits_top: int = 0
-    exact_top: bool = False
 
 
 Continuations = Mapping[tuple[int, int], Sequence[int]]
@@ -208,26 +184,6 @@ def _check_lengths(model: Scorable, questions: _Questions) -> None:
                 f"Prompt {prompt[:60]!r}… with its target has {len(context) + len(target)} tokens; "
                 f"the model takes {longest}."
             )
-
-
-@contextmanager
-def untouched(model: Scorable) -> Iterator[None]:
-    """Evaluation mode without gradients; all global random generators and module modes are as before afterwards."""
-    python, numeric, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    gpu = torch.cuda.get_rng_state_all() if model.device.type == "cuda" else None
-    training = [module for module in model.model.modules() if module.training]
-    model.model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
-        random.setstate(python)
-        np.random.set_state(numeric)
-        torch.set_rng_state(cpu)
-        if gpu is not None:
-            torch.cuda.set_rng_state_all(gpu)
 
 
 def sample_answers(

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, PalimpsestError
-from palimpsest.harness.plugins.configuration import HOST
 from palimpsest.harness.specs.cases import EditTask
+from palimpsest.harness.specs.composition import HOST
 from palimpsest.harness.specs.run_spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, TaskRef
 from palimpsest.harness.specs.suite import EditorChoice, Suite
 
 if TYPE_CHECKING:
-    from palimpsest.tasks.ability_library import AbilityLibrary
-    from palimpsest.tasks.registry import DataFiles
+    pass
+
 
 T = TypeVar("T")
-UNKNOWN = "0" * 64
-"""Fingerprint of a model whose files are not here; its runs are only planned."""
 Place = Callable[[Sequence[str | int]], str]
 
 
@@ -44,36 +42,6 @@ class Catalog:
     editor: Callable[[str, str, Mapping[str, Any]], EditorRef]
     """(editor, model name, values that differ from the preset) → the complete reference."""
     abilities: Callable[[Sequence[str], int | None], tuple[AbilityRef, ...]]
-
-
-def installed_catalog(
-    library: AbilityLibrary | None = None, *, data: DataFiles | None = None, fetch: bool = True
-) -> Catalog:
-    """The models, tasks, editors and abilities of this installation.
-
-    Args:
-        library: Finds abilities also elsewhere; None: only those that ship and lm-eval's own.
-        data: Local files for tasks whose data do not ship; None: those of the hub.
-        fetch: Whether models that are not here are fetched; if not, their fingerprint is `UNKNOWN`.
-    """
-    from palimpsest.harness.model import catalogue
-    from palimpsest.harness.plugins import configuration
-    from palimpsest.tasks import ability_library
-    from palimpsest.tasks.registry import DataFiles
-
-    def model(name: str) -> ModelRef:
-        entry = catalogue.resolve(name)
-        here = fetch or catalogue.is_here(entry)
-        fingerprint = catalogue.fingerprint(entry) if here else UNKNOWN
-        return ModelRef.model_validate({"name": entry.name, "fingerprint": fingerprint, "dtype": entry.dtype})
-
-    def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
-        complete = configuration.canonical_name(name)
-        config = configuration.resolve_config(complete, model_name, dict(overrides))
-        entry = configuration.find_editor(complete)
-        return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)
-
-    return Catalog(model, (data or DataFiles()).load, editor, (library or ability_library.AbilityLibrary()).refs)
 
 
 class _Problems:

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from palimpsest.editors.toolkit.updates import full
-from palimpsest.harness.editor import LayerUpdate
-
 
 @dataclass(frozen=True, slots=True)
 class LeftSpectrum:
@@ -44,17 +41,3 @@ def right_basis(matrix: Tensor, left: Tensor) -> Tensor:
     # Mᵀ u = σ v. The QR decomposition in place of a division by σ keeps the basis orthonormal where σ is small.
     basis: Tensor = torch.linalg.qr(matrix.double().T @ left).Q
     return basis
-
-
-def kept_energy(after: LayerUpdate, before: LayerUpdate) -> float:
-    """‖Δ'‖² / ‖Δ‖² of an update after and before a filter; 1 for an update of zeros."""
-    whole = _energy(before)
-    return _energy(after) / whole if whole > 0 else 1.0
-
-
-def _energy(update: LayerUpdate) -> float:
-    """‖Δ‖²; through the small Gram matrices where there are factors, ‖R Aᵀ‖² = Σ (RᵀR ∘ AᵀA)."""
-    r, a = update.influence, update.activation
-    if update.delta is None and r is not None and a is not None:
-        return float(((r.T @ r) * (a.T @ a)).sum())
-    return float(full(update).square().sum())

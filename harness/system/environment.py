@@ -8,11 +8,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness.runs.journal import utc_now
+if TYPE_CHECKING:
+    pass
+
 
 _PACKAGES = (
     "torch",
@@ -127,3 +130,8 @@ def _gpu() -> str | None:
     if torch is None or not torch.cuda.is_available():
         return None
     return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+
+
+def utc_now() -> str:
+    """The present time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.harness.errors import PalimpsestError, UsageError
-from palimpsest.harness.specs.composition import canonical_name
+from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.planning import Place, with_settings
 from palimpsest.harness.specs.suite import Suite, build_suite, load_suite, on_command_line
 from palimpsest.harness.system.validation_messages import shown

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from palimpsest.harness.metrics.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE, Endurance, smaller
 from palimpsest.harness.metrics.probes import SCORES, CaseTable, Outcomes, case_table, main_score
-from palimpsest.harness.metrics.text_metrics import TextMetrics
+from palimpsest.harness.metrics.texts import TextMetrics
 from palimpsest.harness.runs.score_files import TEXTS
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.specs.windows import WINDOWS, window_size

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from palimpsest.harness.runs.score_files import PERPLEXITY
+from palimpsest.harness.abilities.items import PERPLEXITY
 
 KIND_ORDER = ("rewrite", "paraphrase", "neighborhood")
 SHARES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -64,7 +64,7 @@ def train_and_publish(
 def publish(recipe: Recipe, model: Any, tokenizer: Any, folder: Path) -> list[Line]:
     """Write weights, config, tokenizer and a card with the measured report into ``folder``."""
     from palimpsest.harness.model.catalogue import ModelEntry, fingerprint
-    from palimpsest.harness.model.editable import load_model
+    from palimpsest.harness.model.loading import load_model
 
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)

@@ -19,9 +19,10 @@ from torch import Tensor
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.harness.editor import EditReport
 from palimpsest.harness.model.editable import EditableModel
-from palimpsest.harness.plugins.configuration import HOST, available_editors, build_editor, load_editor_class
+from palimpsest.harness.plugins.compositions import canonical_name, complete
+from palimpsest.harness.plugins.configuration import available_editors, build_editor, load_editor_class
 from palimpsest.harness.specs.cases import EditRequest
-from palimpsest.harness.specs.composition import canonical_name, complete
+from palimpsest.harness.specs.composition import HOST
 from tests.labs.tiny_models import ARCHITECTURES, tiny_model
 
 BUILT_IN = sorted(entry.name for entry in available_editors() if entry.distribution == "palimpsest-bench")

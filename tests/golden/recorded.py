@@ -19,7 +19,8 @@ from palimpsest.editors.memit_seq import MemitSeq
 from palimpsest.editors.toolkit import pipeline
 from palimpsest.editors.toolkit.pipeline import LocateThenEdit
 from palimpsest.editors.toolkit.targets.search import Targets
-from palimpsest.harness.model.editable import EditableModel, load_model
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.specs.cases import EditRequest
 from palimpsest.harness.statistics.resources import SecondMoments
 

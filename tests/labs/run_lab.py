@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from palimpsest.harness.abilities.ability_harness import AbilityOutcome, ItemOutcome
+from palimpsest.harness.abilities.ability_harness import ItemOutcome
+from palimpsest.harness.abilities.items import AbilityOutcome
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.runs.progress import SilentProgress

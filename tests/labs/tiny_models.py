@@ -10,7 +10,8 @@ import transformers as hf
 from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 
-from palimpsest.harness.model.editable import EditableModel, fingerprint
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.model.loading import fingerprint
 from palimpsest.harness.specs.cases import EditRequest
 
 CORPUS = [

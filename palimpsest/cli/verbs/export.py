@@ -36,8 +36,8 @@ def export(
     as_json: output.JsonOption = False,
 ) -> None:
     """Write the edited model of a run, with its tokenizer, as a folder that transformers loads."""
-    from palimpsest.harness.runs.export import export_model
     from palimpsest.harness.runs.reading import find_run, read_spec
+    from palimpsest.harness.runs.replay import export_model
     from palimpsest.tasks.registry import data_files
 
     place = find_run(output.home_folder(home), run)

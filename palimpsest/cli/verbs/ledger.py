@@ -80,7 +80,7 @@ def show(ledger: LedgerOption = LEDGER, as_json: output.JsonOption = False) -> N
 
 def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -> None:
     from palimpsest.harness.errors import ConfigError, UsageError
-    from palimpsest.harness.runs.journal import utc_now
+    from palimpsest.harness.system.environment import utc_now
     from palimpsest.results.submissions.bounded import verify_bounded
     from palimpsest.results.submissions.ledger import Entry, append
     from palimpsest.results.submissions.verify import verify_bundle

@@ -125,9 +125,10 @@ def as_markdown(night: Night, moved: list[Move]) -> str:
 def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def]
     from palimpsest.cli.course import not_run, run_all
     from palimpsest.cli.flags import Flags, selected
+    from palimpsest.cli.progress import make_progress
+    from palimpsest.cli.wiring import installed_catalog
     from palimpsest.harness.runs.executor import Executor
-    from palimpsest.harness.runs.progress import make_progress
-    from palimpsest.harness.specs.planning import installed_catalog, plan
+    from palimpsest.harness.specs.planning import plan
     from palimpsest.harness.system.interrupts import Interrupts
 
     chosen, where = selected(Flags(suite=suite))

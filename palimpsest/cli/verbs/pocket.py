@@ -80,7 +80,7 @@ def report(
 ) -> None:
     """Measure what a pocket model knows and can do."""
     from palimpsest.harness.model.catalogue import fingerprint, locate, resolve
-    from palimpsest.harness.model.editable import load_model
+    from palimpsest.harness.model.loading import load_model
     from palimpsest.tasks.pocket.report import as_markdown, full_report
     from palimpsest.tasks.pocket.world import build_world
 

@@ -213,8 +213,9 @@ def run(
 ) -> None:
     """Run editors over tasks: skip what is done, continue what is partial, begin what is missing."""
     from palimpsest.cli.flags import Flags, selected
+    from palimpsest.cli.wiring import installed_catalog
     from palimpsest.harness.runs.run import RunSettings
-    from palimpsest.harness.specs.planning import installed_catalog, plan
+    from palimpsest.harness.specs.planning import plan
     from palimpsest.tasks.registry import data_files
 
     if limit is not None and limit < 1:
@@ -262,8 +263,9 @@ def _carry_out(
     planned: Sequence[PlannedRun], home: Path, how: RunSettings, means: options.Means, *, fresh: bool, quiet: bool
 ) -> list[RunResult]:
     """Do the runs in this process; they share the loaded model."""
-    from palimpsest.harness.runs.executor import Executor, move_aside
-    from palimpsest.harness.runs.progress import make_progress
+    from palimpsest.cli.progress import make_progress
+    from palimpsest.harness.runs.executor import Executor
+    from palimpsest.harness.runs.folder import move_aside
     from palimpsest.harness.system.interrupts import Interrupts
 
     with Interrupts() as interrupts:

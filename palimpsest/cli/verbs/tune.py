@@ -47,9 +47,10 @@ def tune(
     from palimpsest.harness.authoring.tuning import USUAL, AbilityChoice, best, preset_text
     from palimpsest.harness.authoring.tuning import tune as run_tuning
     from palimpsest.harness.model.catalogue import fingerprint, resolve
+    from palimpsest.harness.plugins.compositions import canonical_name
     from palimpsest.harness.plugins.configuration import resolve_config, without_host
     from palimpsest.harness.runs.loaded_model import load
-    from palimpsest.harness.specs.composition import canonical_name, parse
+    from palimpsest.harness.specs.composition import parse
     from palimpsest.harness.system.atomic_files import atomic_write_text
     from palimpsest.tasks.registry import data_files
 

@@ -97,8 +97,8 @@ def _require_any(chosen: list[Path], strange: list[Any], since: str | None) -> N
 
 
 def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, means: options.Means, files: DataFiles) -> Rerun:
+    from palimpsest.cli.progress import make_progress
     from palimpsest.harness.runs.loaded_model import Statistics
-    from palimpsest.harness.runs.progress import make_progress
     from palimpsest.harness.runs.replay import task_of
     from palimpsest.results.submissions.rerun import rerun
     from palimpsest.results.submissions.verify import verify_bundle

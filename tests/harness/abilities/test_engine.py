@@ -16,10 +16,13 @@ import pytest
 import torch
 
 from palimpsest.harness.abilities.ability_harness import AbilityHarness
-from palimpsest.harness.abilities.engine import Engine, HfEngine, Pairs, end_tokens, hand_over, make_engine, until_end
+from palimpsest.harness.abilities.engine import Engine, Pairs, hand_over
+from palimpsest.harness.abilities.engines import make_engine
+from palimpsest.harness.abilities.hf_engine import HfEngine, end_tokens, until_end
 from palimpsest.harness.errors import EngineMismatch, MissingResource, UsageError
 from palimpsest.harness.model.catalogue import locate, resolve
-from palimpsest.harness.model.editable import EditableModel, load_model
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.scoring.packing import TargetScores, score_targets
 from palimpsest.tasks.ability_library import ability_refs
 

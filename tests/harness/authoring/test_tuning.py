@@ -12,8 +12,8 @@ from palimpsest.harness.authoring import tuning
 from palimpsest.harness.authoring.tuning import Trial, best, configurations, objective, preset_text, tune
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.plugins.configuration import resolve_config, without_host
-from palimpsest.harness.plugins.guard import parameter_digests
 from palimpsest.harness.runs.loaded_model import load
 from palimpsest.tasks.registry import load_task
 

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from palimpsest.harness.diagnostics.norms import canary, canary_drift, not_finite, weight_norms
+from palimpsest.harness.diagnostics.norms import not_finite, weight_norms
+from palimpsest.harness.scoring.canary import canary, canary_drift
 from tests.labs.tiny_models import tiny_model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from palimpsest.harness.abilities.ability_harness import AbilityOutcome
+from palimpsest.harness.abilities.items import AbilityOutcome
 from palimpsest.harness.diagnostics.truncation import leading_part, probe
 from palimpsest.harness.statistics.spectrum import singular_values
 from tests.labs.tiny_models import tiny_model

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palimpsest.harness.metrics.probes import aggregate, text_table
+from palimpsest.harness.metrics.probes import aggregate
 from palimpsest.harness.metrics.texts import (
     Likeness,
     fluency,
@@ -17,6 +17,7 @@ from palimpsest.harness.metrics.texts import (
     normalised,
     reference_texts,
     text_entropy,
+    text_table,
     words,
 )
 

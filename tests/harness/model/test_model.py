@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from palimpsest.harness.errors import MissingResource, UsageError
-from palimpsest.harness.model.editable import EditableModel, fingerprint, load_model
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.model.loading import fingerprint, load_model
 from tests.labs.tiny_models import ARCHITECTURES, tiny_model, tokenizer
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -10,7 +10,7 @@ from palimpsest.harness.forecast.calibration import Calibration
 from palimpsest.harness.forecast.prediction import predict_run, scored_cases, shares_pristine
 from palimpsest.harness.model import needs as needs_module
 from palimpsest.harness.model.catalogue import locate, resolve
-from palimpsest.harness.model.editable import load_model
+from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.model.needs import Needs, flattened, lacking, needs, require, shape_of
 from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.specs.run_spec import Generation, Scoring

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from palimpsest.harness.errors import RunFailed, UsageError
-from palimpsest.harness.forecast.history import predict, run_state
-from palimpsest.harness.plugins.guard import parameter_digests
+from palimpsest.harness.forecast.history import predict
+from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.runs import executor
 from palimpsest.harness.runs.pristine_scores import PristineScores
 from palimpsest.harness.runs.progress import SilentProgress
+from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.runs.replay import replay
 from palimpsest.harness.runs.saves import Save, Saves
 from palimpsest.harness.specs.cases import EditTask

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from palimpsest.harness.runs.progress import PlainProgress, make_progress
+from palimpsest.cli.progress import PlainProgress, make_progress
 from palimpsest.harness.system.environment import changed_environment, environment_segment
 from tests.harness.specs.test_schedule import schedule
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from palimpsest.harness.errors import RunBusy
-from palimpsest.harness.forecast.history import run_state
-from palimpsest.harness.plugins.guard import parameter_digests
+from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.runs.progress import SilentProgress
+from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.system.interrupts import Interrupts
 from tests.labs.run_lab import (
     SHORT,

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.metrics.probes import Outcomes, aggregate, case_table
-from palimpsest.harness.model.editable import EditableModel, load_model
+from palimpsest.harness.metrics.probes import Outcomes, ProbeOutcome, aggregate, case_table
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.scoring import packing
 from palimpsest.harness.scoring.generation import continuations
 from palimpsest.harness.scoring.packing import make_packs, score_targets
-from palimpsest.harness.scoring.probes import ProbeOutcome, sample_answers, score_cases
+from palimpsest.harness.scoring.probes import sample_answers, score_cases
 from palimpsest.harness.specs.cases import Case, EditRequest, Probe
 from palimpsest.harness.specs.run_spec import Generation, Scoring
 from palimpsest.harness.specs.windows import WINDOWS, choose_generated, choose_windows, ever_scored, window_size

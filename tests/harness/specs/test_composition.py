@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import ConfigError, EditorError, UsageError
 from palimpsest.harness.plugins import configuration
-from palimpsest.harness.specs.composition import DEEPEST, canonical_name, parse, spell
-from palimpsest.harness.specs.planning import installed_catalog
+from palimpsest.harness.plugins.compositions import canonical_name
+from palimpsest.harness.specs.composition import DEEPEST, parse, spell
 from palimpsest.harness.specs.suite import load_suite
 
 MODULE = """

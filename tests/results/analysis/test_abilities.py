@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from palimpsest.harness.abilities.ability_harness import AbilityOutcome
-from palimpsest.harness.abilities.items import ItemOutcome
+from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome
 from palimpsest.harness.runs.score_files import ability_file
 from palimpsest.results.analysis.abilities import ability_results
 from palimpsest.results.reading.tables import SCORES, Invalid, _check_abilities, parse_table
