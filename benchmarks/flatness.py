@@ -33,6 +33,7 @@ from palimpsest.harness.specs.cases import EditRequest
 from palimpsest.harness.specs.run_spec import EditorRef, Schedule
 from palimpsest.harness.specs.schedule import batches
 from palimpsest.tasks.registry import load_task
+from palimpsest.tasks.statistics_texts import find_text
 
 _STEP_FIELDS = ("target_steps", "steps")
 _OWN_BATCH = {"deltaedit": 1, "rome": 10, "r-rome": 10}
@@ -104,7 +105,7 @@ def main() -> int:
     requests = [case.request for case in load_task(arguments.task).cases[: arguments.edits // fifth]]
     steep = False
     with tempfile.TemporaryDirectory() as home:
-        loaded = load(arguments.model, fingerprint(resolve(arguments.model)), Path(home))
+        loaded = load(arguments.model, fingerprint(resolve(arguments.model)), Path(home), texts=find_text)
         for word in arguments.editors or [entry.name for entry in available_editors()]:
             editor, _, size = word.partition(":")
             batch_size = max(1, (int(size) if size else _OWN_BATCH.get(editor, arguments.batch)) // fifth)

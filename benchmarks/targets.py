@@ -21,6 +21,7 @@ from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.plugins.presets import load_preset
+from palimpsest.harness.statistics.resources import with_statistics
 from palimpsest.tasks.registry import load_task
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the plain loop is shared with the tests
@@ -33,6 +34,7 @@ def compare(name: str, batch: int, plain: int) -> tuple[float, float]:
     """Print both times of one model; returns the speed-up and the largest relative difference of z − h."""
     entry = resolve(name)
     model = load_model(str(entry.folder), name=name)
+    with_statistics(model)
     config = Memit.Config(**(load_preset("memit", name) or {}))
     requests = [case.request for case in load_task("pocket-counterfact").cases[:batch]]
     templates = model.resources.context_templates(config.templates_seed)

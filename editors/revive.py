@@ -20,7 +20,8 @@ from torch import Tensor
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.updates import full, kept_energy
 from palimpsest.harness.editor import EditorConfig, EditReport, LayerUpdate
-from palimpsest.harness.statistics.spectrum import LeftSpectrum, left_spectrum, right_basis
+from palimpsest.harness.model.pristine_statistics import LeftSpectrum
+from palimpsest.harness.statistics.spectrum import left_spectrum, right_basis
 
 
 class Protected(NamedTuple):

@@ -63,6 +63,8 @@ class Editor(ABC):
     """
 
     Config: ClassVar[type[EditorConfig]]
+    default_host: ClassVar[str | None] = None
+    """The editor that a filter stands around when none is named; None: this editor takes no host."""
     record_updates: bool = False
     """Whether the report of a batch shall hold its updates; set by the run, and without effect on what is written."""
 
@@ -80,6 +82,11 @@ class Editor(ABC):
     @abstractmethod
     def writes(self) -> Collection[str]:
         """Names of the parameters that `edit` may change; valid after `prepare`. Empty for memory-based editors."""
+
+    @property
+    def bottom(self) -> Editor:
+        """The innermost editor: this one, or the last host of a filter."""
+        return self
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:

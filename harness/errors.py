@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
 
 
 class PalimpsestError(Exception):
@@ -67,3 +71,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str], how_to_list: str) -
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     return UsageError(f"{kind} {name!r} is not known.{hint} All: {how_to_list}")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, at most 300 characters; its class where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

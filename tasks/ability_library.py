@@ -15,8 +15,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from palimpsest.harness.abilities.ability_harness import stock_names
 from palimpsest.harness.abilities.items import AbilitySource
+from palimpsest.harness.abilities.stock import stock_names
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
 from palimpsest.harness.specs.run_spec import AbilityRef
 from palimpsest.tasks import ability_data

@@ -103,8 +103,12 @@ class DataFiles:
     skip_bad: bool = False
     """Leave bad records out."""
 
-    def load(self, name: str) -> EditTask:
+    def load(self, name: str, *, skip_bad: bool | None = None) -> EditTask:
         """The task called ``name``, or ``NAME:FILE`` for one whose data are read from a file.
+
+        Args:
+            name: Of the task.
+            skip_bad: Leave bad records out; None: as `skip_bad` says.
 
         Raises:
             UsageError: If the name is not known; names the near ones.
@@ -119,7 +123,8 @@ class DataFiles:
                 raise unknown_name("Task", name, task_names(), _LIST)
             return _POCKET[name][1](name)
         path = self.files.get(base) or self.other or (Path(place) if place else None)
-        return _from_hub(base, self.skip_bad) if path is None else _from_file(base, path, self.skip_bad)
+        skip = self.skip_bad if skip_bad is None else skip_bad
+        return _from_hub(base, skip) if path is None else _from_file(base, path, skip)
 
 
 def load_task(name: str) -> EditTask:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+from palimpsest.harness.statistics.texts import StatisticsSource, StatisticsText
 
 WIKIPEDIA = ("wikimedia/wikipedia", "20231101.en", "b04c8d1ceb2f5cd4588862100d08de323dccfbaa")
 """Hub id, configuration and commit. The papers took the dump of 2020-05-01, which is no longer offered ready-made."""
@@ -32,6 +34,27 @@ def statistics_text(name: str) -> Iterable[str]:
     if name not in _TEXTS:
         raise unknown_name("Statistics text", name, _TEXTS, "pocket, wikipedia, or file:PATH")
     return _TEXTS[name]()
+
+
+def find_text(name: str) -> StatisticsText:
+    """The text called ``name``, as `statistics_text` reads it; Wikipedia is named with its commit."""
+    if name == "wikipedia":
+        return StatisticsText("@".join(WIKIPEDIA), lambda: statistics_text(name), fixed=True)
+    return StatisticsText(name, lambda: statistics_text(name))
+
+
+def statistics_source(path: Path) -> StatisticsSource:
+    """What ``--stats-text`` names.
+
+    Raises:
+        UsageError: There is no such file.
+        ConfigError: It cannot be read.
+    """
+    if path.is_dir() or path.suffix == ".npz":
+        from palimpsest.harness.statistics.npz import read_npz
+
+        return StatisticsSource(f"npz:{path}", read_npz(path).texts_hash)
+    return StatisticsSource(f"file:{path}", hashlib.sha256("\n\n".join(paragraphs(path)).encode()).hexdigest())
 
 
 def paragraphs(path: Path) -> list[str]:

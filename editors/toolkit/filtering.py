@@ -28,7 +28,7 @@ _STATE = "host."
 class Filter(Editor):
     """Base of filters. Subclasses override `filter`, or `evaluated`, and `start` if they need something per layer."""
 
-    default_host: ClassVar[str] = "memit"
+    default_host: ClassVar[str | None] = "memit"
     """The editor that it stands around when none is named."""
     host: Editor
     layers: tuple[int, ...]
@@ -55,7 +55,7 @@ class Filter(Editor):
     @property
     def bottom(self) -> Editor:
         """The innermost host, which is no filter."""
-        return self.host.bottom if isinstance(self.host, Filter) else self.host
+        return self.host.bottom
 
     def prepare(self, model: EditableModel) -> None:
         """Prepare the host, and look at what it writes.

@@ -12,7 +12,7 @@ from torch import Tensor
 from palimpsest.harness.errors import EditorError, ModelCollapsed
 
 if TYPE_CHECKING:
-    from palimpsest.harness.statistics.resources import Spectrum
+    from palimpsest.harness.model.pristine_statistics import Spectrum
 
 _JITTER = 1e-10
 _TOLERANCE = 1e-6

@@ -15,18 +15,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jinja2 import TemplateError
 
-from palimpsest.harness.abilities.engine_model import quiet
-from palimpsest.harness.abilities.items import PERPLEXITY, AbilitySource, ItemOutcome, mean_chance, outcome_of, score_of
+from palimpsest.harness.abilities.items import (
+    PERPLEXITY,
+    AbilityFinder,
+    AbilitySource,
+    ItemOutcome,
+    mean_chance,
+    outcome_of,
+    score_of,
+)
+from palimpsest.harness.abilities.stock import quiet
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
 from palimpsest.harness.specs.run_spec import AbilityRef
-from palimpsest.tasks.ability_library import AbilityLibrary
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.engine import Engine
 
-from functools import cache
 
 from palimpsest.harness.abilities.items import AbilityOutcome
+from palimpsest.harness.abilities.stock import stock_manager
+from palimpsest.harness.errors import first_line
 
 METRIC = "acc"
 T = TypeVar("T")
@@ -42,7 +50,7 @@ class AbilityHarness:
         model: Any,
         refs: Sequence[AbilityRef],
         *,
-        library: AbilityLibrary | None = None,
+        library: AbilityFinder,
         engine: Engine | None = None,
     ) -> None:
         """Load the tasks and render their items. Make it before the first edit.
@@ -50,7 +58,7 @@ class AbilityHarness:
         Args:
             model: the `EditableModel` that is asked, at each `evaluate` as it is then.
             refs: from `AbilityLibrary.refs`.
-            library: where the tasks are found; None: those that ship.
+            library: where the tasks are found.
             engine: who answers; None: the model in memory.
 
         Raises:
@@ -61,7 +69,6 @@ class AbilityHarness:
 
         self._refs, self._model = tuple(refs), model
         self._engine = engine or HfEngine(model)
-        library = library or AbilityLibrary()
         sources = {ref: library.source(ref) for ref in self._refs}
         self._leaves: dict[str, list[Any]] = {}
         self._places: dict[str, Path | None] = {}
@@ -127,7 +134,7 @@ class AbilityHarness:
             return step(*arguments)
         except (ConfigError, *_OWN) as error:
             places = " and ".join(dict.fromkeys(str(place) for place in self._places.values() if place)) or "lm-eval"
-            raise ConfigError(f"Ability task {name} of {places} cannot be asked: {_first_line(error)}") from error
+            raise ConfigError(f"Ability task {name} of {places} cannot be asked: {first_line(error)}") from error
 
     def _outcome(self, name: str, samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> AbilityOutcome:
         """All items of a task, those of its parts one after another."""
@@ -143,7 +150,7 @@ class AbilityHarness:
         )
 
 
-def _load(source: AbilitySource, library: AbilityLibrary) -> list[Any]:
+def _load(source: AbilitySource, library: AbilityFinder) -> list[Any]:
     """lm-eval's tasks of one source: one, or the parts of a group."""
     try:
         if source.folder is None:
@@ -166,7 +173,7 @@ def _load(source: AbilitySource, library: AbilityLibrary) -> list[Any]:
 
 
 def _unusable(source: AbilitySource, error: Exception) -> PalimpsestError:
-    line = _first_line(error)
+    line = first_line(error)
     if source.folder is None:
         return MissingResource(
             f"Ability task {source.name!r}: its items come from the hub and cannot be had now ({line}). Connect once "
@@ -174,10 +181,6 @@ def _unusable(source: AbilitySource, error: Exception) -> PalimpsestError:
             "lm-eval tasks as --abilities."
         )
     return ConfigError(f"Ability task {source.name!r} in {source.folder} cannot be loaded: {line}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _chance(name: str, tasks: Sequence[Any]) -> float:
@@ -225,20 +228,3 @@ def _items_hash(tasks: Sequence[Any]) -> str:
         for instance in task.instances:
             digest.update(repr((task.task_name, instance.doc_id, instance.idx, instance.args)).encode())
     return digest.hexdigest()
-
-
-@cache
-def stock_names() -> frozenset[str]:
-    """Names of lm-eval's own tasks, groups and tags; takes seconds."""
-    return frozenset(stock_manager().all_tasks)
-
-
-@cache
-def stock_manager() -> Any:
-    """lm-eval's manager of its own tasks: slow to make, so it is made once and only when asked for."""
-    from palimpsest.harness.abilities.engine_model import quiet
-
-    with quiet():
-        from lm_eval.tasks import TaskManager
-
-        return TaskManager(include_defaults=True)

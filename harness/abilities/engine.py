@@ -19,7 +19,6 @@ from palimpsest.harness.scoring.packing import TargetScores
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
 
-from palimpsest.harness.abilities.hf_engine import HfEngine
 
 Pairs = Sequence[tuple[Sequence[int], Sequence[int]]]
 TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.1, torch.float16: 0.03}
@@ -30,6 +29,8 @@ class Engine(Protocol):
     """Answers questions in token ids about the model that was handed over last."""
 
     name: str
+    in_memory: bool
+    """Whether it answers from the very model that is edited, so that nothing is handed over."""
 
     def hand_over(self, model: EditableModel) -> None:
         """Take the weights of ``model`` as they are now."""
@@ -53,7 +54,7 @@ def hand_over(engine: Engine, model: EditableModel, texts: Sequence[str] = ()) -
         EngineMismatch: The engine does not see what transformers sees.
         UsageError: The edits are not in the weights, and the engine takes only weights.
     """
-    if isinstance(engine, HfEngine):
+    if engine.in_memory:
         return 0.0
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.model.modules()):
         raise UsageError(

@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
 
 
-import contextlib
-import io
-from collections.abc import Iterator
-
 WINDOW = 512
 """Tokens of the windows that running text is read in, each token once; models with shorter contexts take theirs."""
 _LONGEST = 8192
@@ -92,10 +88,3 @@ def _engine_model_class() -> type[Any]:
             return texts
 
     return EngineModel
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Progress bars and notices of a library are swallowed; errors still raise."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        yield

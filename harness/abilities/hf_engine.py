@@ -21,6 +21,7 @@ class HfEngine:
     """The model in memory, by transformers; it needs no handing over."""
 
     name = "hf"
+    in_memory = True
 
     def __init__(self, model: EditableModel) -> None:
         """Args: the model that is asked, always as it is then."""

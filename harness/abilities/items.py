@@ -5,20 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from palimpsest.harness.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
-
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
+from palimpsest.harness.specs.run_spec import AbilityRef
 
 _SHARES = ("acc", "exact_match", "em")
 """Metrics of lm-eval that are 0 or 1 for each item."""
@@ -151,3 +142,26 @@ class AbilitySource:
     """Folder with its YAML; None: lm-eval's own."""
     shots: int | None = None
     """Examples before each item; None: as the task says."""
+
+
+class AbilityFinder(Protocol):
+    """Finds ability tasks by name; `tasks.ability_library.AbilityLibrary` is the real one."""
+
+    @property
+    def data(self) -> Sequence[Path]:
+        """Folders with the items of tasks that ship without them."""
+
+    def refs(self, names: Sequence[str], limit: int | None) -> tuple[AbilityRef, ...]:
+        """References to the tasks of these names, at most ``limit`` items of each; None: as the task says.
+
+        Raises:
+            UsageError: There is no such task.
+            MissingResource: Its items are not here.
+        """
+
+    def source(self, ref: AbilityRef) -> AbilitySource:
+        """Where the task of a reference is.
+
+        Raises:
+            ConfigError: Its files are not those that the reference was made from.
+        """

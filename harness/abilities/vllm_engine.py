@@ -38,6 +38,7 @@ class VllmEngine:
     """vLLM in this process; see `palimpsest.harness.abilities.engine.Engine`."""
 
     name = "vllm"
+    in_memory = False
 
     def __init__(self, model: EditableModel, folder: Path) -> None:
         """Start vLLM.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from palimpsest.harness.model.catalogue import fingerprint, resolve
-from palimpsest.harness.model.hooks import hook_places
+from palimpsest.harness.model.editable import hook_places
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
 from palimpsest.harness.plugins.configuration import build_editor, find_editor, resolve_config
 from palimpsest.harness.plugins.session import Editing, restore_pristine
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from palimpsest.harness.editor import EditReport
     from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.specs.cases import EditRequest
 
 SMALL, LARGE = "pocket-gpt2", "pocket-llama"
@@ -58,7 +59,12 @@ class Bench:
     """One editor with everything that checks need of the harness."""
 
     def __init__(
-        self, editor: str, overrides: Mapping[str, Any], home: Path, models: Sequence[str] = (SMALL, LARGE)
+        self,
+        editor: str,
+        overrides: Mapping[str, Any],
+        home: Path,
+        installed: Installation,
+        models: Sequence[str] = (SMALL, LARGE),
     ) -> None:
         """Nothing is loaded yet.
 
@@ -66,9 +72,14 @@ class Bench:
             editor: Name or composition.
             overrides: As ``--set`` gives them.
             home: Folder of caches.
+            installed: Finds the task and the texts of key statistics.
             models: Names of pocket models; the first is the one for checks that need but one.
         """
-        self.editor, self.overrides, self.home, self.models = editor, dict(overrides), home, tuple(models)
+        self.editor = editor
+        self.overrides = dict(overrides)
+        self.home = home
+        self.models = tuple(models)
+        self._installed = installed
         self._loaded: dict[str, EditableModel] = {}
         self._courses: dict[str, Course] = {}
 
@@ -91,10 +102,8 @@ class Bench:
     @cached_property
     def requests(self) -> list[EditRequest]:
         """Enough requests for a course, about subjects of their own."""
-        from palimpsest.tasks.registry import load_task
-
         chosen: dict[str, EditRequest] = {}
-        for case in load_task(TASK).cases:
+        for case in self._installed.tasks.load(TASK).cases:
             chosen.setdefault(case.request.subject, case.request)
             if len(chosen) == 2 * sum(SIZES):
                 break
@@ -117,7 +126,7 @@ class Bench:
 
     def fresh(self, name: str) -> EditableModel:
         """A model of its own."""
-        return load(name, fingerprint(resolve(name)), self.home).model
+        return load(name, fingerprint(resolve(name)), self.home, texts=self._installed.texts).model
 
     @contextmanager
     def editing(self, name: str, model: EditableModel | None = None) -> Iterator[Editing]:

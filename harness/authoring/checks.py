@@ -11,6 +11,7 @@ from palimpsest.harness.authoring import checks_bits, checks_editing, checks_hon
 from palimpsest.harness.authoring.bench import LARGE, SMALL, Bench
 from palimpsest.harness.authoring.report import Finding, Outcome, Report
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+from palimpsest.harness.runs.installation import Installation
 
 CHECKS: Mapping[str, tuple[str, Callable[[Bench], Finding]]] = {
     "C01": ("loads alone, without GPU and network", checks_loading.loads_alone),
@@ -39,6 +40,7 @@ def check(
     editor: str,
     overrides: Mapping[str, Any],
     home: Path,
+    installed: Installation,
     *,
     only: Sequence[str] = (),
     models: Sequence[str] = (SMALL, LARGE),
@@ -50,6 +52,7 @@ def check(
         editor: Its name.
         overrides: Fields of its configuration, as ``--set`` gives them.
         home: Folder of caches.
+        installed: Finds the task and the texts of key statistics.
         only: Ids of the checks to do; none: all.
         models: The models to try it on; the first serves the checks that need but one.
         tell: Called with each outcome when it is there.
@@ -60,7 +63,7 @@ def check(
         MissingResource: A model cannot be loaded.
     """
     chosen = [_known(name) for name in only] or list(CHECKS)
-    bench = Bench(editor, overrides, home, models)
+    bench = Bench(editor, overrides, home, installed, models)
     entry = _entry(bench)
     report = Report(entry.name, entry.distribution, entry.version, tuple(models))
     for name in sorted(set(chosen)):

@@ -83,7 +83,7 @@ def goes_on_from_a_save(bench: Bench) -> Finding:
             "batch": [asdict(request) for request in bench.batches[2]],
         }
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-        command = [sys.executable, "-m", "palimpsest.harness.authoring.worker", place]
+        command = [sys.executable, "-m", "palimpsest.cli.check_worker", place]
         ended = subprocess.run(
             command, capture_output=True, text=True, env=environment(), timeout=_PATIENCE, check=False
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,14 +14,11 @@ from palimpsest.harness.authoring.bench import Bench, copied, differing, everyth
 from palimpsest.harness.authoring.report import Finding
 from palimpsest.harness.errors import PalimpsestError
 
-_READERS = {
-    "registry.py": {"load_task"},
-    "edits.py": {"counterfact_records", "zsre_records"},
-    "counterfact.py": {"parse_case", "load_counterfact"},
-    "zsre.py": {"parse_case", "load_zsre"},
-    "load.py": {"load_dataset"},
-}
-"""Functions, by the file that they are in, which give requests or what will be asked about them."""
+_READERS = ("palimpsest.tasks", "datasets.load")
+"""Modules, with all below them, whose functions give requests or what will be asked about them.
+
+Named by module, not by function or file, so that a renamed reader is still seen.
+"""
 _SHORT = 15
 """Characters below which a message cannot say what was wrong."""
 
@@ -133,9 +129,9 @@ def _watched() -> Iterator[list[str]]:
 
     def look(frame: FrameType, event: str, _: Any) -> None:
         if event == "call":
-            code = frame.f_code
-            if code.co_name in _READERS.get(Path(code.co_filename).name, ()):
-                seen.append(f"{Path(code.co_filename).stem}.{code.co_name}")
+            module = str(frame.f_globals.get("__name__"))
+            if any(module == reader or module.startswith(f"{reader}.") for reader in _READERS):
+                seen.append(f"{module}.{frame.f_code.co_name}")
 
     before = sys.getprofile()
     sys.setprofile(look)

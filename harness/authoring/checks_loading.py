@@ -27,7 +27,7 @@ def listen(event, arguments):
         reached.append(event)
 sys.addaudithook(listen)
 begin = time.process_time()
-from palimpsest.harness.specs.composition import complete
+from palimpsest.harness.plugins.compositions import complete
 complete(sys.argv[1])
 seconds = time.process_time() - begin
 print(json.dumps({"seconds": seconds, "network": sorted(set(reached)), "gpu": torch.cuda.is_initialized()}))

@@ -21,11 +21,10 @@ from palimpsest.harness.specs.composition import parse
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.ability_harness import AbilityHarness
-    from palimpsest.harness.abilities.items import AbilityOutcome
+    from palimpsest.harness.abilities.items import AbilityFinder, AbilityOutcome
     from palimpsest.harness.runs.loaded_model import LoadedModel
     from palimpsest.harness.specs.cases import EditTask
     from palimpsest.harness.specs.run_spec import AbilityRef
-    from palimpsest.tasks.ability_library import AbilityLibrary
 
 BUDGET = 6
 """Trials that every editor may have."""
@@ -55,9 +54,9 @@ class Trial:
 class AbilityChoice:
     """Which general abilities a preset is to keep."""
 
+    library: AbilityFinder
+    """Finds them."""
     names: tuple[str, ...] = USUAL
-    library: AbilityLibrary | None = None
-    """Finds them; None: only those that ship and lm-eval's own."""
 
     @property
     def usual(self) -> bool:
@@ -94,9 +93,7 @@ class AbilityChoice:
         return harness
 
     def _refs(self) -> tuple[AbilityRef, ...]:
-        from palimpsest.tasks.ability_library import AbilityLibrary
-
-        return (self.library or AbilityLibrary()).refs(self.names, ABILITY_LIMIT)
+        return self.library.refs(self.names, ABILITY_LIMIT)
 
 
 def configurations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -125,7 +122,7 @@ def tune(
     record: Path,
     report: Callable[[int, Trial], None],
     *,
-    abilities: AbilityChoice | None = None,
+    abilities: AbilityChoice,
     statistics: str | None = None,
 ) -> list[Trial]:
     """Run every configuration of ``grid`` and write each result to ``record`` at once; known ones are not run again.
@@ -137,7 +134,7 @@ def tune(
         grid: Field → values.
         record: JSON file of trials, read first and extended.
         report: Called with (number, trial) after each.
-        abilities: What is to be kept; None: the pocket world's.
+        abilities: What is to be kept.
         statistics: Hash of the key statistics that the model was loaded with in place of its own.
 
     Returns:
@@ -145,7 +142,7 @@ def tune(
     """
     combinations = configurations(grid)
     pristine: Sequence[AbilityOutcome] | None = None
-    asked = abilities or AbilityChoice()
+    asked = abilities
     identity = _identity(editor_name, loaded, task) | ({} if asked.usual else {"abilities": asked.identity()})
     identity |= {} if statistics is None else {"statistics": statistics}
     known = {_key(trial.config): trial for trial in _read(record, identity)}

@@ -1,8 +1,9 @@
 """Work of the checks that needs a process of its own: an editor that goes on from a save, and whole runs.
 
-    python -m palimpsest.harness.authoring.worker FOLDER
+    python -m palimpsest.cli.check_worker FOLDER
 
-FOLDER holds ``task.json`` and the save; the weights and the state after the next batch are written into it.
+wires the rooms together and calls `main`. FOLDER holds ``task.json`` and the save; the weights and the state after the
+next batch are written into it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,13 @@ import json
 import os
 import sys
 from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from palimpsest.harness.authoring.bench import Bench, copied
+from palimpsest.harness.runs.installation import Installation
+from palimpsest.harness.specs.cases import EditRequest
 
 WEIGHTS, STATE, AFTER_WEIGHTS, AFTER_STATE = (
     f"{name}.safetensors" for name in ("weights", "state", "after-weights", "after-state")
@@ -27,24 +35,14 @@ def environment() -> dict[str, str]:
     }
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, installed: Installation) -> None:
     """Load the save in ``folder``, do one batch, and write what is there then."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    from palimpsest.harness.authoring.bench import Bench, copied
-    from palimpsest.harness.specs.cases import EditRequest
-
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     torch.set_num_threads(task["threads"])
-    bench = Bench(task["editor"], task["overrides"], Path(task["home"]), (task["model"],))
+    bench = Bench(task["editor"], task["overrides"], Path(task["home"]), installed, (task["model"],))
     with bench.editing(task["model"]) as editing:
         editing.load(load_file(folder / WEIGHTS), load_file(folder / STATE))
         editing.edit(task["number"], [EditRequest(**request) for request in task["batch"]])
         weights, state = editing.snapshot()
         save_file({name: t.contiguous() for name, t in copied(weights).items()}, folder / AFTER_WEIGHTS)
         save_file({name: t.contiguous() for name, t in copied(state).items()}, folder / AFTER_STATE)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from palimpsest.harness.diagnostics import edits, spectra, sphere
-from palimpsest.harness.statistics.spectrum import LeftSpectrum, left_spectrum, singular_values
+from palimpsest.harness.model.pristine_statistics import LeftSpectrum
+from palimpsest.harness.statistics.spectrum import left_spectrum, singular_values
 
 SHOWN_SINGULAR_VALUES = 16
 Numbers = dict[str, float]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from palimpsest.harness.statistics.spectrum import LeftSpectrum, left_spectrum, right_basis
+from palimpsest.harness.model.pristine_statistics import LeftSpectrum
+from palimpsest.harness.statistics.spectrum import left_spectrum, right_basis
 
 PROTECTED_SHARE = 0.1
 """τ: the protected subspace carries this share of the sum of the singular values of W_0 (REVIVE's default)."""

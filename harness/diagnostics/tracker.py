@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.harness.diagnostics.gauge import (
     Numbers,
     Pristine,
@@ -226,8 +225,7 @@ def _follow(path: Tensor, energy: float) -> None:
 
 def _statistics_tokens(editor: Editor, level: Level) -> int | None:
     """How many tokens the editor's own statistics come from; None: it has none, and the level does not make any."""
-    innermost = editor.bottom if isinstance(editor, Filter) else editor
-    found = getattr(getattr(innermost, "config", None), "statistics_tokens", None)
+    found = getattr(getattr(editor.bottom, "config", None), "statistics_tokens", None)
     if isinstance(found, int):
         return found
     return _STATISTICS_TOKENS if level == "full" else None

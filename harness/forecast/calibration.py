@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from palimpsest.harness.model.needs import flattened
+from palimpsest.harness.model.pristine_statistics import SecondMoments
 from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.plugins.session import Editing, restore_pristine
 from palimpsest.harness.runs.instruments import ModelInstruments
 from palimpsest.harness.runs.score_files import model_files
 from palimpsest.harness.specs.run_spec import Generation
 from palimpsest.harness.specs.schedule import order
-from palimpsest.harness.statistics.resources import SecondMoments
 from palimpsest.harness.statistics.second_moments import seconds_per_token
 from palimpsest.harness.system.atomic_files import atomic_write_json
 from palimpsest.harness.system.environment import environment_segment
@@ -34,10 +34,10 @@ from palimpsest.harness.system.memory import PeakMemory
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.ability_harness import AbilityHarness
+    from palimpsest.harness.abilities.items import AbilityFinder
     from palimpsest.harness.model.placement import Placement
     from palimpsest.harness.runs.loaded_model import LoadedModel
     from palimpsest.harness.specs.planning import PlannedRun
-    from palimpsest.tasks.ability_library import AbilityLibrary
 
 FEW, SECONDS_OF_STATISTICS = 8, 60.0
 ITEMS = 40
@@ -103,7 +103,7 @@ def calibrated(
     *,
     placement: Placement,
     load: Callable[[], LoadedModel] | None,
-    library: AbilityLibrary | None = None,
+    library: AbilityFinder,
 ) -> Calibration | None:
     """The calibration of a run's editor, model and task on this machine.
 
@@ -154,7 +154,7 @@ def _remembered(
     return found
 
 
-def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityLibrary | None) -> Asking:
+def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityFinder) -> Asking:
     """Score a few cases and ask a few items of the unedited model, timed."""
     loaded, memory = load(), PeakMemory()
     spec, model = planned.spec, loaded.model
@@ -187,13 +187,13 @@ def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> W
     finally:
         restore_pristine(model)
         if stand_in:
-            model.resources.set_second_moments(None)
+            loaded.resources.set_second_moments(None)
     return Writing(seconds_prepare, statistics, seconds_batch, seconds_save, size, memory.megabytes())
 
 
 def _statistics(loaded: LoadedModel, config: Mapping[str, Any]) -> tuple[float, bool]:
     """Seconds that collecting statistics will take, and whether stand-ins are used here."""
-    flat, resources = flattened(config), loaded.model.resources
+    flat, resources = flattened(config), loaded.resources
     tokens, layers = flat.get("statistics_tokens"), flat.get("layers") or [flat.get("layer")]
     if tokens is None or None in layers or resources.has_second_moments(layers, tokens):
         return 0.0, False
@@ -257,7 +257,7 @@ def _texts(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> fl
     return (time.perf_counter() - begin) / len(few)
 
 
-def _abilities(harness: AbilityHarness | None, loaded: LoadedModel, refs: Any, library: AbilityLibrary | None) -> float:
+def _abilities(harness: AbilityHarness | None, loaded: LoadedModel, refs: Any, library: AbilityFinder) -> float:
     """Seconds of a round of all items, from a round of a few."""
     if harness is None:
         return 0.0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.cli import options, output
 from palimpsest.harness.errors import PalimpsestError
 
 if TYPE_CHECKING:
     from palimpsest.harness.forecast.prediction import Prediction
+    from palimpsest.harness.model.placement import Placement
+    from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.runs.loaded_model import LoadedModel
     from palimpsest.harness.specs.planning import PlannedRun
     from palimpsest.harness.specs.run_spec import RunSpec
@@ -23,10 +24,14 @@ class Outlook:
     """Looks ahead; keeps the model that it loaded last for calibrations."""
 
     home: Path
-    means: options.Means
+    placement: Placement
+    installed: Installation
+    statistics: str | None
+    """Source of key statistics in place of each model's own."""
     measure: bool
     """Whether what was not measured yet is measured."""
-    quiet: bool = False
+    tell: Callable[[str], None]
+    """Is told what is tried, and what could not be."""
     _loaded: LoadedModel | None = None
 
     def rows(self, planned: Sequence[PlannedRun]) -> list[dict[str, Any]]:
@@ -41,13 +46,13 @@ class Outlook:
 
         spec, entry = run.spec, resolve(run.model_source)
         shape, here = shape_of(entry), is_here(entry)
-        found = None if shape is None else needs(entry, shape, spec.editor.config, self.means.placement)
-        problems = [] if found is None else lacking(found, self.home, self.means.placement)
+        found = None if shape is None else needs(entry, shape, spec.editor.config, self.placement)
+        problems = [] if found is None else lacking(found, self.home, self.placement)
         state = run_state(self.home, spec)
         ahead = self._prediction(run, earlier) if here and not problems else None
         past = predict(self.home, spec) if here and ahead is None else None
         seconds = ahead.seconds if ahead is not None else past.seconds if past is not None else None
-        least = None if found is None else (found.memory if self.means.placement.device != "cpu" else found.host_memory)
+        least = None if found is None else (found.memory if self.placement.device != "cpu" else found.host_memory)
         fetched = "" if here or found is None else f"to be fetched, {gigabytes(found.download)}"
         return {
             "run": spec.id if here else None,
@@ -80,13 +85,12 @@ class Outlook:
             costs = calibrated(
                 run,
                 self.home,
-                placement=self.means.placement,
+                placement=self.placement,
                 load=partial(self._model, run) if self.measure else None,
-                library=self.means.library,
+                library=self.installed.abilities,
             )
         except PalimpsestError as error:
-            if not self.quiet:
-                output.note(f"{run.spec.editor.name} on {run.spec.model.name} could not be tried: {error}")
+            self.tell(f"{run.spec.editor.name} on {run.spec.model.name} could not be tried: {error}")
             return None
         if costs is None:
             return None
@@ -95,8 +99,7 @@ class Outlook:
     def _model(self, run: PlannedRun) -> LoadedModel:
         from palimpsest.harness.runs.loaded_model import load
 
-        if not self.quiet:
-            output.note(f"Trying {run.spec.editor.name} on {run.spec.model.name} for a moment …")
+        self.tell(f"Trying {run.spec.editor.name} on {run.spec.model.name} for a moment …")
         wanted = run.spec.model.fingerprint
         if self._loaded is None or self._loaded.fingerprint != wanted or not self._loaded.restored():
             self._loaded = None
@@ -104,8 +107,9 @@ class Outlook:
                 run.model_source,
                 wanted,
                 self.home,
-                placement=self.means.placement,
-                statistics=self.means.statistics,
+                placement=self.placement,
+                statistics=self.statistics,
+                texts=self.installed.texts,
             )
         return self._loaded
 

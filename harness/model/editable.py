@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from palimpsest.harness.errors import UsageError
+from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.harness.model.anatomy import Anatomy, detect
-from palimpsest.harness.model.hooks import hook_places
-from palimpsest.harness.statistics.resources import Resources
+from palimpsest.harness.model.pristine_statistics import PristineStatistics
 
 
 class EditableModel:
@@ -29,8 +27,6 @@ class EditableModel:
         *,
         name: str,
         fingerprint: str,
-        cache: Path | None,
-        offload: bool = False,
     ) -> None:
         """Wrap a loaded model.
 
@@ -39,8 +35,6 @@ class EditableModel:
             tokenizer: Its fast tokenizer; must pad on the right.
             name: What people call the model.
             fingerprint: `fingerprint` of the untouched model; keys the disk cache.
-            cache: Folder of cached statistics (``<home>/models``), or None for no disk cache.
-            offload: Keep statistics, and what is solved with them, on the CPU.
 
         Raises:
             UsageError: The architecture is not supported, or the tokenizer pads on the left.
@@ -56,8 +50,22 @@ class EditableModel:
         self._masters: dict[str, Tensor] = {}
         self._pristine: dict[str, Tensor] = {}
         self._hooks = [(place, dict(place)) for place in hook_places(model)]
-        place = torch.device("cpu") if offload else self.device
-        self.resources = Resources(self, None if cache is None else cache / fingerprint, place)
+        self._resources: PristineStatistics | None = None
+
+    @property
+    def resources(self) -> PristineStatistics:
+        """What editors may ask of the unedited model.
+
+        Raises:
+            MissingResource: Whoever loaded the model gave it none; see `harness.statistics.resources.with_statistics`.
+        """
+        if self._resources is None:
+            raise MissingResource(f"{self.name} was loaded without statistics. Load it with harness.runs.loaded_model.")
+        return self._resources
+
+    @resources.setter
+    def resources(self, statistics: PristineStatistics) -> None:
+        self._resources = statistics
 
     @property
     def device(self) -> torch.device:
@@ -141,3 +149,9 @@ class EditableModel:
         if parameter.dtype != torch.float32:
             self._masters[name] = value.clone()
         parameter.copy_(value)
+
+
+def hook_places(model: nn.Module) -> list[dict[int, Any]]:
+    """Where the hooks of a module and of all within it stand, by module and kind; changing them changes the hooks."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return [getattr(module, kind) for module in model.modules() for kind in kinds]

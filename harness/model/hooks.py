@@ -23,12 +23,6 @@ def unchanged(hidden: Tensor) -> Tensor:
     return hidden
 
 
-def hook_places(model: nn.Module) -> list[dict[int, Any]]:
-    """Where the hooks of a module and of all within it stand, by module and kind; changing them changes the hooks."""
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [getattr(module, kind) for module in model.modules() for kind in kinds]
-
-
 @contextmanager
 def replaced_blocks(model: EditableModel, replacements: Mapping[int, BlockForward]) -> Iterator[None]:
     """Run the given functions of the residual stream instead of these blocks.

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.harness.errors import MissingResource, UsageError, first_line
 from palimpsest.harness.model.editable import EditableModel
 
 _CONFIG_KEYS_WITHOUT_EFFECT = frozenset(
@@ -22,10 +22,8 @@ def load_model(
     *,
     name: str,
     dtype: str = "float32",
-    cache: Path | None = None,
     device: str = "cpu",
     device_map: str | None = None,
-    offload: bool = False,
     known_fingerprint: str | None = None,
 ) -> EditableModel:
     """Load a model folder or hub model with its tokenizer; safetensors only, no remote code.
@@ -34,10 +32,8 @@ def load_model(
         path_or_id: Folder or hub id.
         name: What people call the model.
         dtype: Of all weights; edited ones keep a float32 master copy.
-        cache: Folder of cached statistics, or None.
         device: Where the weights go.
         device_map: ``auto`` spreads the blocks over all GPUs instead.
-        offload: Keep statistics on the CPU.
         known_fingerprint: That of the files, where the caller has it (`model_registry.fingerprint`); otherwise the
             tensors' own is computed.
 
@@ -62,7 +58,7 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(path_or_id, **how, **common)
     except Exception as error:  # transformers, the hub client and safetensors each have errors of their own
         raise MissingResource(
-            f"Model {name} cannot be loaded from {path_or_id}: {_first_line(error)} "
+            f"Model {name} cannot be loaded from {path_or_id}: {first_line(error)} "
             "Expected a transformers folder (config.json, model.safetensors, tokenizer.json) or a reachable hub id."
         ) from error
     if tokenizer.pad_token_id is None:
@@ -75,7 +71,7 @@ def load_model(
             "on the disk, where they cannot be edited. Use a larger GPU, or --device cpu."
         )
     identity = known_fingerprint or fingerprint(model, tokenizer)
-    return EditableModel(model, tokenizer, name=name, fingerprint=identity, cache=cache, offload=offload)
+    return EditableModel(model, tokenizer, name=name, fingerprint=identity)
 
 
 def fingerprint(model: Any, tokenizer: Any) -> str:
@@ -98,8 +94,3 @@ def _tokenizer_text(tokenizer: Any) -> str:
     content.pop("padding", None)
     content.pop("truncation", None)
     return json.dumps(content, sort_keys=True)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

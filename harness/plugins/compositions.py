@@ -36,7 +36,7 @@ def complete(text: str) -> list[tuple[str, type[Editor]]]:
         if len(found) == DEEPEST:
             raise EditorError(f"Editor {text!r}: its default hosts lead to more than {DEEPEST} editors inside another.")
         found.append((name, _load(name, text)))
-        default = _default_host(found[-1][1])
+        default = found[-1][1].default_host
         if names and default is None:
             raise UsageError(
                 f"Editor {text!r}: {name!r} takes no host, only filters do. Turn it round, or leave out "
@@ -54,9 +54,3 @@ def _load(name: str, text: str) -> type[Editor]:
         if name == text.strip():
             raise
         raise UsageError(f"{error} (It is part of {text!r}.)") from None
-
-
-def _default_host(cls: type[Editor]) -> str | None:
-    from palimpsest.editors.toolkit.filtering import Filter
-
-    return cls.default_host if issubclass(cls, Filter) else None

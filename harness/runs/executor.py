@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,10 @@ from palimpsest.harness.specs.schedule import order
 from palimpsest.harness.system.interrupts import Interrupts
 
 if TYPE_CHECKING:
+    from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.runs.progress import Progress
     from palimpsest.harness.specs.cases import EditTask
     from palimpsest.harness.specs.planning import PlannedRun
-    from palimpsest.tasks.ability_library import AbilityLibrary
 
 
 _ORIGIN = ("source", "records", "skipped", "left_out", "contradicting")
@@ -38,7 +37,7 @@ class Executor:
         settings: RunSettings | None = None,
         interrupts: Interrupts | None = None,
         placement: Placement | None = None,
-        library: AbilityLibrary | None = None,
+        installed: Installation,
         statistics: str | None = None,
     ) -> None:
         """Set up; nothing is loaded yet.
@@ -49,7 +48,7 @@ class Executor:
             settings: How runs are carried out.
             interrupts: Signals to heed, entered by the caller; None: those of Python.
             placement: Where models are loaded, and which engine answers; None: the CPU, in memory.
-            library: Where ability tasks are found; None: those that ship.
+            installed: Finds ability tasks and the texts of key statistics.
             statistics: Text that key statistics are taken from, in place of each model's own.
         """
         self.home = home
@@ -57,7 +56,7 @@ class Executor:
         self._settings = settings
         self._interrupts = interrupts
         self._placement = placement or Placement()
-        self._library = library
+        self._installed = installed
         self._statistics = statistics
         self._loaded: LoadedModel | None = None
 
@@ -94,7 +93,12 @@ class Executor:
         if self._loaded is None:
             require(resolve(planned.model_source), planned.spec.editor.config, self.home, self._placement)
             self._loaded = load(
-                planned.model_source, wanted, self.home, placement=self._placement, statistics=self._statistics
+                planned.model_source,
+                wanted,
+                self.home,
+                placement=self._placement,
+                statistics=self._statistics,
+                texts=self._installed.texts,
             )
         return self._loaded
 
@@ -103,7 +107,7 @@ class Executor:
         self._progress.phase(f"loading {spec.model.name}")
         loaded = self.loaded(planned)
         model, cache = loaded.model, self.home / "models" / loaded.model.fingerprint
-        harness = loaded.abilities(spec.abilities, self._library)
+        harness = loaded.abilities(spec.abilities, self._installed.abilities)
         environment = scoring_environment(loaded, self._placement.device)
         asked = {"items": dict(harness.items_hashes)} if harness is not None else {}
         return Workbench(
@@ -128,16 +132,3 @@ def _data(task: EditTask) -> dict[str, Any]:
         return {}
     about = {name: getattr(task.origin, name) for name in _ORIGIN}
     return {"data": {**about, "content_hash": task.content_hash, "order_hash": task.order_hash}}
-
-
-def execute(
-    plans: Iterable[PlannedRun], home: Path, *, progress: Progress, settings: RunSettings | None = None
-) -> Iterator[RunOutcome]:
-    """Do all runs in order, heeding signals; ends after a run that a signal stopped."""
-    with Interrupts() as interrupts:
-        executor = Executor(home, progress=progress, settings=settings, interrupts=interrupts)
-        for planned in plans:
-            outcome = executor.execute(planned)
-            yield outcome
-            if outcome.stopped is not None:
-                return

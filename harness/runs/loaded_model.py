@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.model.catalogue import fingerprint as fingerprint_of_files
+from palimpsest.harness.model.catalogue import locate, resolve, revision_of
 from palimpsest.harness.model.digests import parameter_digests
+from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.plugins.session import restore_pristine
+from palimpsest.harness.statistics.npz import read_npz
+from palimpsest.harness.statistics.resources import with_statistics
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.ability_harness import AbilityHarness
     from palimpsest.harness.abilities.engine import Engine
+    from palimpsest.harness.abilities.items import AbilityFinder
     from palimpsest.harness.model.editable import EditableModel
     from palimpsest.harness.specs.run_spec import AbilityRef
-    from palimpsest.tasks.ability_library import AbilityLibrary
+    from palimpsest.harness.statistics.resources import Resources
+    from palimpsest.harness.statistics.texts import TextFinder
 
 
 @dataclass(slots=True)
@@ -26,6 +33,8 @@ class LoadedModel:
     """A model in memory with what was made for it."""
 
     model: EditableModel
+    resources: Resources
+    """Its statistics, which the harness may set and editors may ask."""
     fingerprint: str
     """As in the spec's `ModelRef`."""
     digests: Mapping[str, str]
@@ -52,7 +61,7 @@ class LoadedModel:
             self._engine = make_engine(self.engine_name, self.model, self.folder)
         return self._engine
 
-    def abilities(self, refs: tuple[AbilityRef, ...], library: AbilityLibrary | None = None) -> AbilityHarness | None:
+    def abilities(self, refs: tuple[AbilityRef, ...], library: AbilityFinder) -> AbilityHarness | None:
         """The harness of these tasks, made before the first edit and used again."""
         if refs and refs not in self.harnesses:
             from palimpsest.harness.abilities.ability_harness import AbilityHarness
@@ -68,6 +77,7 @@ def load(
     *,
     placement: Placement | None = None,
     statistics: str | None = None,
+    texts: TextFinder,
 ) -> LoadedModel:
     """Load the model behind ``source`` and check that it is the one with this fingerprint.
 
@@ -76,16 +86,13 @@ def load(
         fingerprint: As in the spec's `ModelRef`.
         home: Folder of runs and caches.
         placement: Where it goes; None: the CPU.
-        statistics: Text for key statistics in place of the model's own; see `tasks.statistics.statistics_text`.
+        statistics: Text for key statistics in place of the model's own, or ``npz:PATH``.
+        texts: Finds such texts by name.
 
     Raises:
         ConfigError: It is another one.
         MissingResource: It cannot be loaded.
     """
-    from palimpsest.harness.model.catalogue import fingerprint as fingerprint_of_files
-    from palimpsest.harness.model.catalogue import locate, resolve, revision_of
-    from palimpsest.harness.model.loading import load_model
-
     begin, placement = time.perf_counter(), placement or Placement()
     placement.check()
     entry = resolve(source)
@@ -100,35 +107,27 @@ def load(
         str(folder),
         name=entry.name,
         dtype=entry.dtype,
-        cache=home / "models",
         device=placement.device,
         device_map=placement.device_map,
-        offload=placement.offload,
         known_fingerprint=found,
     )
-    _set_statistics(model, statistics or entry.statistics)
+    resources = with_statistics(model, home / "models", offload=placement.offload)
+    _set_statistics(resources, model.anatomy.d_inner, statistics or entry.statistics, texts)
     digests = parameter_digests(model.model)
     revision, seconds = revision_of(entry, folder), time.perf_counter() - begin
-    return LoadedModel(model, fingerprint, digests, folder, revision, placement.engine, seconds)
+    return LoadedModel(model, resources, fingerprint, digests, folder, revision, placement.engine, seconds)
 
 
-def _set_statistics(model: EditableModel, name: str | None) -> None:
+def _set_statistics(resources: Resources, size: int, name: str | None, texts: TextFinder) -> None:
     """Name the text of the statistics, or read recorded ones (``npz:PATH``)."""
     if name is None:
         return
     kind, _, place = name.partition(":")
     if kind == "npz":
-        from palimpsest.harness.statistics.npz import read_npz
-
-        model.resources.set_second_moments(read_npz(Path(place), model.anatomy.d_inner))
+        resources.set_second_moments(read_npz(Path(place), size))
         return
-    from palimpsest.tasks.statistics_texts import WIKIPEDIA, statistics_text
-
-    texts: Callable[[], Iterable[str]] = lambda: statistics_text(name)  # noqa: E731
-    if name == "wikipedia":
-        model.resources.set_statistics("@".join(WIKIPEDIA), texts, fixed=True)
-    else:
-        model.resources.set_statistics(name, texts)
+    text = texts(name)
+    resources.set_statistics(text.name, text.read, fixed=text.fixed)
 
 
 class Statistics(NamedTuple):
@@ -138,21 +137,3 @@ class Statistics(NamedTuple):
     """As `load` takes it."""
     digest: str
     """What identifies it in a spec."""
-
-
-def statistics_source(path: Path) -> Statistics:
-    """What ``--stats-text`` names.
-
-    Raises:
-        UsageError: There is no such file.
-        ConfigError: It cannot be read.
-    """
-    import hashlib
-
-    if path.is_dir() or path.suffix == ".npz":
-        from palimpsest.harness.statistics.npz import read_npz
-
-        return Statistics(f"npz:{path}", read_npz(path).texts_hash)
-    from palimpsest.tasks.statistics_texts import paragraphs
-
-    return Statistics(f"file:{path}", hashlib.sha256("\n\n".join(paragraphs(path)).encode()).hexdigest())

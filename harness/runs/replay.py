@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,10 @@ from palimpsest.harness.specs.schedule import batches, boundaries
 if TYPE_CHECKING:
     from palimpsest.harness.editor import Editor
     from palimpsest.harness.model.editable import EditableModel
-    from palimpsest.harness.runs.loaded_model import Statistics
-    from palimpsest.harness.specs.cases import Case, EditTask
+    from palimpsest.harness.runs.installation import Installation
+    from palimpsest.harness.specs.cases import Case, EditTask, TaskFinder
     from palimpsest.harness.specs.run_spec import RunSpec
-    from palimpsest.tasks.registry import DataFiles
+    from palimpsest.harness.statistics.texts import StatisticsSource
 
 
 import shutil
@@ -29,8 +28,9 @@ from typing import TYPE_CHECKING
 from palimpsest.harness.runs.reading import read_spec, summarise
 
 if TYPE_CHECKING:
-    from palimpsest.harness.runs.loaded_model import Statistics
-    from palimpsest.tasks.registry import DataFiles
+    from palimpsest.harness.runs.installation import Installation
+    from palimpsest.harness.specs.cases import TaskFinder
+    from palimpsest.harness.statistics.texts import StatisticsSource
 
 from palimpsest.harness.runs.reading import newest_good_save
 
@@ -90,20 +90,18 @@ def replay(
     return editing
 
 
-def task_of(spec: RunSpec, data: DataFiles | None = None) -> EditTask:
+def task_of(spec: RunSpec, tasks: TaskFinder) -> EditTask:
     """The task of a run.
 
     Args:
         spec: The run's spec.
-        data: Local files for tasks whose data do not ship.
+        tasks: Finds tasks by name.
 
     Raises:
-        ConfigError: Its data are others now.
-        PalimpsestError: They are not to be had.
+        ConfigError: Its data have changed.
+        PalimpsestError: They are not available.
     """
-    from palimpsest.tasks.registry import DataFiles
-
-    task = replace(data or DataFiles(), skip_bad=spec.task.skipped > 0).load(spec.task.name)
+    task = tasks.load(spec.task.name, skip_bad=spec.task.skipped > 0)
     if task.content_hash != spec.task.content_hash:
         raise ConfigError(
             f"Task {task.name!r} is not that of run {spec.id}: its content differs, so the edits cannot be done again."
@@ -141,8 +139,8 @@ def replay_run(
     edits: int,
     *,
     model_source: str | None = None,
-    data: DataFiles | None = None,
-    statistics: Statistics | None = None,
+    installed: Installation,
+    statistics: StatisticsSource | None = None,
 ) -> Editing:
     """`replay` with everything found by its name in the spec.
 
@@ -151,12 +149,12 @@ def replay_run(
         spec: Of a run in that home.
         edits: A batch boundary.
         model_source: Folder or hub id of the unedited model; None: the name in the spec.
-        data: Local files for tasks whose data do not ship.
+        installed: Finds tasks and statistics texts.
         statistics: What ``--stats-text`` names; None: the model's own text.
 
     Raises:
         ConfigError: Model or task are not those of the run.
-        PalimpsestError: They are not to be had; or as `replay`.
+        PalimpsestError: They are not available; or as `replay`.
     """
     from palimpsest.harness.plugins.configuration import build_editor
     from palimpsest.harness.runs.loaded_model import load
@@ -164,9 +162,9 @@ def replay_run(
 
     check_position(spec, edits)
     check_statistics(spec, statistics.digest if statistics else None)
-    task = task_of(spec, data)
+    task = task_of(spec, installed.tasks)
     text = statistics.source if statistics else None
-    loaded = load(model_source or spec.model.name, spec.model.fingerprint, home, statistics=text)
+    loaded = load(model_source or spec.model.name, spec.model.fingerprint, home, statistics=text, texts=installed.texts)
     return replay(
         home / "runs" / spec.id,
         spec,
@@ -183,8 +181,8 @@ def export_model(
     folder: Path,
     *,
     model_source: str | None = None,
-    data: DataFiles | None = None,
-    statistics: Statistics | None = None,
+    installed: Installation,
+    statistics: StatisticsSource | None = None,
 ) -> list[str]:
     """Write the model of a run as it was after ``edits`` edits, with its tokenizer.
 
@@ -194,7 +192,7 @@ def export_model(
             one before it are done again.
         folder: Where the model goes; must not exist, or be empty.
         model_source: Folder or hub id of the unedited model; None: the name in the run's spec.
-        data: Local files for tasks whose data do not ship, should edits be done again.
+        installed: Finds tasks and statistics texts, should edits be done again.
         statistics: What ``--stats-text`` names, should edits be done again; None: the model's own text.
 
     Returns:
@@ -219,11 +217,13 @@ def export_model(
     save = newest_good_save(run, spec, edits)
     if edits and (save is None or save.edits != edits):
         editing = replay_run(
-            run.parent.parent, spec, edits, model_source=model_source, data=data, statistics=statistics
+            run.parent.parent, spec, edits, model_source=model_source, installed=installed, statistics=statistics
         )
         model, written = editing.model, list(editing.written)
     else:
-        model = load(model_source or spec.model.name, spec.model.fingerprint, run.parent.parent).model
+        model = load(
+            model_source or spec.model.name, spec.model.fingerprint, run.parent.parent, texts=installed.texts
+        ).model
         weights = {} if save is None else Saves(run / "checkpoints", spec.id).read(save)[0]
         model.write_weights(weights)
         written = sorted(weights)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 TaskForm = Literal["counterfact", "zsre"]
 ProbeKind = Literal["rewrite", "paraphrase", "neighborhood", "attribute", "generation"]
@@ -92,6 +92,23 @@ class EditTask:
     def order_hash(self) -> str:
         """SHA-256 over the case ids in order."""
         return hashlib.sha256(" ".join(str(case.request.case_id) for case in self.cases).encode()).hexdigest()
+
+
+class TaskFinder(Protocol):
+    """Finds edit tasks by name; `tasks.registry.DataFiles` is the real one."""
+
+    def load(self, name: str, *, skip_bad: bool | None = None) -> EditTask:
+        """The task called ``name``.
+
+        Args:
+            name: Of a task that ships, or whose data come from the hub or from a file.
+            skip_bad: Whether bad records are left out; None: as this finder was told.
+
+        Raises:
+            UsageError: The name is not known.
+            ConfigError: The data hold bad records.
+            MissingResource: The data are not available.
+        """
 
 
 def _fields(record: EditRequest | Probe) -> dict[str, str | int]:

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from palimpsest.harness.errors import ConfigError, UsageError
-from palimpsest.harness.statistics.resources import SecondMoments
+from palimpsest.harness.model.pristine_statistics import SecondMoments
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,6 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from palimpsest.harness.errors import EditorError, MissingResource
+from palimpsest.harness.model.pristine_statistics import LeftSpectrum, SecondMoments, Spectrum
 from palimpsest.harness.model.tokens import prompt_ids
 from palimpsest.harness.statistics.second_moments import Progress, collect_moments, tokenised
-from palimpsest.harness.statistics.spectrum import LeftSpectrum, left_spectrum
+from palimpsest.harness.statistics.spectrum import left_spectrum
 from palimpsest.harness.system.atomic_files import atomic_write_json, replace_file
 
 if TYPE_CHECKING:
@@ -31,35 +31,31 @@ _TEMPLATE_STARTS = ("The", "Therefore", "Because", "I", "You")
 _TOP_K = 5
 
 
-@dataclass(frozen=True, slots=True)
-class SecondMoments:
-    """Uncentred second moments C0 = E[k kᵀ] of the inputs of down-projections."""
+def with_statistics(model: EditableModel, cache: Path | None = None, *, offload: bool = False) -> Resources:
+    """Give a model its statistics, for editors to ask, and return them.
 
-    matrices: Mapping[int, Tensor]
-    """Layer → float64, d_in × d_in."""
-    tokens: int
-    """Number of tokens averaged over."""
-    texts_hash: str
-    """SHA-256 of the token sequences they come from."""
-
-    def __getitem__(self, layer: int) -> Tensor:
-        return self.matrices[layer]
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """Eigendecomposition of one C0 in float64, eigenvalues ascending."""
-
-    values: Tensor
-    vectors: Tensor
-    """Columns are eigenvectors."""
+    Args:
+        model: The unedited model.
+        cache: Folder of cached statistics (``<home>/models``); None: nothing is kept on the disk.
+        offload: Keep statistics, and what is solved with them, on the CPU.
+    """
+    place = torch.device("cpu") if offload else model.device
+    resources = Resources(model, None if cache is None else cache / model.fingerprint, place)
+    model.resources = resources
+    return resources
 
 
 class Resources:
     """Statistics of one pristine model. The harness says from which texts; editors ask for the results."""
 
     def __init__(self, model: EditableModel, folder: Path | None, device: torch.device | None = None) -> None:
-        """Args: the model they belong to, the folder of its disk cache (None: memory only), and where they live."""
+        """Nothing is computed yet.
+
+        Args:
+            model: The model they belong to; unedited whenever something is computed.
+            folder: Its disk cache; None: memory only.
+            device: Where statistics live; None: where the model is.
+        """
         self._model = model
         self.device = device or model.device
         self.progress: Progress | None = None

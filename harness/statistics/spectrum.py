@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class LeftSpectrum:
-    """Singular values of an m × d matrix, m of them, descending, and its left singular vectors, in float64."""
-
-    values: Tensor
-    vectors: Tensor
-    """m × m; columns are singular vectors."""
+from palimpsest.harness.model.pristine_statistics import LeftSpectrum
 
 
 def left_spectrum(matrix: Tensor) -> LeftSpectrum:

@@ -14,9 +14,10 @@ from palimpsest.harness.errors import UsageError
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.placement import Placement
-    from palimpsest.harness.runs.loaded_model import Statistics
+    from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.specs.planning import PlannedRun
-    from palimpsest.tasks.ability_library import AbilityLibrary
+    from palimpsest.harness.statistics.texts import StatisticsSource
+    from palimpsest.tasks.registry import DataFiles
 
 MACHINE, DATA = "Machine", "Data"
 
@@ -88,7 +89,7 @@ class Means:
     """With what runs are done, from the options above."""
 
     placement: Placement
-    library: AbilityLibrary
+    installed: Installation
     statistics: str | None
     """Source of key statistics, as `palimpsest.harness.runs.loaded_model.load` takes it; None: each model's own."""
     statistics_hash: str | None
@@ -103,16 +104,26 @@ def means(
     engine: str = "hf",
     data: Sequence[Path] | None = None,
     text: Path | None = None,
+    files: DataFiles | None = None,
 ) -> Means:
     """The options as checked values.
+
+    Args:
+        device: Where models go.
+        device_map: ``auto``, or None.
+        offload: Whether statistics stay on the CPU.
+        engine: Who answers ability tasks.
+        data: Folders with items of ability tasks.
+        text: Text of key statistics in place of each model's own.
+        files: Local files for tasks whose data do not ship.
 
     Raises:
         UsageError: A value that does not exist, or a file or folder that is not there.
         ConfigError: A statistics file that cannot be read.
         MissingResource: There is no such GPU.
     """
+    from palimpsest.cli.wiring import installation
     from palimpsest.harness.model.placement import Placement
-    from palimpsest.tasks.ability_library import AbilityLibrary
 
     placement = Placement(device=device, device_map=device_map, offload=offload, engine=engine)
     placement.check()
@@ -121,12 +132,12 @@ def means(
         raise UsageError(f"--ability-data {missing[0]}: no such folder.")
     given = statistics(text)
     source, digest = (None, None) if given is None else given
-    return Means(placement, AbilityLibrary(data or ()), source, digest)
+    return Means(placement, installation(files, data or ()), source, digest)
 
 
-def statistics(text: Path | None) -> Statistics | None:
+def statistics(text: Path | None) -> StatisticsSource | None:
     """What ``--stats-text`` names; raises as `means`."""
-    from palimpsest.harness.runs.loaded_model import statistics_source
+    from palimpsest.tasks.statistics_texts import statistics_source
 
     return None if text is None else statistics_source(text)
 

@@ -1,36 +1,42 @@
-"""What the harness is handed: the models, tasks, editors and abilities of this installation."""
+"""What the harness is handed: the models, tasks, editors, abilities and texts of this installation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from palimpsest.harness.model import catalogue
+from palimpsest.harness.plugins import configuration
+from palimpsest.harness.runs.installation import Installation
 from palimpsest.harness.specs.planning import Catalog
 from palimpsest.harness.specs.run_spec import EditorRef, ModelRef
-
-if TYPE_CHECKING:
-    from palimpsest.tasks.ability_library import AbilityLibrary
-    from palimpsest.tasks.registry import DataFiles
-
+from palimpsest.tasks.ability_library import AbilityLibrary
+from palimpsest.tasks.registry import DataFiles
+from palimpsest.tasks.statistics_texts import find_text
 
 UNKNOWN = "0" * 64
 """Fingerprint of a model whose files are not here; its runs are only planned."""
 
 
-def installed_catalog(
-    library: AbilityLibrary | None = None, *, data: DataFiles | None = None, fetch: bool = True
-) -> Catalog:
-    """The models, tasks, editors and abilities of this installation.
+def installation(data: DataFiles | None = None, ability_data: Sequence[Path] = ()) -> Installation:
+    """The finders of this installation.
 
     Args:
-        library: Finds abilities also elsewhere; None: only those that ship and lm-eval's own.
         data: Local files for tasks whose data do not ship; None: those of the hub.
+        ability_data: Folders with the items of ability tasks that ship without them.
+    """
+    return Installation(data or DataFiles(), AbilityLibrary(ability_data), find_text)
+
+
+def installed_catalog(installed: Installation | None = None, *, fetch: bool = True) -> Catalog:
+    """How the names of a suite become content here.
+
+    Args:
+        installed: Finds tasks and abilities; None: `installation` without local files.
         fetch: Whether models that are not here are fetched; if not, their fingerprint is `UNKNOWN`.
     """
-    from palimpsest.harness.model import catalogue
-    from palimpsest.harness.plugins import configuration
-    from palimpsest.tasks import ability_library
-    from palimpsest.tasks.registry import DataFiles
+    finders = installed or installation()
 
     def model(name: str) -> ModelRef:
         entry = catalogue.resolve(name)
@@ -44,4 +50,4 @@ def installed_catalog(
         entry = configuration.find_editor(complete)
         return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)
 
-    return Catalog(model, (data or DataFiles()).load, editor, (library or ability_library.AbilityLibrary()).refs)
+    return Catalog(model, finders.tasks.load, editor, finders.abilities.refs)

@@ -8,7 +8,7 @@ a likelihood must be at most 0.02 nats, and at most 1 % of the outcomes may diff
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,7 @@ from palimpsest.harness.errors import EditorError, RunFailed
 from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.harness.runs.executor import Executor
 from palimpsest.harness.runs.progress import Progress
-from palimpsest.harness.runs.replay import check_statistics
+from palimpsest.harness.runs.replay import check_statistics, task_of
 from palimpsest.harness.runs.run import RunSettings
 from palimpsest.harness.runs.score_files import TEXTS
 from palimpsest.harness.specs.planning import PlannedRun
@@ -30,10 +30,8 @@ from palimpsest.results.reading.tables import filled, read_score_folder
 from palimpsest.results.submissions.bundle import Source
 
 if TYPE_CHECKING:
-    from palimpsest.harness.runs.loaded_model import Statistics
-    from palimpsest.harness.specs.cases import EditTask
-    from palimpsest.harness.specs.run_spec import RunSpec
-    from palimpsest.tasks.ability_library import AbilityLibrary
+    from palimpsest.harness.runs.installation import Installation
+    from palimpsest.harness.statistics.texts import StatisticsSource
 
 MEAN_NATS = 0.02
 DIFFERENT_OUTCOMES = 0.01
@@ -85,10 +83,9 @@ def rerun(
     sources: Sequence[Source],
     home: Path,
     progress: Progress,
-    load_task: Callable[[RunSpec], EditTask],
+    installed: Installation,
     *,
-    library: AbilityLibrary | None = None,
-    statistics: Statistics | None = None,
+    statistics: StatisticsSource | None = None,
     count: int = 2,
     seed: int = 0,
 ) -> Rerun:
@@ -99,8 +96,7 @@ def rerun(
         sources: The editors that it names.
         home: Folder for the new run; with what is there already the run goes on.
         progress: Is told how it goes.
-        load_task: Finds the task of a run, and checks that it is that.
-        library: Finds ability tasks; None: those that ship.
+        installed: Finds tasks, ability tasks and statistics texts.
         statistics: Key statistics that the run had in place of the model's own.
         count: How many checkpoints are compared.
         seed: Which ones.
@@ -113,7 +109,7 @@ def rerun(
     """
     same_source = _require_editors(run, sources)
     check_statistics(run.spec, statistics.digest if statistics else None)
-    task = load_task(run.spec)
+    task = task_of(run.spec, installed.tasks)
     wanted = chosen_checkpoints(run, count, seed)
     command = ("palimpsest", "verify", "--rerun", run.run_id)
     segment = environment_segment(command, run.spec.editor.distribution)
@@ -121,7 +117,7 @@ def rerun(
         home,
         progress=progress,
         settings=RunSettings(limit=max(wanted, default=0), command=command),
-        library=library,
+        installed=installed,
         statistics=statistics.source if statistics else None,
     )
     outcome = executor.execute(PlannedRun(run.spec, run.spec.model.name, task))

@@ -60,9 +60,10 @@ def edit_prompts(model: EditableModel, cases: Sequence[Case], name: str) -> list
 def abilities(model: EditableModel) -> list[Line]:
     """Accuracy of every pocket ability beside chance."""
     from palimpsest.harness.abilities.ability_harness import AbilityHarness
-    from palimpsest.tasks.ability_library import ability_refs
+    from palimpsest.tasks.ability_library import AbilityLibrary
 
-    outcomes = AbilityHarness(model, ability_refs(["pocket"], None)).evaluate()
+    library = AbilityLibrary()
+    outcomes = AbilityHarness(model, library.refs(["pocket"], None), library=library).evaluate()
     return [Line(o.name, len(o.items), 100 * o.score, 100 * o.chance) for o in outcomes]
 
 

@@ -24,6 +24,7 @@ from palimpsest.editors.toolkit.linalg import System
 from palimpsest.harness.editor import EditReport
 from palimpsest.harness.errors import ModelCollapsed
 from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.statistics.resources import with_statistics
 from tests.editors.small import BOTH, LAYERS, NEURONS, NULL, TARGETS, bits, change, prepared, same
 from tests.labs.tiny_models import REQUESTS, TEMPLATES, tiny_model
 
@@ -128,7 +129,8 @@ def linear_gpt2() -> EditableModel:
         new = torch.nn.Linear(old.weight.shape[0], old.weight.shape[1])
         new.weight.data, new.bias.data = old.weight.data.T.contiguous(), old.bias.data
         block.mlp.c_proj = new
-    model = EditableModel(conv.model, conv.tokenizer, name="linear", fingerprint="linear", cache=None)
+    model = EditableModel(conv.model, conv.tokenizer, name="linear", fingerprint="linear")
+    with_statistics(model)
     model.resources.set_context_templates(TEMPLATES)
     model.resources.set_second_moments(conv.resources.second_moments(range(4), 400))
     return model

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.linalg import System, cholesky, projected, removed_directions
 from palimpsest.harness.errors import EditorError
-from palimpsest.harness.statistics.resources import Spectrum
+from palimpsest.harness.model.pristine_statistics import Spectrum
 
 SIZES = {"size": st.integers(2, 24), "columns": st.integers(1, 12), "seed": st.integers(0, 10_000)}
 

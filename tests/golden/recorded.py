@@ -21,8 +21,9 @@ from palimpsest.editors.toolkit.pipeline import LocateThenEdit
 from palimpsest.editors.toolkit.targets.search import Targets
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.loading import load_model
+from palimpsest.harness.model.pristine_statistics import SecondMoments
 from palimpsest.harness.specs.cases import EditRequest
-from palimpsest.harness.statistics.resources import SecondMoments
+from palimpsest.harness.statistics.resources import with_statistics
 
 EDITORS: dict[str, type[LocateThenEdit]] = {"memit_seq": MemitSeq, "alphaedit": AlphaEdit, "memit": Memit}
 FIELDS = {
@@ -127,6 +128,7 @@ class Recording:
 
     def model(self) -> EditableModel:
         model = load_model(str(self.folder / "model"), name="golden")
+        with_statistics(model)
         model.resources.set_context_templates(self.requests["context_templates"])
         model.resources.set_second_moments(self.moments)
         return model

@@ -25,6 +25,7 @@ from palimpsest.harness.scoring.probes import sample_answers, score_cases
 from palimpsest.harness.specs.cases import Case, EditRequest, Probe
 from palimpsest.harness.specs.run_spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, Scoring, TaskRef
 from palimpsest.harness.specs.windows import choose_windows
+from palimpsest.harness.statistics.resources import with_statistics
 
 WORDS = [f"w{i}" for i in range(60)]
 LAYERS = (0, 1)
@@ -52,7 +53,9 @@ def tiny_model(seed: int = 0) -> EditableModel:
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", padding_side="right"
     )
-    return EditableModel(LlamaForCausalLM(config), fast, name="tiny", fingerprint="f" * 64, cache=None)
+    model = EditableModel(LlamaForCausalLM(config), fast, name="tiny", fingerprint="f" * 64)
+    with_statistics(model)
+    return model
 
 
 def cases(count: int = 8) -> list[Case]:

@@ -13,6 +13,7 @@ from tokenizers.models import BPE
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.loading import fingerprint
 from palimpsest.harness.specs.cases import EditRequest
+from palimpsest.harness.statistics.resources import with_statistics
 
 CORPUS = [
     "The mother of Anna Sorel is Marie Duval. Anna Sorel was born in Lyon and lives in Oslo.",
@@ -138,9 +139,8 @@ def tiny_model(
     model.config.pad_token_id = words.pad_token_id
     for parameter in model.parameters():  # as when it is loaded: buffers, such as rotary frequencies, stay in float32
         parameter.data = parameter.data.to(dtype)
-    editable = EditableModel(
-        model, words, name=f"tiny-{architecture}", fingerprint=fingerprint(model, words), cache=None
-    )
-    editable.resources.set_context_templates(TEMPLATES)
-    editable.resources.set_statistics("corpus", lambda: CORPUS[:5])
+    editable = EditableModel(model, words, name=f"tiny-{architecture}", fingerprint=fingerprint(model, words))
+    resources = with_statistics(editable)
+    resources.set_context_templates(TEMPLATES)
+    resources.set_statistics("corpus", lambda: CORPUS[:5])
     return editable

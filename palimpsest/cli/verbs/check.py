@@ -36,6 +36,7 @@ def check(
 ) -> None:
     """Try whether an editor keeps what editors promise, on both pocket models; takes about a minute."""
     from palimpsest.cli.flags import setting
+    from palimpsest.cli.wiring import installation
     from palimpsest.harness.authoring.checks import check as try_editor
     from palimpsest.harness.specs.planning import with_settings
     from palimpsest.harness.specs.suite import EditorChoice
@@ -50,7 +51,7 @@ def check(
         (output.line if live else output.note)(outcome.line)
         output.flush()
 
-    report = try_editor(editor, choice.set, output.home_folder(home), only=names, tell=tell)
+    report = try_editor(editor, choice.set, output.home_folder(home), installation(), only=names, tell=tell)
     if as_json:
         output.json_line(report.as_json())
     for text in report.as_markdown() if markdown else []:

@@ -36,6 +36,7 @@ def export(
     as_json: output.JsonOption = False,
 ) -> None:
     """Write the edited model of a run, with its tokenizer, as a folder that transformers loads."""
+    from palimpsest.cli.wiring import installation
     from palimpsest.harness.runs.reading import find_run, read_spec
     from palimpsest.harness.runs.replay import export_model
     from palimpsest.tasks.registry import data_files
@@ -46,7 +47,7 @@ def export(
         edits,
         folder,
         model_source=model,
-        data=data_files(data or (), [read_spec(place).task.name.partition(":")[0]]),
+        installed=installation(data_files(data or (), [read_spec(place).task.name.partition(":")[0]])),
         statistics=options.statistics(stats_text),
     )
     if as_json:

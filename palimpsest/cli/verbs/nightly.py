@@ -126,16 +126,17 @@ def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def
     from palimpsest.cli.course import not_run, run_all
     from palimpsest.cli.flags import Flags, selected
     from palimpsest.cli.progress import make_progress
-    from palimpsest.cli.wiring import installed_catalog
+    from palimpsest.cli.wiring import installation, installed_catalog
     from palimpsest.harness.runs.executor import Executor
     from palimpsest.harness.specs.planning import plan
     from palimpsest.harness.system.interrupts import Interrupts
 
     chosen, where = selected(Flags(suite=suite))
+    installed = installation()
     unusable: dict[str, str] = {}
-    planned = plan(chosen, installed_catalog(), place=where, unusable=unusable)
+    planned = plan(chosen, installed_catalog(installed), place=where, unusable=unusable)
     with Interrupts() as interrupts:
-        executor = Executor(home, progress=make_progress(quiet=quiet), interrupts=interrupts)
+        executor = Executor(home, installed=installed, progress=make_progress(quiet=quiet), interrupts=interrupts)
         results = run_all(planned, home, lambda run: executor.execute(run).stopped, quiet=quiet)
     return results + not_run(unusable)
 

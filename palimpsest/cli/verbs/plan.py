@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from palimpsest.cli import options, output
-
-if TYPE_CHECKING:
-    pass
-
 from palimpsest.harness.forecast.outlook import Outlook
 
 app = typer.Typer(add_completion=False)
@@ -44,14 +40,21 @@ def plan(
     from palimpsest.harness.specs.planning import plan as plan_suite
     from palimpsest.tasks.registry import data_files
 
-    means = options.means(device, device_map, offload=offload, data=ability_data, text=stats_text)
     chosen, place = selected(Flags(suite=suite))
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
-    catalog = installed_catalog(means.library, data=files, fetch=False)
+    means = options.means(device, device_map, offload=offload, data=ability_data, text=stats_text, files=files)
+    catalog = installed_catalog(means.installed, fetch=False)
     planned = plan_suite(chosen, catalog, place=place, statistics=means.statistics_hash)
     if not quiet:
         options.tell_of_data(planned)
-    outlook = Outlook(output.home_folder(home), means, measure=not no_calibration, quiet=quiet)
+    outlook = Outlook(
+        output.home_folder(home),
+        means.placement,
+        means.installed,
+        statistics=means.statistics,
+        measure=not no_calibration,
+        tell=(lambda text: None) if quiet else output.note,
+    )
     rows = outlook.rows(planned)
     _print(chosen.name, rows, as_json=as_json)
     if any(row["problems"] for row in rows):

@@ -44,15 +44,16 @@ def probe_spectrum(
     shares = percents(percent)
     chosen = None if layers == "all" else numbers(layers)
 
+    from palimpsest.cli.wiring import installation
     from palimpsest.harness.diagnostics.truncation import probe
     from palimpsest.harness.model.catalogue import fingerprint, resolve
     from palimpsest.harness.runs.loaded_model import load
-    from palimpsest.tasks.ability_library import AbilityLibrary
 
-    refs = AbilityLibrary().refs(abilities or ["pocket"], ability_limit)
-    loaded = load(model, fingerprint(resolve(model)), output.home_folder(home))
+    installed = installation()
+    refs = installed.abilities.refs(abilities or ["pocket"], ability_limit)
+    loaded = load(model, fingerprint(resolve(model)), output.home_folder(home), texts=installed.texts)
     blocks = _blocks(chosen, loaded.model.anatomy.n_layers, model)
-    harness = loaded.abilities(refs)
+    harness = loaded.abilities(refs, installed.abilities)
     if harness is None:
         raise UsageError("--abilities: name at least one ability task.")
     found = []

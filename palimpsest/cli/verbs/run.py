@@ -243,9 +243,11 @@ def run(
             reference_tokenisation=reference_tokenisation,
         )
     )
-    means = options.means(device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text)
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
-    catalog = installed_catalog(means.library, data=files)
+    means = options.means(
+        device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text, files=files
+    )
+    catalog = installed_catalog(means.installed)
     unusable: dict[str, str] = {}
     planned = plan(chosen, catalog, place=place, statistics=means.statistics_hash, unusable=unusable)
     if not quiet:
@@ -275,7 +277,7 @@ def _carry_out(
             settings=how,
             interrupts=interrupts,
             placement=means.placement,
-            library=means.library,
+            installed=means.installed,
             statistics=means.statistics,
         )
 

@@ -63,6 +63,7 @@ def stats(
         output.home_folder(home),
         placement=means.placement,
         statistics=means.statistics,
+        texts=means.installed.texts,
     )
     chosen = wanted or entry.layers or tuple(range(loaded.model.anatomy.n_layers))
     wrong = [layer for layer in chosen if layer >= loaded.model.anatomy.n_layers]
@@ -80,7 +81,7 @@ def stats(
 
 def collect(loaded: LoadedModel, layers: Sequence[int], tokens: int, *, quiet: bool = False) -> dict[str, Any]:
     """Make or find the statistics and say what they rest on."""
-    resources, last = loaded.model.resources, [0]
+    resources, last = loaded.resources, [0]
 
     def tell(done: int, total: int) -> None:
         share = 20 * done // total

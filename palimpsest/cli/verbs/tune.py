@@ -63,7 +63,13 @@ def tune(
     edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
     for note in edits.origin.notes if edits.origin else ():
         output.note(note)
-    loaded = load(model, fingerprint(resolve(model)), output.home_folder(home), statistics=means.statistics)
+    loaded = load(
+        model,
+        fingerprint(resolve(model)),
+        output.home_folder(home),
+        statistics=means.statistics,
+        texts=means.installed.texts,
+    )
     trials = run_tuning(
         loaded,
         edits,
@@ -75,7 +81,7 @@ def tune(
             f"{trial.abilities_kept:.1f} %, objective {trial.objective:.4f}, {trial.seconds:.0f} s"
             + (f" ({trial.failure})" if trial.failure else "")
         ),
-        abilities=AbilityChoice(tuple(abilities or USUAL), means.library),
+        abilities=AbilityChoice(means.installed.abilities, tuple(abilities or USUAL)),
         statistics=means.statistics_hash,
     )
     winner = best(trials)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,6 @@ from palimpsest.cli import options, output
 
 if TYPE_CHECKING:
     from palimpsest.results.submissions.rerun import Rerun
-    from palimpsest.tasks.registry import DataFiles
 
 app = typer.Typer(add_completion=False)
 
@@ -63,8 +61,7 @@ def verify(
     changed, strange = changed_bundles(since, SUBMISSIONS) if since is not None else ([], [])
     chosen = [*(bundles or ()), *changed]
     _require_any(chosen, strange, since)
-    means = options.means("cpu", None, offload=False, data=ability_data, text=stats_text)
-    files = data_files(data or ())
+    means = options.means("cpu", None, offload=False, data=ability_data, text=stats_text, files=data_files(data or ()))
     results: list[dict[str, Any]] = []
     for problem in strange:
         results.append({"bundle": problem.path, "problems": [problem._asdict()]})
@@ -74,7 +71,7 @@ def verify(
         problems = verify_bounded(bundle)
         result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in problems]}
         if again and not problems:
-            found = _done_again(bundle, output.home_folder(home), checkpoints, seed, means, files)
+            found = _done_again(bundle, output.home_folder(home), checkpoints, seed, means)
             result["rerun"] = {**asdict(found), "verdict": found.verdict}
         results.append(result)
         if not as_json:
@@ -96,23 +93,21 @@ def _require_any(chosen: list[Path], strange: list[Any], since: str | None) -> N
         raise UsageError(f"{changed} Name one, e.g. palimpsest verify {SUBMISSIONS}/3f9c0a1b2c3d")
 
 
-def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, means: options.Means, files: DataFiles) -> Rerun:
+def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, means: options.Means) -> Rerun:
     from palimpsest.cli.progress import make_progress
-    from palimpsest.harness.runs.loaded_model import Statistics
-    from palimpsest.harness.runs.replay import task_of
+    from palimpsest.harness.statistics.texts import StatisticsSource
     from palimpsest.results.submissions.rerun import rerun
     from palimpsest.results.submissions.verify import verify_bundle
 
     found = verify_bundle(bundle)
     assert found.run is not None and found.manifest is not None  # the bounded check found nothing
-    given = None if means.statistics is None else Statistics(means.statistics, means.statistics_hash or "")
+    given = None if means.statistics is None else StatisticsSource(means.statistics, means.statistics_hash or "")
     return rerun(
         found.run,
         found.manifest.editors,
         home / "reruns",
         make_progress(),
-        partial(task_of, data=files),
-        library=means.library,
+        means.installed,
         statistics=given,
         count=checkpoints,
         seed=seed,

@@ -25,6 +25,7 @@ from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.scoring.packing import TargetScores, score_targets
 from palimpsest.tasks.ability_library import ability_refs
+from tests.labs.installed import INSTALLED
 
 ENGINES = ["hf", "fake", *(["vllm"] if find_spec("vllm") else [])]
 TEXTS = ["The mother of the girl lives in the city", "1 + 1 = 2", "plays", "One day he said that it was late"]
@@ -37,7 +38,7 @@ class FakeEngine:
 
     def __init__(self, model: EditableModel, broken: str = "") -> None:
         inner = copy.deepcopy(model.model)
-        self.copy = EditableModel(inner, model.tokenizer, name="copy", fingerprint="f", cache=None)
+        self.copy = EditableModel(inner, model.tokenizer, name="copy", fingerprint="f")
         self.broken = broken
 
     def hand_over(self, model: EditableModel) -> None:
@@ -114,7 +115,10 @@ def test_nothing_asked_is_nothing_answered(engine: Engine) -> None:
 def test_ability_tasks_are_the_same_through_every_engine(engine: Engine, model: EditableModel) -> None:
     refs = ability_refs(["pocket_recall", "pocket_sentiment"], 12)
     edit(model)
-    assert AbilityHarness(model, refs, engine=engine).evaluate() == AbilityHarness(model, refs).evaluate()
+    assert (
+        AbilityHarness(model, refs, library=INSTALLED.abilities, engine=engine).evaluate()
+        == AbilityHarness(model, refs, library=INSTALLED.abilities).evaluate()
+    )
 
 
 @pytest.mark.parametrize("broken", ["stale", "partial", "nan"])
@@ -124,7 +128,7 @@ def test_an_engine_without_the_edited_weights_fails_the_checkpoint_loudly(model:
     with pytest.raises(EngineMismatch, match="canary differs by .* This checkpoint is not scored"):
         hand_over(engine, model)
     with pytest.raises(EngineMismatch):
-        AbilityHarness(model, ability_refs(["pocket_recall"], 2), engine=engine).evaluate()
+        AbilityHarness(model, ability_refs(["pocket_recall"], 2), library=INSTALLED.abilities, engine=engine).evaluate()
 
 
 def test_texts_of_edited_facts_sharpen_the_canary(model: EditableModel) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from palimpsest.harness.authoring.bench import LARGE, SMALL
 from palimpsest.harness.authoring.checks import CHECKS, check
+from tests.labs.installed import INSTALLED
 
 FOUND = {
     "C01": "2",
@@ -37,14 +38,14 @@ def test_every_check_has_a_breaker() -> None:
 
 
 def test_an_honest_editor_passes_every_check(home: Path) -> None:
-    report = check("honest", {}, home, models=(SMALL,))
+    report = check("honest", {}, home, INSTALLED, models=(SMALL,))
     assert [(o.id, o.finding.observed) for o in report.outcomes if o.finding.status != "ok"] == []
     assert (report.passed, report.distribution, report.version) == (True, "palimpsest-breakers", "0.1")
 
 
 @pytest.mark.parametrize("name", [name for name in FOUND if name not in ("C01", "C03")])
 def test_the_check_fails_an_editor_that_breaks_its_promise(name: str, home: Path) -> None:
-    report = check(name.lower(), {}, home, only=[name], models=(SMALL,))
+    report = check(name.lower(), {}, home, INSTALLED, only=[name], models=(SMALL,))
     (outcome,) = report.outcomes
     assert outcome.finding.status == "fail", outcome.finding.observed
     assert FOUND[name] in outcome.finding.observed
@@ -54,24 +55,24 @@ def test_the_check_fails_an_editor_that_breaks_its_promise(name: str, home: Path
 
 @pytest.mark.parametrize(("editor", "said"), [("c01-slow", "s of processor time"), ("c01-calling", "socket.connect")])
 def test_imports_that_compute_or_call_home_fail(editor: str, said: str, home: Path) -> None:
-    (outcome,) = check(editor, {}, home, only=["C01"]).outcomes
+    (outcome,) = check(editor, {}, home, INSTALLED, only=["C01"]).outcomes
     assert outcome.finding.status == "fail" and said in outcome.finding.observed
 
 
 def test_an_editor_for_one_anatomy_only_fails(home: Path) -> None:
-    (outcome,) = check("c03", {}, home, only=["C03"], models=(SMALL, LARGE)).outcomes
+    (outcome,) = check("c03", {}, home, INSTALLED, only=["C03"], models=(SMALL, LARGE)).outcomes
     assert outcome.finding.status == "fail" and FOUND["C03"] in outcome.finding.observed
-    (alone,) = check("c03", {}, home, only=["C03"], models=(SMALL,)).outcomes
+    (alone,) = check("c03", {}, home, INSTALLED, only=["C03"], models=(SMALL,)).outcomes
     assert alone.finding.status == "ok"
 
 
 def test_a_memory_based_editor_passes(home: Path) -> None:
-    report = check("writes-nothing", {}, home, models=(SMALL,))
+    report = check("writes-nothing", {}, home, INSTALLED, models=(SMALL,))
     assert [(o.id, o.finding.observed) for o in report.outcomes if o.finding.status == "fail"] == []
 
 
 @pytest.mark.parametrize("editor", ["ft-l", "rome", "deltaedit", "revive(rect(memit))", "prune(memit-seq)"])
 def test_built_in_editors_pass_what_needs_no_process_of_its_own(editor: str, home: Path) -> None:
     names = [name for name in CHECKS if name not in ("C01", "C09", "C10")]
-    report = check(editor, {}, home, only=names, models=(SMALL,))
+    report = check(editor, {}, home, INSTALLED, only=names, models=(SMALL,))
     assert [(o.id, o.finding.observed) for o in report.outcomes if o.finding.status == "fail"] == []

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from palimpsest.harness.authoring import tuning
-from palimpsest.harness.authoring.tuning import Trial, best, configurations, objective, preset_text, tune
+from palimpsest.harness.authoring.tuning import AbilityChoice, Trial, best, configurations, objective, preset_text, tune
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.catalogue import fingerprint, resolve
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.plugins.configuration import resolve_config, without_host
 from palimpsest.harness.runs.loaded_model import load
 from palimpsest.tasks.registry import load_task
+from tests.labs.installed import INSTALLED
 
 GRIDS = Path(__file__).resolve().parents[3] / "editors" / "presets" / "grids.toml"
 
@@ -54,14 +55,18 @@ def test_trials_are_recorded_resumed_and_leave_the_model_pristine(
 ) -> None:
     for name, value in (("EDITS", 4), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
         monkeypatch.setattr(tuning, name, value)
-    loaded = load("pocket-gpt2", fingerprint(resolve("pocket-gpt2")), tmp_path)
+    loaded = load("pocket-gpt2", fingerprint(resolve("pocket-gpt2")), tmp_path, texts=INSTALLED.texts)
     before = parameter_digests(loaded.model.model)
     task, record = load_task("pocket-counterfact-tuning"), tmp_path / "record.json"
     grid = {"norm_constraint": [1e-3, 1e-2]}
-    first = tune(loaded, task, "ft-l", grid, record, lambda number, trial: None)
+    first = tune(
+        loaded, task, "ft-l", grid, record, lambda number, trial: None, abilities=AbilityChoice(INSTALLED.abilities)
+    )
     assert parameter_digests(loaded.model.model) == before
     monkeypatch.setattr(tuning, "run_trial", None)  # a second call may not run anything
-    again = tune(loaded, task, "ft-l", grid, record, lambda number, trial: None)
+    again = tune(
+        loaded, task, "ft-l", grid, record, lambda number, trial: None, abilities=AbilityChoice(INSTALLED.abilities)
+    )
     assert again == first and [trial.config for trial in first] == configurations(grid)
     text = preset_text("ft-l", "pocket-gpt2", task.name, {"layer": 1, "norm_constraint": 0.01}, best(first))
     assert tomllib.loads(text) == {"layer": 1, "norm_constraint": 0.01}
@@ -70,9 +75,17 @@ def test_trials_are_recorded_resumed_and_leave_the_model_pristine(
 def test_filters_are_tuned_around_their_host_with_its_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("EDITS", 2), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
         monkeypatch.setattr(tuning, name, value)
-    loaded = load("pocket-gpt2", fingerprint(resolve("pocket-gpt2")), tmp_path)
+    loaded = load("pocket-gpt2", fingerprint(resolve("pocket-gpt2")), tmp_path, texts=INSTALLED.texts)
     task, record = load_task("pocket-counterfact-tuning"), tmp_path / "record.json"
-    trials = tune(loaded, task, "rect(ft-l)", {"kept_share": [0.2, 0.5]}, record, lambda number, trial: None)
+    trials = tune(
+        loaded,
+        task,
+        "rect(ft-l)",
+        {"kept_share": [0.2, 0.5]},
+        record,
+        lambda number, trial: None,
+        abilities=AbilityChoice(INSTALLED.abilities),
+    )
     assert [trial.failure for trial in trials] == [None, None]
     assert json.loads(record.read_text())["host"] == resolve_config("ft-l", "pocket-gpt2", {})
     own, _ = without_host("rect(ft-l)", resolve_config("rect(ft-l)", "pocket-gpt2", trials[0].config))
@@ -80,7 +93,23 @@ def test_filters_are_tuned_around_their_host_with_its_preset(tmp_path: Path, mon
     assert kept == own and kept["kept_share"] == 0.2
     again: list[str] = []
     monkeypatch.setattr(tuning, "run_trial", lambda loaded, task, name, *rest: again.append(name) or trials[0])
-    tune(loaded, task, "rect(ft-l)", {"kept_share": [0.2, 0.5]}, record, lambda number, trial: None)
+    tune(
+        loaded,
+        task,
+        "rect(ft-l)",
+        {"kept_share": [0.2, 0.5]},
+        record,
+        lambda number, trial: None,
+        abilities=AbilityChoice(INSTALLED.abilities),
+    )
     assert again == []
-    tune(loaded, task, "rect(memit)", {"kept_share": [0.2, 0.5]}, record, lambda number, trial: None)
+    tune(
+        loaded,
+        task,
+        "rect(memit)",
+        {"kept_share": [0.2, 0.5]},
+        record,
+        lambda number, trial: None,
+        abilities=AbilityChoice(INSTALLED.abilities),
+    )
     assert again == ["rect(memit)"] * 2  # another host, other trials

@@ -73,7 +73,7 @@ def test_left_padding_is_refused() -> None:
     words.padding_side = "left"
     try:
         with pytest.raises(UsageError, match="pads on the left"):
-            EditableModel(model.model, words, name="x", fingerprint="0" * 64, cache=None)
+            EditableModel(model.model, words, name="x", fingerprint="0" * 64)
     finally:
         words.padding_side = "right"
 

@@ -14,6 +14,7 @@ from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.model.needs import Needs, flattened, lacking, needs, require, shape_of
 from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.specs.run_spec import Generation, Scoring
+from palimpsest.harness.statistics.resources import with_statistics
 from tests.labs.run_lab import copied, spec
 
 LLAMA = {"layers": [4, 5, 6, 7, 8], "statistics_tokens": 100_000}
@@ -120,7 +121,8 @@ def test_a_missing_gpu_is_told_with_what_is_there(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_device_map_places_the_model_and_its_edits() -> None:
-    model = load_model(str(locate(resolve("pocket-gpt2"))), name="x", dtype="bfloat16", device_map="auto", offload=True)
+    model = load_model(str(locate(resolve("pocket-gpt2"))), name="x", dtype="bfloat16", device_map="auto")
+    with_statistics(model, offload=True)
     assert model.device.type == "cpu" and model.resources.device.type == "cpu"
     before = model.weight(1).clone()
     model.add_update(1, torch.full_like(before, 1e-4))

@@ -12,13 +12,16 @@ from palimpsest.harness.errors import RunFailed, UsageError
 from palimpsest.harness.forecast.history import predict
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.runs import executor
+from palimpsest.harness.runs.folder import move_aside
 from palimpsest.harness.runs.pristine_scores import PristineScores
 from palimpsest.harness.runs.progress import SilentProgress
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.runs.replay import replay
+from palimpsest.harness.runs.run import RunOutcome
 from palimpsest.harness.runs.saves import Save, Saves
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.planning import PlannedRun
+from tests.labs.installed import INSTALLED
 from tests.labs.run_lab import (
     SHORT,
     EditableModel,
@@ -33,6 +36,12 @@ from tests.labs.run_lab import (
     spec,
     tiny_model,
 )
+
+
+def _all(plans: list[PlannedRun], home: Path) -> list[RunOutcome]:
+    """The runs, one after another, as one executor does them."""
+    one = executor.Executor(home, progress=SilentProgress(), installed=INSTALLED)
+    return [one.execute(planned) for planned in plans]
 
 
 def test_pristine_scores_are_shared_and_verified(tmp_path: Path, lab_model: EditableModel) -> None:
@@ -94,7 +103,7 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
     def load(source: str, fingerprint: str, home: Path, **_: object) -> executor.LoadedModel:
         loads.append(source)
         fresh = tiny_model()
-        return executor.LoadedModel(fresh, fingerprint, parameter_digests(fresh.model))
+        return executor.LoadedModel(fresh, fresh.resources, fingerprint, parameter_digests(fresh.model))
 
     monkeypatch.setattr(executor, "load", load)
     monkeypatch.setattr(executor, "resolve", lambda source: None)
@@ -105,15 +114,15 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
         PlannedRun(spec(config, **SHORT).model_copy(update={"abilities": ()}), "tiny", task)
         for config in ({}, {"fail_at": 101}, {"trespass_at": 100}, {"rate": 0.1})
     ]
-    outcomes = list(executor.execute(plans, tmp_path, progress=SilentProgress()))
+    outcomes = _all(plans, tmp_path)
     assert [outcome.status for outcome in outcomes] == ["complete", "failed", "failed", "complete"]
     assert len(loads) == 2  # the third run left a parameter behind that cannot be undone
-    alone = next(executor.execute(plans[3:], tmp_path / "alone", progress=SilentProgress()))
+    alone = _all(plans[3:], tmp_path / "alone")[0]
     assert results(alone.folder) == results(outcomes[3].folder)
     assert len(list((tmp_path / "models").glob("*/scores/*"))) == 1
-    list(executor.execute(plans[:1], tmp_path, progress=SilentProgress()))
+    _all(plans[:1], tmp_path)
     assert len(loads) == 3  # a run that is done loads nothing
-    moved = executor.move_aside(tmp_path, plans[0].spec)
+    moved = move_aside(tmp_path, plans[0].spec)
     assert moved is not None and moved.parent == tmp_path / "replaced"
     assert str(run_state(tmp_path, plans[0].spec)) == "missing"
 

@@ -240,7 +240,7 @@ STATES = ("pristine", "alphaedit_after_batch2")
 @pytest.fixture(scope="module")
 def golden_models() -> dict[str, EditableModel]:
     folder = str(GOLDEN / "llama-small" / "model")
-    found = {state: load_model(folder, name="golden", cache=None) for state in STATES}
+    found = {state: load_model(folder, name="golden") for state in STATES}
     with np.load(GOLDEN / "scoring-small" / "alphaedit.npz") as recorded:
         for batch in ("b1", "b2"):
             for layer in (0, 1):

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from palimpsest.harness.errors import ConfigError, UsageError
-from palimpsest.harness.runs.loaded_model import statistics_source
 from palimpsest.harness.statistics.npz import read_npz
+from palimpsest.tasks.statistics_texts import statistics_source
 
 
 def archive(folder: Path, layer: int, *, size: int = 4, count: Any = 10, **other: Any) -> Path:

@@ -10,9 +10,10 @@ import torch
 from palimpsest.harness.errors import EditorError, MissingResource
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.hooks import captured_input
+from palimpsest.harness.model.pristine_statistics import SecondMoments
 from palimpsest.harness.statistics import resources as resources_module
 from palimpsest.harness.statistics import second_moments
-from palimpsest.harness.statistics.resources import Resources, SecondMoments
+from palimpsest.harness.statistics.resources import Resources
 from tests.labs.tiny_models import CORPUS, tiny_model
 
 TEXTS = CORPUS[:5]
