@@ -1,6 +1,6 @@
 """The pipeline that MEMIT and its descendants share; an editor of the family says only what is its own.
 
-    Z  = targets of the batch at the output of block L*                              (`values`)
+    Z  = targets of the batch at the output of block L*                              (`targets.search`)
     for the i-th of the edited layers, in ascending order:
         K  = keys at the layer, H = output of block L*, both with the model in its present state   (`keys`)
         R  = (Z − H) / (number of layers still to edit)
@@ -83,7 +83,14 @@ class LocateThenEditConfig(TargetConfig):
 
 
 class LocateThenEdit(Editor):
-    """Base of the family. Subclasses give `start` and `solve`, and override `remember` if they keep keys."""
+    """Base of the family. Subclasses give `start` and `solve`, and override `remember` if they keep keys.
+
+    `start(layer)`: in `prepare`, once per edited layer, ascending, on the pristine model, before any state is loaded.
+    `solve(keys, layer)`: in each batch, once per layer, ascending, when the layers below are written (again in each
+    round where a subclass writes in rounds); never for an empty batch. If it raises, the batch is undone.
+    `remember(keys, layer)`: once per layer, after all layers of the batch are written, with its keys on the model as
+    it is then; only if `remembers` is set, and not for a batch that failed.
+    """
 
     Config = LocateThenEditConfig
     config: LocateThenEditConfig
