@@ -1,0 +1,120 @@
+"""The files of a run folder: every name, and the columns of every table, stated once for the writer and all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from palimpsest.harness.specs.windows import WINDOWS
+
+if TYPE_CHECKING:
+    from palimpsest.harness.specs.run_spec import RunSpec
+
+RUNS = "runs"
+"""Folder of all runs in a home; each run has the folder of its id in it."""
+
+SPEC = "spec.json"
+CASES = "cases.parquet"
+PROBES = "probes.parquet"
+"""Texts of the probes in the run's folder; their outcomes in a score folder."""
+JOURNAL = "events.jsonl"
+ENVIRONMENT = "environment.json"
+RESULT = "result.json"
+LOCK = "lock"
+
+SCORES = "scores"
+"""Folder of the score folders, one for each checkpoint; see `position`."""
+ANSWERS = "answers.parquet"
+ABILITIES = "abilities.parquet"
+DIAGNOSTICS = "diagnostics.parquet"
+TEXTS = "texts.parquet"
+"""Sampled texts, where the spec asks for them."""
+CONTINUATIONS = "continuations.parquet"
+"""What the unedited model says; at 0 edits, where the spec asks for it."""
+SCORE_FILES = (PROBES, ANSWERS, ABILITIES, DIAGNOSTICS)
+"""What every score folder holds."""
+
+SAVES = "checkpoints"
+"""Folder of the saves, one for each; see `position`."""
+WEIGHTS = "weights.safetensors"
+STATE = "state.safetensors"
+TRACKER = "diagnostics.safetensors"
+"""What the diagnostics keep; left out where there is nothing."""
+
+LATER = {"since": "later"}
+"""Metadata of columns that older run folders lack."""
+
+
+def position(edits: int) -> str:
+    """Name of the folder of a save or of scores after this many edits."""
+    return f"{edits:06d}"
+
+
+def score_files(spec: RunSpec, edits: int) -> tuple[str, ...]:
+    """Names of all files of a run's score folder at this many edits."""
+    texts = (TEXTS,) if spec.scoring.generation.cases else ()
+    continuations = (CONTINUATIONS,) if spec.scoring.top and not edits else ()
+    return (*SCORE_FILES, *texts, *continuations)
+
+
+def _full(**columns: pa.DataType) -> list[pa.Field]:
+    """Columns that are never empty."""
+    return [pa.field(name, kind, nullable=False) for name, kind in columns.items()]
+
+
+def _later(**columns: pa.DataType) -> list[pa.Field]:
+    """Columns that may be missing or empty."""
+    return [pa.field(name, kind, metadata=LATER) for name, kind in columns.items()]
+
+
+_LATER_WINDOWS = ("first_1000", "last_1000")
+_TEXTS = _full(prompt=pa.string(), target_new=pa.string(), target_true=pa.string())
+_PROBE = _full(case_id=pa.int64(), position=pa.int32(), kind=pa.string(), index=pa.int32())
+
+CASE_COLUMNS = pa.schema([*_full(position=pa.int32(), case_id=pa.int64(), subject=pa.string()), *_TEXTS])
+"""`CASES`: the requests in edit order."""
+PROBE_COLUMNS = pa.schema([*_full(case_id=pa.int64(), kind=pa.string(), index=pa.int32()), *_TEXTS])
+"""`PROBES` in the run's folder: the probes of all cases in edit order."""
+SCORE_COLUMNS: Mapping[str, pa.Schema] = {
+    PROBES: pa.schema(
+        [
+            *_PROBE,
+            pa.field("nll_new", pa.float64()),
+            pa.field("nll_true", pa.float64()),
+            *_full(tokens_new=pa.int32(), tokens_true=pa.int32(), hits_new=pa.int32(), hits_true=pa.int32()),
+            *_full(exact_new=pa.bool_(), exact_true=pa.bool_()),
+            *_later(tokens_top=pa.int32(), hits_top=pa.int32(), exact_top=pa.bool_()),
+            *_full(**{f"window_{name}": pa.bool_() for name in WINDOWS if name not in _LATER_WINDOWS}),
+            *_later(**{f"window_{name}": pa.bool_() for name in _LATER_WINDOWS}),
+        ]
+    ),
+    ANSWERS: pa.schema([*_PROBE, *_full(prompt=pa.string(), text=pa.string())]),
+    ABILITIES: pa.schema(
+        [
+            *_full(ability=pa.string(), metric=pa.string(), chance=pa.float64()),
+            *_later(items_hash=pa.string()),
+            *_full(item=pa.int32(), correct=pa.bool_()),
+            *_later(predicted=pa.int32(), label=pa.int32(), log_likelihood=pa.float64(), words=pa.int32()),
+        ]
+    ),
+    DIAGNOSTICS: pa.schema([*_full(name=pa.string()), pa.field("layer", pa.int32()), pa.field("value", pa.float64())]),
+}
+"""File in every score folder → its columns."""
+OPTIONAL_COLUMNS: Mapping[str, pa.Schema] = {
+    TEXTS: pa.schema([*_PROBE, *_full(text=pa.string(), tokens=pa.int32())]),
+    CONTINUATIONS: pa.schema([*_PROBE, *_full(text=pa.string(), tokens=pa.list_(pa.int32()))]),
+}
+"""The same for files that only some specs ask for."""
+
+
+def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
+    """A table to be written, its columns in the order of the schema.
+
+    Args:
+        schema: One of those above.
+        columns: Column → its values; only columns marked `LATER` may be left out.
+    """
+    written = [field for field in schema if field.name in columns or not field.metadata]
+    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in written})
