@@ -8,7 +8,6 @@ but depend on what else the machine did, and never count as moved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,12 +152,6 @@ def moves(before: Night, after: Night) -> list[Move]:
     now = {number.key: number for number in after.numbers}
     found = [Move(number, now.get(number.key)) for number in before.numbers]
     return [move for move in found if move.after is None or _moved(move.before, move.after)]
-
-
-def over_time(nights: Iterable[Night], keys: Sequence[tuple[str, str, int, str]]) -> list[list[float | None]]:
-    """For each of ``keys`` its value in each night, None where it was not measured."""
-    tables = [{number.key: number.value for number in night.numbers} for night in nights]
-    return [[table.get(key) for table in tables] for key in keys]
 
 
 def _moved(before: Number, after: Number) -> bool:

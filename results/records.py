@@ -1,4 +1,4 @@
-"""What the queries of the store return and the site renders: frozen records, plain values only.
+"""Records that the queries of the store return and the site renders: frozen, plain values only.
 
 Texts in these records were cleaned at ingest (no control or bidirectional characters, NFC, bounded length), but they
 are still foreign text: escape them like any other. Times are ISO 8601 texts in UTC. Percentages run from 0 to 100.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 RunStatus = Literal["complete", "partial", "collapsed", "failed"]
 
@@ -187,20 +187,6 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointRow:
-    """One scored (or, after a collapse, imputed) checkpoint."""
-
-    edits: int
-    scored: bool
-    """False: counted as failed because the run had collapsed."""
-    probes: int
-    seconds_scoring: float | None
-    seconds_abilities: float | None
-    seconds_generation: float | None = None
-    """None: no texts were sampled."""
-
-
-@dataclass(frozen=True, slots=True)
 class MetricRow:
     """One aggregate."""
 
@@ -209,20 +195,6 @@ class MetricRow:
     metric: str
     interval: Interval
     imputed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AbilityRow:
-    """One ability task over the checkpoints; all in percent."""
-
-    ability: str
-    metric: str
-    chance: float
-    items: int
-    pristine: float | None
-    """The score at 0 edits."""
-    scores: Mapping[int, Interval]
-    """Edits → score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,22 +226,6 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RunDetail:
-    """All about one run but its sample answers."""
-
-    spec: Mapping[str, Any]
-    track: Track
-    row: BoardRow
-    segments: tuple[Segment, ...]
-    checkpoints: tuple[CheckpointRow, ...]
-    metrics: tuple[MetricRow, ...]
-    abilities: tuple[AbilityRow, ...]
-    diagnostics: tuple[Curve, ...]
-    timings: TimingSummary
-    events: tuple[EventRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SampleAnswer:
     """One prompt and what the model said to it before the edits and at each checkpoint."""
 
@@ -286,14 +242,3 @@ class SampleAnswer:
     """Edits → the answer at that checkpoint (edits above 0)."""
     edited_from: int = 0
     """First number of edits that includes this case (position + 1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreInfo:
-    """What is in the store, for the page's foot and ``palimpsest doctor``."""
-
-    schema_version: int
-    runs: int
-    tracks: int
-    latest: str | None
-    """Newest time stamp of any run."""

@@ -81,10 +81,10 @@ class StoreSource:
     """The interface on top of an open store."""
 
     def __init__(self, store: Store) -> None:
-        from palimpsest.results.store import bulk, queries
+        from palimpsest.results.store import boards, bulk
 
         self._store = store
-        self._queries = queries
+        self._boards = boards
         self._bulk = bulk
 
     def heads(self) -> list[RunHead]:
@@ -105,8 +105,8 @@ class StoreSource:
 
     def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
         """A track and its runs in the order of rank."""
-        rows = self._queries.board(self._store, track_id)
-        return self._queries.track(self._store, track_id, rows), rows
+        rows = self._boards.board(self._store, track_id)
+        return self._boards.track(self._store, track_id, rows), rows
 
     def series(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
         """Scores, abilities and seconds of some runs."""
@@ -136,4 +136,4 @@ class StoreSource:
 
     def ledger(self) -> list[LedgerRow]:
         """The record of submissions, in the order of time."""
-        return self._queries.ledger(self._store)
+        return self._boards.ledger(self._store)

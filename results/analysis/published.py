@@ -109,32 +109,6 @@ def load_published(folder: Path = FOLDER) -> tuple[PublishedNumber, ...]:
     return tuple(numbers)
 
 
-def reference_lines(
-    numbers: Iterable[PublishedNumber],
-    *,
-    model: str,
-    task: str,
-    metric: str,
-    batch_size: int | None = None,
-    window: str = "all",
-) -> tuple[PublishedNumber, ...]:
-    """The numbers that may stand beside a measured metric: same model, task, metric (hence form) and window.
-
-    Args:
-        numbers: from `load_published`.
-        model: our name of the model.
-        task: ``counterfact`` or ``zsre``.
-        metric: full name of the measured metric, such as ``efficacy_preference``.
-        batch_size: of the measured runs; None: any.
-        window: of the edits.
-    """
-    return tuple(
-        n
-        for n in numbers
-        if (n.model, n.task, n.metric, n.window) == (model, task, metric, window) and batch_size in (None, n.batch_size)
-    )
-
-
 def _rows(path: Path, problems: list[str]) -> Iterable[tuple[str, Mapping[str, str]]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""The same questions as in `boards` and `details`, asked for many runs at once: what the site is built from.
+"""Questions about many runs at once: what the site is built from.
 
 A question about one run reads whole columns of a table, as one about a hundred does; so the site asks by the hundred.
 """
@@ -120,14 +120,25 @@ def table_series(store: Store, track_id: str) -> dict[str, list[Series]]:
     return _grouped(store, (_SCORES.replace("{among}", wanted),), run_ids, lambda row: Series(*row))
 
 
-def track_heads(store: Store) -> list[Track]:
-    """Every track, without its resolution, by model, task and length."""
+_TRACK_COLUMNS = (
+    *("track_id", "model", "model_fingerprint", "task", "task_form", "batch_size", "edit_order", "protocol"),
+    *("sample", "runs", "task_hash"),
+)
+"""Fields of a track that have the same name in its rows."""
+
+
+def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
+    """Tracks without their resolution, by model, task and length.
+
+    Args:
+        store: an open store.
+        track_id: the only one wanted; None: all.
+    """
     rows = store.records(
         "SELECT DISTINCT ON (track_id) r.*, n.runs FROM runs r JOIN (SELECT track_id, count(*) AS runs FROM runs"
-        " GROUP BY track_id) n USING (track_id) ORDER BY track_id, run_id"
+        " GROUP BY track_id) n USING (track_id) WHERE track_id = coalesce(?, track_id) ORDER BY track_id, run_id",
+        [track_id],
     )
-    same = ("track_id", "model", "model_fingerprint", "task", "task_form", "batch_size", "edit_order", "protocol",
-            "sample", "runs", "task_hash")  # fmt: skip
     found = [
         Track(
             edits=row["edits_planned"],
@@ -135,7 +146,7 @@ def track_heads(store: Store) -> list[Track]:
             abilities=tuple(row["abilities"]),
             main_metric=main_score(row["task_form"]),
             **asked_beyond(row["spec"]),
-            **{name: row[name] for name in same},
+            **{name: row[name] for name in _TRACK_COLUMNS},
         )
         for row in rows
     ]
@@ -188,7 +199,7 @@ def editor_runs(store: Store, editor: str) -> list[EditorRun]:
 
 
 def diagnostic_series(store: Store, run_ids: Sequence[str]) -> dict[str, list[Series]]:
-    """Diagnostics of some runs; the names of the metrics are those of `boards.curves`."""
+    """Diagnostics of some runs; the metric is the name, and behind a colon the layer if there is one."""
     return _grouped(store, (_DIAGNOSTICS,), run_ids, lambda row: Series(*row))
 
 

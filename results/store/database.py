@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -13,14 +14,19 @@ import duckdb
 import pyarrow as pa
 
 from palimpsest.harness.errors import StoreError, UsageError
-from palimpsest.results.store.migrations import MIGRATIONS, migrate, schema_version
 
+SCHEMA = 6
+"""Version of ``schema.sql``; a store of another one is made anew by `palimpsest.results.store.ingest.ingest_all`."""
 STORE_NAME = "palimpsest.duckdb"
 _LOCK_HOLDER = re.compile(r"Conflicting lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")
 
 
+class OtherSchema(StoreError):
+    """A store whose tables are those of another version of Palimpsest."""
+
+
 class QueryResult(NamedTuple):
-    """What a query gave."""
+    """Columns and rows of one query."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -40,11 +46,15 @@ class Store:
 
     @classmethod
     def open(cls, path: Path | str, *, read_only: bool = False) -> Store:
-        """Open the store at ``path``; for writing, it is made or brought to the present schema first.
+        """Open the store at ``path``; for writing, it is made if there is none.
+
+        Args:
+            path: the DuckDB file.
+            read_only: allow queries only.
 
         Raises:
-            StoreError: another process holds the file, it is no store, there is none to read, or its schema does not
-                fit this Palimpsest.
+            OtherSchema: its tables are those of another version of Palimpsest.
+            StoreError: another process holds the file, it is no store, or there is none to read.
         """
         path = Path(path)
         if read_only and not path.is_file():
@@ -54,7 +64,7 @@ class Store:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"The folder for the store {path} cannot be made: {error.strerror}.") from error
-        store = cls(path, _connect(path, read_only), read_only=read_only)
+        store = cls(path, connect(path, read_only=read_only), read_only=read_only)
         try:
             store._prepare()
         except BaseException:
@@ -64,17 +74,25 @@ class Store:
 
     def _prepare(self) -> None:
         try:
-            if not self.read_only:
-                migrate(self._connection)
-                return
-            version = schema_version(self._connection)
-            self._connection.execute("SET enable_external_access = false")
-            self._connection.execute("SET lock_configuration = true")
+            version = _schema_version(self._connection)
+            if version is None and not self.read_only:
+                self._make_tables()
+                version = SCHEMA
+            if self.read_only:
+                self._connection.execute("SET enable_external_access = false")
+                self._connection.execute("SET lock_configuration = true")
         except duckdb.Error as error:
             raise StoreError(_unusable(self.path, error)) from error
-        if version != len(MIGRATIONS):
-            todo = "Bring it up to date: palimpsest store ingest" if version < len(MIGRATIONS) else "Update Palimpsest."
-            raise StoreError(f"The store {self.path} has schema {version}, expected {len(MIGRATIONS)}. {todo}")
+        if version != SCHEMA:
+            raise OtherSchema(
+                f"The store {self.path} has schema {version or 'unknown'}, this Palimpsest has {SCHEMA}. Make it anew "
+                "from run folders and submissions: palimpsest store ingest"
+            )
+
+    def _make_tables(self) -> None:
+        with self.transaction():
+            self._connection.execute(files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
+            self._connection.execute("INSERT INTO store_schema VALUES (?)", [SCHEMA])
 
     def close(self) -> None:
         """Write what is pending and let the file go."""
@@ -149,7 +167,24 @@ class Store:
             raise UsageError(f"The store refused the query: {str(error).strip()}") from error
 
 
-def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Version of the tables; 0 where they do not say, None for a file without tables."""
+    names = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not names:
+        return None
+    table = "store_schema" if "store_schema" in names else "migrations"
+    if table not in names:
+        return 0
+    row = connection.execute(f"SELECT coalesce(max(version), 0) FROM {table}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A connection to the DuckDB file at ``path``, whatever is in it.
+
+    Raises:
+        StoreError: another process holds it, or it is no DuckDB file.
+    """
     try:
         return duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
@@ -157,7 +192,7 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
 
 
 def _unusable(path: Path, error: Exception) -> str:
-    """What to tell the user when DuckDB could not open or read a file."""
+    """Error message for a file that DuckDB cannot open or read."""
     text = str(error)
     holder = _LOCK_HOLDER.search(text)
     if holder or "Could not set lock" in text or "different configuration" in text:
@@ -165,6 +200,11 @@ def _unusable(path: Path, error: Exception) -> str:
         return (
             f"The store {path} is in use by {by}; only one process can have it open while one of them writes. Wait "
             "until that is done (or end it) and repeat the command. Runs do not need the store and lose nothing."
+        )
+    if "version number" in text or "newer version" in text:
+        return (
+            f"{path} was written by another version of DuckDB than the installed one, which cannot read it. Make the "
+            "store anew from run folders and submissions: palimpsest store rebuild"
         )
     if "not a valid DuckDB database" in text or "Corrupt" in text or "checksum" in text.lower():
         return (

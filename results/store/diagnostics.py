@@ -44,7 +44,7 @@ def diagnostic_groups(curves: Iterable[Curve]) -> tuple[DiagnosticGroup, ...]:
     """Groups in the order in which they are shown; lines by name and layer, the records' order first.
 
     Args:
-        curves: ``RunDetail.diagnostics``.
+        curves: diagnostics of one run; the metric is ``<name>:<layer>``, or the name alone.
     """
     found: dict[str, list[DiagnosticLine]] = {}
     for curve in curves:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.run_folder import RUN_ID, folder_digest, read_run_folder
 from palimpsest.results.reading.tables import Invalid, Problem
-from palimpsest.results.store.database import Store
+from palimpsest.results.store.database import OtherSchema, Store, connect
 from palimpsest.results.store.run_rows import RUN_TABLES, run_tables
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
 
@@ -24,7 +25,7 @@ Progress = Callable[[str, str], None]
 
 @dataclass(slots=True)
 class IngestReport:
-    """What one ingest did; run ids in each list, in ascending order."""
+    """Outcome of one ingest; run ids in each list, in ascending order."""
 
     added: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
@@ -33,16 +34,58 @@ class IngestReport:
     """What was left out: a path and why."""
     orphaned: list[str] = field(default_factory=list)
     """Runs in the store whose folders are gone; `rebuild` drops them."""
+    rebuilt: str = ""
+    """Why the store was made anew, and what became of the old one; empty: it was not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submissions:
-    """Where bundles are, and which of them are on the leaderboard."""
+    """Place of the bundles, and of the ledger that says which of them are on the leaderboard."""
 
     folder: Path
     """Of bundles, each under its run's id."""
     ledger: Path
     """Says which of them count; see `palimpsest.results.submissions.ledger`."""
+
+
+def ingest_all(
+    path: Path, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+) -> IngestReport:
+    """Bring the store at ``path`` up to date; one of another schema is made anew, and the report says so.
+
+    Args:
+        path: the store; it is made if there is none.
+        runs_dir: folder of run folders.
+        progress: receives each folder's name and what was done.
+        submissions: where bundles are.
+
+    Raises:
+        StoreError: another process has the store open, it is damaged, or it cannot be written.
+    """
+    try:
+        with Store.open(path) as store:
+            return ingest(store, runs_dir, progress, submissions)
+    except OtherSchema as error:
+        before = _runs_of_any_schema(path)
+        old = path.with_name(f"{path.stem}.other-schema{path.suffix}")
+        shutil.copyfile(path, old)
+        report = rebuild(path, runs_dir, progress, submissions)
+        report.rebuilt = f"{str(error).partition(', this')[0]}: it was made anew from run folders and submissions."
+        lost = sorted(before - {*report.added, *report.updated})
+        if lost:
+            report.rebuilt += f" {len(lost)} runs of it have no folder here ({', '.join(lost)}); the old store is {old}"
+        else:
+            old.unlink()
+        return report
+
+
+def _runs_of_any_schema(path: Path) -> set[str]:
+    """Run ids in a store of whatever version; none where it does not tell."""
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return {clean_text(row[0], 40) for row in connection.execute("SELECT run_id FROM runs").fetchall()}
+    except duckdb.Error:
+        return set()
 
 
 def ingest(
@@ -51,8 +94,11 @@ def ingest(
     """Bring every run folder under ``runs_dir``, and every bundle that the ledger includes, into ``store``.
 
     A folder that is in the store as it is now is not touched, so that ingesting twice changes nothing; a changed one
-    replaces its run as a whole. A damaged folder is listed in the report and stops nobody else; if its run is in the
-    store already, that stays as it is.
+    replaces its run as a whole. A damaged folder is listed in the report and does not affect the others; if its run is
+    in the store already, that stays as it is.
+
+    Raises:
+        StoreError: the store is open for reading only, cannot be written, or the ledger cannot be read.
     """
     if store.read_only:
         raise StoreError(f"The store {store.path} is open for reading only; ingesting needs it for writing.")
@@ -111,12 +157,12 @@ def rebuild(
     return report
 
 
-def _hold(path: Path) -> Store | None:
+def _hold(path: Path) -> duckdb.DuckDBPyConnection | None:
     """The old store, opened only to keep others out; None when there is none, or none that can be opened at all."""
     if not path.is_file():
         return None
     try:
-        return Store.open(path)
+        return connect(path, read_only=False)
     except StoreError as error:
         if "in use" in str(error):
             raise

@@ -1,6 +1,12 @@
--- Version 1 of the store. Later versions are steps in migrations.py; this file is never edited afterwards.
--- Everything here can be rebuilt from run folders. Times are ISO 8601 texts in UTC, shares are percent where a metric
--- says so. Large tables carry no indexes: a run's rows are replaced as a whole, in one transaction.
+-- The whole store, as it is now. Whoever changes a line here counts SCHEMA in database.py up: everything here can be made
+-- again from run folders and submissions, and `palimpsest store ingest` does so with a store of another schema. What
+-- stands behind a column is its meaning on the page of downloads, too.
+-- Times are ISO 8601 texts in UTC, shares are percent where a metric says so. Large tables carry no indexes: a run's rows
+-- are replaced as a whole, in one transaction.
+
+CREATE TABLE store_schema (
+    version INTEGER NOT NULL
+);
 
 CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY,          -- hash of the spec
@@ -30,7 +36,10 @@ CREATE TABLE runs (
     started_at VARCHAR,
     finished_at VARCHAR,
     seconds_per_edit DOUBLE,
-    peak_memory_mb DOUBLE
+    peak_memory_mb DOUBLE,
+    edit_order VARCHAR NOT NULL,         -- order of the edits in words
+    row_id VARCHAR NOT NULL,             -- runs with the same one differ by their seed alone
+    texts_hash VARCHAR NOT NULL          -- of all prompts and targets, in the order of the edits
 );
 
 CREATE TABLE endurance (
@@ -49,7 +58,8 @@ CREATE TABLE checkpoints (
     scored BOOLEAN NOT NULL,             -- false: counted as failed, after a collapse
     probes INTEGER NOT NULL,
     seconds_scoring DOUBLE,
-    seconds_abilities DOUBLE
+    seconds_abilities DOUBLE,
+    seconds_generation DOUBLE            -- NULL: no texts were sampled
 );
 
 CREATE TABLE cases (
@@ -90,7 +100,12 @@ CREATE TABLE case_scores (
     window_all BOOLEAN NOT NULL,
     window_first BOOLEAN NOT NULL,
     window_latest BOOLEAN NOT NULL,
-    window_planned BOOLEAN NOT NULL
+    window_planned BOOLEAN NOT NULL,
+    window_first_1000 BOOLEAN,           -- NULL: no such window
+    window_last_1000 BOOLEAN,
+    tokens_top INTEGER,                  -- NULL, or 0: not compared with a continuation
+    hits_top INTEGER,
+    exact_top BOOLEAN
 );
 
 CREATE TABLE metrics (
@@ -185,4 +200,58 @@ CREATE TABLE events (
     event VARCHAR NOT NULL,
     edits INTEGER,
     text VARCHAR NOT NULL
+);
+
+CREATE TABLE rank_draws (
+    run_id VARCHAR NOT NULL,
+    quantity VARCHAR NOT NULL,
+    draws FLOAT[] NOT NULL               -- resampled values, see analysis/ranking.py
+);
+
+CREATE TABLE case_courses (
+    run_id VARCHAR NOT NULL,
+    position INTEGER NOT NULL,
+    case_id BIGINT NOT NULL,
+    course VARCHAR NOT NULL              -- see analysis/courses.py
+);
+
+CREATE TABLE ability_courses (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    ability VARCHAR NOT NULL,
+    chance DOUBLE NOT NULL,              -- percent
+    items VARCHAR NOT NULL               -- which were right, see analysis/courses.py
+);
+
+CREATE TABLE texts (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    case_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    index INTEGER NOT NULL,
+    text VARCHAR NOT NULL,               -- behind the prompt
+    tokens INTEGER NOT NULL              -- with the prompt
+);
+
+CREATE TABLE continuations (
+    run_id VARCHAR NOT NULL,
+    edits INTEGER NOT NULL,
+    case_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    index INTEGER NOT NULL,
+    text VARCHAR NOT NULL,               -- what the unedited model says behind the prompt
+    tokens INTEGER[] NOT NULL            -- the same in token ids
+);
+
+CREATE TABLE ledger (
+    line INTEGER NOT NULL,               -- line of the ledger, from 1
+    time VARCHAR NOT NULL,
+    action VARCHAR NOT NULL,             -- include, replace, withdraw, rerun
+    run VARCHAR NOT NULL,
+    editor VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    replaces VARCHAR,                    -- the run that this one takes the place of
+    verdict VARCHAR                      -- of a re-run: bits, tolerance or differs
 );

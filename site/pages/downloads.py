@@ -30,16 +30,6 @@ TABLES = {
     "environment": "machine, versions and commit of each start or resumption",
     "ledger": "what was included, replaced and withdrawn, and why",
 }
-_LATER = {
-    "runs.edit_order": "order of the edits in words",
-    "runs.row_id": "runs with the same one differ by their seed alone",
-    "runs.texts_hash": "of all prompts and targets, in the order of the edits",
-    "ledger.line": "line of the ledger, from 1",
-    "ledger.action": "include, replace, withdraw, rerun",
-    "ledger.verdict": "of a re-run: bits, tolerance or differs",
-    "ledger.replaces": "the run that this one takes the place of",
-}
-"""Columns that came after the first version of the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +80,7 @@ def database(tables: Mapping[str, pa.Table]) -> bytes:
 def column_meanings() -> dict[str, str]:
     """``table.column`` → the comment beside it in the schema."""
     text = files("palimpsest.results.store").joinpath("schema.sql").read_text(encoding="utf-8")
-    found = dict(_LATER)
+    found = {}
     for table, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\);", text, re.DOTALL):
         for line in body.splitlines():
             column = re.match(r'\s*"?(\w+)"? [A-Z].*?--\s*(.+)', line)

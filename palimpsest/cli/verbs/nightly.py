@@ -149,10 +149,10 @@ def _summarise(folder: Path, day: str, submissions: Path) -> Night:
     from palimpsest.harness.system.environment import environment_segment
     from palimpsest.results.nights import NAME, night_of, write_night
     from palimpsest.results.store.database import Store
-    from palimpsest.results.store.ingest import ingest
+    from palimpsest.results.store.ingest import ingest_all
 
-    with Store.open(store_path(folder)) as store:
-        report = ingest(store, folder / "runs", submissions=included(submissions))
+    report = ingest_all(store_path(folder), folder / "runs", submissions=included(submissions))
+    with Store.open(store_path(folder), read_only=True) as store:
         night = night_of(store, day, __version__, environment_segment(())["commit"])
     if report.problems:
         raise RunFailed("\n".join(f"{problem.path}: {problem.message}" for problem in report.problems))

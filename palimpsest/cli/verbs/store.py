@@ -30,12 +30,10 @@ def ingest(
     quiet: output.QuietOption = False,
 ) -> None:
     """Bring new and changed run folders, and included submissions, into the store; twice changes nothing."""
-    from palimpsest.results.store.database import Store
-    from palimpsest.results.store.ingest import ingest as bring
+    from palimpsest.results.store.ingest import ingest_all
 
     place = output.home_folder(home)
-    with Store.open(store_path(place)) as store:
-        report = bring(store, place / "runs", None if quiet else _progress, included(submissions))
+    report = ingest_all(store_path(place), place / "runs", None if quiet else _progress, included(submissions))
     _tell(report, store_path(place), as_json=as_json)
 
 
@@ -98,6 +96,8 @@ def _progress(run: str, done: str) -> None:
 
 def _tell(report: IngestReport, path: Path, *, as_json: bool) -> None:
     """Print what was done; exit 1 when something had to be left out."""
+    if report.rebuilt:
+        output.note(report.rebuilt)
     for problem in report.problems:
         output.note(f"{problem.path}: {problem.message}")
     if report.orphaned:

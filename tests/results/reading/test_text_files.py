@@ -16,8 +16,8 @@ from palimpsest.harness.metrics.texts import Likeness, fluency, reference_texts
 from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.run_folder import folder_digest, read_run_folder
 from palimpsest.results.records import Interval
-from palimpsest.results.store import queries
-from palimpsest.results.store.bulk import series, table_series
+from palimpsest.results.store.boards import board
+from palimpsest.results.store.bulk import series, table_series, track_heads
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest
 from palimpsest.results.submissions.bundle import write_bundle
@@ -82,8 +82,8 @@ def test_all_of_it_is_in_the_store_and_its_queries(folder: Path, tmp_path: Path)
         assert store.rows("SELECT max(tokens_top), sum(hits_top) > 0, bool_or(exact_top) FROM case_scores") == [
             (2, True, True)
         ]
-        (track,) = queries.tracks(store)
-        (row,) = queries.board(store, track.track_id)
+        (track,) = track_heads(store)
+        (row,) = board(store, track.track_id)
         assert {"fluency", "consistency_own", "neighborhood_top"} <= set(row.metrics)
         names = {(one.metric, one.window) for one in series(store, [row.run_id])[row.run_id]}
         assert {("fluency", "planned"), ("consistency_own", "all"), ("neighborhood_top", "latest")} <= names

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -8,11 +9,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from palimpsest.cli.app import main
 from palimpsest.harness.errors import StoreError, UsageError
-from palimpsest.results.store import migrations
-from palimpsest.results.store.database import Store
-from palimpsest.results.store.ingest import ingest, rebuild
-from palimpsest.results.store.migrations import MIGRATIONS, Migration, schema_version
+from palimpsest.results.store.database import SCHEMA, OtherSchema, Store
+from palimpsest.results.store.ingest import ingest, ingest_all, rebuild
 from palimpsest.results.store.run_rows import RUN_TABLES
 
 HOLDER = """
@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 def test_new_store_has_every_table_and_no_rows(path: Path) -> None:
     with Store.open(path) as store:
         names = {row[0] for row in store.rows("SHOW TABLES")}
-        assert names == {*RUN_TABLES, "ledger", "migrations"}
+        assert names == {*RUN_TABLES, "ledger", "store_schema"}
         for table in RUN_TABLES:
             columns = [row[0] for row in store.rows(f'DESCRIBE "{table}"')]
             assert columns[0] == "run_id"
@@ -102,47 +102,65 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Store.open(tmp_path / "file" / "below" / "palimpsest.duckdb")
 
 
-def test_migrations_run_once_and_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Store.open(path).close()
-    calls: list[str] = []
-    later = [
-        *MIGRATIONS,
-        Migration("add a column", lambda c: calls.append(str(c.execute("ALTER TABLE runs ADD x INT")))),
-    ]
-    monkeypatch.setattr(migrations, "MIGRATIONS", later)
-    monkeypatch.setattr("palimpsest.results.store.database.MIGRATIONS", later)
-    with pytest.raises(StoreError, match="Bring it up to date: palimpsest store ingest"):
-        Store.open(path, read_only=True)
-    for _ in range(2):
-        with Store.open(path) as store:
-            assert store.rows("SELECT version, name FROM migrations ORDER BY version") == [
-                *enumerate((step.name for step in MIGRATIONS), start=1),
-                (len(MIGRATIONS) + 1, "add a column"),
-            ]
-    assert len(calls) == 1
-
-
-def test_failed_migration_leaves_the_store_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Store.open(path).close()
-
-    def breaks(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("DROP TABLE events")
-        raise RuntimeError("power cut")
-
-    monkeypatch.setattr(migrations, "MIGRATIONS", [*MIGRATIONS, Migration("breaks", breaks)])
-    with pytest.raises(RuntimeError):
-        Store.open(path)
+def as_of_schema(path: Path, version: int) -> None:
+    """Make the store look as another version of Palimpsest would have left it."""
     with duckdb.connect(str(path)) as connection:
-        assert schema_version(connection) == len(MIGRATIONS)
-        connection.execute("SELECT * FROM events")
+        connection.execute("UPDATE store_schema SET version = ?", [version])
+        connection.execute("ALTER TABLE runs DROP COLUMN texts_hash")
 
 
-def test_store_of_a_newer_version_is_refused(path: Path) -> None:
-    with Store.open(path) as store:
-        store.rows("INSERT INTO migrations VALUES (99, 'from the future')")
+@pytest.mark.parametrize("version", [SCHEMA - 1, SCHEMA + 1])
+def test_a_store_of_another_schema_is_not_opened_and_names_the_way_out(path: Path, version: int) -> None:
+    Store.open(path).close()
+    as_of_schema(path, version)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match="Update Palimpsest"):
+        with pytest.raises(OtherSchema, match=f"has schema {version}, .*palimpsest store ingest"):
             Store.open(path, read_only=read_only)
+
+
+def test_a_store_from_before_there_was_one_schema_is_told_apart(path: Path) -> None:
+    path.parent.mkdir()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE migrations (version INTEGER NOT NULL, name VARCHAR NOT NULL)")
+        connection.execute("INSERT INTO migrations VALUES (5, 'sampled texts and continuations')")
+    with pytest.raises(OtherSchema, match="has schema 5"):
+        Store.open(path)
+
+
+@pytest.mark.parametrize("version", [SCHEMA - 1, SCHEMA + 1])
+def test_ingest_makes_a_store_of_another_schema_anew_and_says_so(path: Path, runs: Path, version: int) -> None:
+    ingest_all(path, runs)
+    as_of_schema(path, version)
+    report = ingest_all(path, runs)
+    assert len(report.added) == 3
+    assert f"has schema {version}: it was made anew from run folders and submissions." in report.rebuilt
+    assert ingest_all(path, runs).rebuilt == ""
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_runs_of_a_store_of_another_schema_that_have_no_folder_stay_in_the_old_file(path: Path, runs: Path) -> None:
+    gone = ingest_all(path, runs).added[0]
+    as_of_schema(path, SCHEMA - 1)
+    shutil.rmtree(runs / gone)
+    report = ingest_all(path, runs)
+    old = path.with_name("palimpsest.other-schema.duckdb")
+    assert gone in report.rebuilt and str(old) in report.rebuilt
+    with duckdb.connect(str(old), read_only=True) as connection:
+        assert (gone,) in connection.execute("SELECT run_id FROM runs").fetchall()
+
+
+def test_the_command_says_that_the_store_was_made_anew(
+    path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = path.parent
+    shutil.copytree(runs, home / "runs")
+    command = ["store", "ingest", "--home", str(home), "--submissions", str(home / "submissions")]
+    assert main(command) == 0
+    as_of_schema(path, 2)
+    capsys.readouterr()
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert "was made anew from run folders and submissions" in told.err and "3 added" in told.out
 
 
 def test_query_gives_columns_and_rows(path: Path, runs: Path) -> None:

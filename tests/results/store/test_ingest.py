@@ -15,7 +15,6 @@ import pytest
 from palimpsest.harness.errors import StoreError
 from palimpsest.results.reading.run_folder import read_run_folder
 from palimpsest.results.store.database import Store
-from palimpsest.results.store.export import export_tables
 from palimpsest.results.store.ingest import IngestReport, ingest, rebuild
 from palimpsest.results.store.run_rows import RUN_TABLES
 from tests.labs.synthetic import HOSTILE, SyntheticRun, finish, write_manifest, write_run
@@ -27,9 +26,10 @@ def bring(path: Path, runs: Path) -> IngestReport:
         return ingest(store, runs)
 
 
-def exported(path: Path, folder: Path) -> dict[str, bytes]:
+def content(path: Path) -> dict[str, pa.Table]:
+    """Every table, in an order that depends on the content alone."""
     with Store.open(path, read_only=True) as store:
-        return {file.name: file.read_bytes() for file in export_tables(store, folder)}
+        return {table: store.arrow(f'SELECT * FROM "{table}" ORDER BY ALL') for table in RUN_TABLES}
 
 
 @pytest.fixture
@@ -37,17 +37,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "palimpsest.duckdb"
 
 
-def test_ingesting_twice_changes_nothing(path: Path, runs: Path, tmp_path: Path) -> None:
+def test_ingesting_twice_changes_nothing(path: Path, runs: Path) -> None:
     first = bring(path, runs)
     assert len(first.added) == 3 and not first.problems
-    once = exported(path, tmp_path / "once")
+    once = content(path)
     second = bring(path, runs)
     assert second.unchanged == first.added and not second.added and not second.updated
-    assert exported(path, tmp_path / "twice") == once
+    assert content(path) == once
 
 
 def test_rebuild_equals_incremental_ingest(path: Path, tmp_path: Path) -> None:
-    """Runs come one by one, one of them in two halves, and another order: the export is the same to the byte."""
+    """Runs come one by one, one of them in two halves, and another order: the store is the same."""
     runs = tmp_path / "growing"
     memit, partial, collapsed = small_runs()
     for run in (collapsed, partial, memit):
@@ -55,28 +55,11 @@ def test_rebuild_equals_incremental_ingest(path: Path, tmp_path: Path) -> None:
         bring(path, runs)
     done = finish(runs, partial)
     assert bring(path, runs).updated == [done.spec().id]
-    grown = exported(path, tmp_path / "grown")
+    grown = content(path)
     report = rebuild(path, runs)
     assert len(report.added) == 3
-    assert exported(path, tmp_path / "rebuilt") == grown
+    assert content(path) == grown
     assert not list(tmp_path.glob("*.wal")) and not list(tmp_path.glob(".*rebuild*"))
-
-
-def test_exported_parquet_holds_every_table_in_order(path: Path, runs: Path, tmp_path: Path) -> None:
-    bring(path, runs)
-    assert set(exported(path, tmp_path / "out")) == {f"{table}.parquet" for table in RUN_TABLES}
-    assert not list((tmp_path / "out").glob(".*"))
-    scores = pq.read_table(tmp_path / "out" / "case_scores.parquet")
-    assert len(scores) == 5 * (3 * (40 + 10 + 20) + 40)  # probes per case × cases scored
-    ids = scores["run_id"].to_pylist()
-    assert ids == sorted(ids)
-
-
-def test_export_into_a_place_that_cannot_be_written(path: Path, runs: Path, tmp_path: Path) -> None:
-    bring(path, runs)
-    (tmp_path / "file").touch()
-    with Store.open(path, read_only=True) as store, pytest.raises(StoreError, match="cannot be exported"):
-        export_tables(store, tmp_path / "file")
 
 
 def test_finished_run_replaces_its_partial_self(path: Path, runs: Path) -> None:

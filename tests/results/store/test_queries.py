@@ -4,16 +4,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from palimpsest.harness.errors import UsageError
 from palimpsest.results.records import Track
-from palimpsest.results.store import queries
+from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest
-from palimpsest.results.store.migrations import MIGRATIONS
 from tests.labs.synthetic import CHECKPOINTS, HOSTILE, suite
 
 
@@ -28,7 +28,7 @@ def store(suite_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def track(store: Store) -> Track:
-    return queries.tracks(store)[0]
+    return bulk.track_heads(store)[0]
 
 
 def run_id(editor: str, seed: int = 0) -> str:
@@ -36,8 +36,9 @@ def run_id(editor: str, seed: int = 0) -> str:
 
 
 def test_tracks(store: Store, track: Track) -> None:
-    counterfact, zsre = queries.tracks(store)
-    assert counterfact == track == queries.track(store, track.track_id)
+    counterfact, zsre = bulk.track_heads(store)
+    whole = boards.track(store, track.track_id)
+    assert counterfact == track == replace(whole, resolution=None)
     assert (track.task, track.edits, track.batch_size, track.checkpoints) == (
         "pocket-counterfact",
         500,
@@ -46,14 +47,11 @@ def test_tracks(store: Store, track: Track) -> None:
     )
     assert (track.runs, track.main_metric, zsre.main_metric) == (8, "score_argmax", "score_token_accuracy")
     assert track.track_id == suite()[0].spec().track_id
-    assert track.resolution is not None and 1 < track.resolution < 10
-    info = queries.store_info(store)
-    assert (info.runs, info.tracks, info.schema_version) == (10, 2, len(MIGRATIONS))
-    assert info.latest is not None and info.latest.startswith("2026-03-12T08:")
+    assert whole.resolution is not None and 1 < whole.resolution < 10
 
 
 def test_board_ranks_finished_runs_and_shows_the_others(store: Store, track: Track) -> None:
-    rows = queries.board(store, track.track_id)
+    rows = boards.board(store, track.track_id)
     assert [row.editor for row in rows[:2]] == ["alphaedit", "memit-seq"]
     assert {row.status for row in rows[-2:]} == {"partial", "failed"}
     assert all((row.rank_low is None) == (row.status in ("partial", "failed")) for row in rows)
@@ -69,62 +67,54 @@ def test_board_ranks_finished_runs_and_shows_the_others(store: Store, track: Tra
     assert (best.started_at, best.segments, best.dirty) == ("2026-03-10T08:00:00+00:00", 1, False)
     partial = next(row for row in rows if row.status == "partial")
     assert (partial.metrics_at, partial.edits_done, partial.finished_at) == (200, 200, None)
-    assert queries.board(store, "nowhere") == []
+    assert boards.board(store, "nowhere") == []
 
 
-def test_curves_cover_everything_measured(store: Store, track: Track) -> None:
-    found = {(curve.metric, curve.window): curve for curve in queries.curves(store, run_id("memit"))}
+def test_series_cover_everything_measured(store: Store) -> None:
+    memit, collapsed = run_id("memit"), run_id("ft-l")
+    measured = bulk.series(store, [memit, collapsed])
+    found = {(one.metric, one.window): one for one in measured[memit]}
     for metric in ("score_argmax", "score_preference", "efficacy_argmax", "paraphrase_magnitude"):
         for window in ("all", "first", "latest"):
-            assert [p.edits for p in found[metric, window].points] == list(CHECKPOINTS[1:])
-        assert [p.edits for p in found[metric, "planned"].points] == [0]
-    for metric in ("abilities_kept", "ability:pocket_recall", "weight_norm:1", "update_norm:3"):
-        assert [p.edits for p in found[metric, ""].points] == list(CHECKPOINTS)
-    assert len(found["seconds_per_edit", ""].points) == 10
-    assert found["seconds_per_edit", ""].points[0].value == pytest.approx(0.12)
-    collapsed = next(
-        c for c in queries.curves(store, run_id("ft-l")) if (c.metric, c.window) == ("score_argmax", "all")
+            assert found[metric, window].edits == list(CHECKPOINTS[1:])
+        assert found[metric, "planned"].edits == [0]
+    for metric in ("abilities_kept", "ability:pocket_recall"):
+        assert found[metric, ""].edits == list(CHECKPOINTS)
+    assert (
+        found["seconds_per_edit", ""].value[0] == pytest.approx(0.12) and len(found["seconds_per_edit", ""].edits) == 10
     )
-    assert [p.imputed for p in collapsed.points] == [False] * 3 + [True] * 3
-    both = queries.track_curves(store, track.track_id, ["score_argmax", "abilities_kept"])
-    assert len(both) == 16 and {curve.window for curve in both} == {"all", ""}
-
-
-def test_run_detail(store: Store, track: Track) -> None:
-    detail = queries.run_detail(store, run_id("memit", seed=1))
-    assert detail.spec["editor"]["config"]["layers"] == [1, 2, 3] and detail.track == track
-    assert detail.row == next(r for r in queries.board(store, track.track_id) if r.run_id == detail.row.run_id)
-    assert [segment.index for segment in detail.segments] == [0, 1] and detail.row.dirty
-    assert detail.segments[0].packages["torch"] == "2.13.0"
-    assert [(c.edits, c.scored, c.seconds_scoring) for c in detail.checkpoints] == [(n, True, 2.5) for n in CHECKPOINTS]
-    ability = next(a for a in detail.abilities if a.ability == "pocket_recall")
-    assert (ability.chance, ability.items, set(ability.scores)) == (25, 60, set(CHECKPOINTS))
-    assert ability.pristine == ability.scores[0].value
-    measured = {f"{name}:{layer}" for name in ("weight_norm", "update_norm") for layer in (1, 2, 3)}
-    assert {curve.metric for curve in detail.diagnostics} == measured | {
-        f"reported:{name}" for name in ("early_stops", "loss_first", "loss_last")
+    score = next(one for one in measured[collapsed] if (one.metric, one.window) == ("score_argmax", "all"))
+    assert score.imputed == [300, 400, 500]
+    assert {one.metric: one.edits for one in bulk.diagnostic_series(store, [memit])[memit]} == {
+        **{f"{name}:{layer}": list(CHECKPOINTS) for name in ("weight_norm", "update_norm") for layer in (1, 2, 3)},
+        **{f"reported:{name}": list(CHECKPOINTS[1:]) for name in ("early_stops", "loss_first", "loss_last")},
     }
-    timings = detail.timings
+
+
+def test_everything_about_one_run(store: Store) -> None:
+    run = run_id("memit", seed=1)
+    assert bulk.specs(store, [run])[run]["editor"]["config"]["layers"] == [1, 2, 3]
+    segments = bulk.segments(store, [run])[run]
+    assert [segment.index for segment in segments] == [0, 1] and segments[0].packages["torch"] == "2.13.0"
+    assert bulk.scored_checkpoints(store, [run])[run] == list(CHECKPOINTS)
+    timings = bulk.timings(store, [run])[run]
     assert (timings.batches, timings.edits, timings.seconds_scoring) == (10, 500, 17.5)
     assert sum(timings.phases.values()) == pytest.approx(timings.seconds_edit)
-    names = [event.event for event in detail.events]
+    events = bulk.events(store, [run])[run]
+    names = [event.event for event in events]
     assert names[0] == "run_started" and names[-1] == "run_finished" and "batch" not in names
-    assert any(row.window == "latest" and row.metric == "score_argmax" for row in detail.metrics)
-    warning = next(event for event in detail.events if event.event == "warning")
+    warning = next(event for event in events if event.event == "warning")
     assert warning.text.startswith("Statistics were computed")
 
 
-def test_unknown_names_list_the_near_ones(store: Store, track: Track) -> None:
+def test_unknown_tracks_list_the_near_ones(store: Store, track: Track) -> None:
     wrong = track.track_id[:-1] + ("0" if track.track_id[-1] != "0" else "1")
     with pytest.raises(UsageError, match=track.track_id):
-        queries.track(store, wrong)
-    known = run_id("memit")
-    with pytest.raises(UsageError, match=known):
-        queries.run_detail(store, known[:-1])
+        boards.track(store, wrong)
 
 
 def test_samples_show_before_and_after(store: Store) -> None:
-    found = queries.samples(store, run_id("memit"))
+    found = bulk.samples(store, [run_id("memit")])[run_id("memit")]
     assert len(found) == 36 and [sample.position for sample in found] == sorted(sample.position for sample in found)
     first = found[0]
     assert (first.kind, first.position, first.edited_from) == ("rewrite", 0, 1)
@@ -134,10 +124,13 @@ def test_samples_show_before_and_after(store: Store) -> None:
 
 def test_hostile_run_comes_out_as_plain_text(store: Store) -> None:
     hostile = run_id("hostile")
-    detail = queries.run_detail(store, hostile)
-    assert detail.row.editor == HOSTILE[0] and detail.row.version == HOSTILE[1]
-    everything = json.dumps([detail.spec, [s.platform for s in detail.segments]]) + "".join(
-        sample.prompt + sample.target_new + sample.target_true for sample in queries.samples(store, hostile)
+    head = next(head for head in bulk.run_heads(store) if head.run_id == hostile)
+    assert head.editor == HOSTILE[0] and head.version == HOSTILE[1]
+    segments = bulk.segments(store, [hostile])[hostile]
+    everything = json.dumps(
+        [bulk.specs(store, [hostile])[hostile], [segment.platform for segment in segments]]
+    ) + "".join(
+        sample.prompt + sample.target_new + sample.target_true for sample in bulk.samples(store, [hostile])[hostile]
     )
     assert not set("\u202e\u2066\u200b\x00\x07\x1b") & set(everything)
     assert "\\u202e" not in everything and "\\u0000" not in everything
@@ -146,7 +139,7 @@ def test_hostile_run_comes_out_as_plain_text(store: Store) -> None:
 def test_reading_results_needs_neither_torch_nor_pandas() -> None:
     code = (
         "import sys\n"
-        "import palimpsest.results.store.queries, palimpsest.results.store.ingest, palimpsest.results.store.export\n"
+        "import palimpsest.results.store.boards, palimpsest.results.store.bulk, palimpsest.results.store.ingest\n"
         "print([name for name in ('torch', 'pandas', 'lm_eval', 'transformers') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -9,7 +9,7 @@ import pytest
 from palimpsest.harness.metrics.diagnostic_definitions import record
 from palimpsest.harness.metrics.probes import METRICS
 from palimpsest.harness.specs.run_spec import RunSpec, Scoring
-from palimpsest.results.store import queries
+from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest
 from tests.labs import run_lab
@@ -40,7 +40,7 @@ def test_what_the_engine_writes_is_understood(home: Path, tmp_path: Path) -> Non
         report = ingest(store, home / "runs")
         assert report.problems == [] and len(report.added) == 5
     with Store.open(path, read_only=True) as store:
-        rows = {row.run_id: row for track in queries.tracks(store) for row in queries.board(store, track.track_id)}
+        rows = {row.run_id: row for track in bulk.track_heads(store) for row in boards.board(store, track.track_id)}
         found = {name: rows[spec.id] for name, spec in specs().items()}
         assert {name: (row.status, row.edits_done) for name, row in found.items()} == {
             "complete": ("complete", 8),
@@ -55,16 +55,17 @@ def test_what_the_engine_writes_is_understood(home: Path, tmp_path: Path) -> Non
         assert found["collapsed"].metrics["efficacy_argmax"].value == 0
         for row in found.values():
             assert row.seconds_per_edit is not None and (row.peak_memory_mb or 0) > 10 and row.started_at is not None
-        detail = queries.run_detail(store, specs()["complete"].id)
-        assert [row.edits for row in detail.checkpoints] == [0, 2, 4, 8]
-        assert all(row.seconds_scoring is not None for row in detail.checkpoints)
-        assert detail.segments[0].palimpsest_version and detail.segments[0].packages
-        assert {curve.metric for curve in detail.diagnostics} >= {
+        run = specs()["complete"].id
+        assert bulk.scored_checkpoints(store, [run])[run] == [0, 2, 4, 8]
+        assert bulk.timings(store, [run])[run].seconds_scoring > 0
+        (segment,) = bulk.segments(store, [run])[run]
+        assert segment.palimpsest_version and segment.packages
+        assert {one.metric for one in bulk.diagnostic_series(store, [run])[run]} >= {
             f"{name}:{layer}"
             for name in ("weight_norm", "update_norm", "condition_number", "superimposed_noise")
             for layer in run_lab.LAYERS
         }
-        assert queries.samples(store, specs()["complete"].id)
+        assert bulk.samples(store, [run])[run]
 
 
 def test_every_stored_metric_is_in_the_table_of_metrics(home: Path, tmp_path: Path) -> None:

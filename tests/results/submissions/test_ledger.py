@@ -8,7 +8,7 @@ import pytest
 
 from palimpsest.harness.errors import StoreError, UsageError
 from palimpsest.harness.plugins.source_hash import EditorSource
-from palimpsest.results.store import queries
+from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import Submissions, ingest, rebuild
 from palimpsest.results.submissions.bundle import write_bundle
@@ -81,12 +81,12 @@ def test_included_bundles_are_ingested_and_withdrawn_ones_leave_at_the_next_rebu
         append(place.ledger, entry("rerun", bundle.name, verdict="bits"))
         assert ingest(store, tmp_path / "runs", submissions=place).added == [bundle.name]
         assert ingest(store, tmp_path / "runs", submissions=place).unchanged == [bundle.name]
-        (row,) = queries.board(store, queries.tracks(store)[0].track_id)
+        (row,) = boards.board(store, bulk.track_heads(store)[0].track_id)
         assert (row.submitted, row.verified) == (True, "2026-01-02")
-        assert [line.action for line in queries.ledger(store)] == ["include", "rerun"]
+        assert [line.action for line in boards.ledger(store)] == ["include", "rerun"]
         append(place.ledger, entry("withdraw", bundle.name))
         assert ingest(store, tmp_path / "runs", submissions=place).orphaned == [bundle.name]
     rebuild(store_path, tmp_path / "runs", submissions=place)
     with Store.open(store_path, read_only=True) as store:
-        assert queries.run_ids(store) == []
-        assert [line.action for line in queries.ledger(store)] == ["include", "rerun", "withdraw"]
+        assert bulk.run_heads(store) == []
+        assert [line.action for line in boards.ledger(store)] == ["include", "rerun", "withdraw"]
