@@ -1,4 +1,4 @@
-"""`palimpsest`: mounts the verbs and turns errors into messages and exit codes. A verb's module is imported on use."""
+"""`palimpsest`: mounts the verbs and turns errors into messages and exit codes. Only the verb in use is imported."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from palimpsest import __version__
 from palimpsest.cli import output
 from palimpsest.harness.errors import PalimpsestError, unknown_name
 
-VERBS = (
-    "doctor",
-    "list",
-    "plan",
-    "run",
-    "show",
-    "stats",
-    "export",
-    "store",
-    "site",
-    "tune",
-    "new-editor",
-    "check",
-    "probe-spectrum",
-    "submit",
-    "verify",
-    "ledger",
-    "nightly",
-    "pocket",
-)
-"""In the order of the work. Each is a module of this package, with _ for -, with an ``app``."""
+VERBS = {
+    "doctor": "Check that this machine has what Palimpsest needs; exit 4 when something is lacking.",
+    "list": "List editors, models, tasks, abilities, suites, runs or metrics.",
+    "plan": "Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not.",
+    "run": "Run editors over tasks: skip what is done, continue what is partial, begin what is missing.",
+    "show": "Show a run: its spec, its state, its latest scores.",
+    "stats": "Collect key statistics of a model in one pass over a text; skip what is there, continue what is partial.",
+    "export": "Write the edited model of a run, with its tokenizer, as a folder that transformers loads.",
+    "store": "Keep the DuckDB store of all runs.",
+    "site": "Build the leaderboard page and look at it.",
+    "tune": "Try every configuration of a small grid on the tuning split, write the best as the preset, record all.",
+    "new-editor": "Write a small package with an editor of your own, complete with a test, that runs as it is.",
+    "check": "Try whether an editor keeps what editors promise, on both pocket models; takes about a minute.",
+    "probe-spectrum": "Measure a model's abilities with only the largest singular components of its down-projections.",
+    "submit": "Seal finished runs as bundles without weights, and check them as a reviewer would.",
+    "verify": "Check bundles: schema, checksums, completeness, values, means against rows; nothing of them is run.",
+    "ledger": "Keep the record of inclusions, replacements and withdrawals.",
+    "nightly": "Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval.",
+    "pocket": "Make and measure the pocket models.",
+}
+"""Verb → its help in one line, in the order of the work. Each is a module of `verbs`, with _ for -, with an ``app``."""
 
 EPILOG = (
     "Examples:\n\n"
@@ -50,7 +50,7 @@ EPILOG = (
 
 
 class Verbs(TyperGroup):
-    """Imports a verb's module when it is called or listed."""
+    """Imports a verb's module when the verb is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All verbs, in the order of the work."""
@@ -64,6 +64,18 @@ class Verbs(TyperGroup):
         command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the page of all verbs from the table alone, so that it comes at once."""
+        page = TyperGroup(
+            name=self.name,
+            commands={verb: TyperCommand(verb, help=text) for verb, text in VERBS.items()},
+            params=self.params,
+            help=self.help,
+            epilog=self.epilog,
+            rich_markup_mode=self.rich_markup_mode,
+        )
+        page.format_help(ctx, formatter)
 
 
 app = typer.Typer(

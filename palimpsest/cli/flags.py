@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palimpsest.cli.options import whole_numbers
 from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.planning import Place, with_settings
@@ -146,23 +147,10 @@ def _schedule(flags: Flags, schedule: dict[str, Any]) -> dict[str, Any]:
     if flags.order_seed is not None:
         schedule["order_seed"] = flags.order_seed
     if flags.checkpoints is not None:
-        schedule["checkpoints"] = checkpoints(flags.checkpoints)
+        schedule["checkpoints"] = whole_numbers(flags.checkpoints, "--checkpoints", "0,50,100")
         if flags.edits is None and schedule.get("edits") is None:
             schedule["edits"] = max(schedule["checkpoints"], default=0)
     return schedule
-
-
-def checkpoints(text: str) -> list[int]:
-    """``0,50,100`` as numbers.
-
-    Raises:
-        UsageError: Something between the commas is not a whole number.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    wrong = [part for part in parts if not (part.isascii() and part.isdecimal())]
-    if wrong:
-        raise UsageError(f"--checkpoints: expected whole numbers with commas, like 0,50,100; got {shown(wrong[0])}.")
-    return [int(part) for part in parts]
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -1,26 +1,41 @@
-"""The options about this machine and about where data lie, which several verbs share."""
+"""The options that several verbs share, and how their values are read."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
-from palimpsest.cli import output
+from palimpsest.cli.output import clean
 from palimpsest.harness.errors import UsageError
 
-if TYPE_CHECKING:
-    from palimpsest.harness.model.placement import Placement
-    from palimpsest.harness.runs.installation import Installation
-    from palimpsest.harness.specs.planning import PlannedRun
-    from palimpsest.harness.statistics.texts import StatisticsSource
-    from palimpsest.tasks.registry import DataFiles
+OUTPUT = "Output"
+MACHINE = "Machine"
+DATA = "Data"
+PLACE = "Place"
 
-MACHINE, DATA = "Machine", "Data"
+SUBMISSIONS = Path("results/submissions")
 
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="PALIMPSEST_HOME",
+        help="Folder of runs, caches and store.",
+        show_default="./.palimpsest",
+        rich_help_panel=PLACE,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print results as JSON on stdout.", rich_help_panel=OUTPUT)]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.", rich_help_panel=OUTPUT)]
+VerboseOption = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Print each editor's complete configuration first.", rich_help_panel=OUTPUT),
+]
 DeviceOption = Annotated[
     str,
     typer.Option(
@@ -82,67 +97,70 @@ StatsTextOption = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+SubmissionsOption = Annotated[
+    Path, typer.Option("--submissions", help="Folder of bundles; the ledger.jsonl beside it says which count.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the site.", show_default="HOME/site")]
+NightsOption = Annotated[
+    Path | None, typer.Option("--nights", help="Folder of nights that the page tells of.", show_default="HOME/nights")
+]
+BaseOption = Annotated[
+    str, typer.Option("--base-url", metavar="URL", help="Where the site will be; makes the feed's addresses absolute.")
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """With what runs are done, from the options above."""
-
-    placement: Placement
-    installed: Installation
-    statistics: str | None
-    """Source of key statistics, as `palimpsest.harness.runs.loaded_model.load` takes it; None: each model's own."""
-    statistics_hash: str | None
-    """What identifies that source in a spec."""
+def whole_number(text: str | int) -> int:
+    """Read a number in a flag, where typer's own message would not repeat what was given."""
+    if isinstance(text, int):
+        return text  # a default
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
+        raise typer.BadParameter(f'expected a whole number, got "{clean(text)}".')
+    return int(text)
 
 
-def means(
-    device: str,
-    device_map: str | None,
-    *,
-    offload: bool,
-    engine: str = "hf",
-    data: Sequence[Path] | None = None,
-    text: Path | None = None,
-    files: DataFiles | None = None,
-) -> Means:
-    """The options as checked values.
+def whole_number_or_run(text: str | int) -> int | str:
+    """`whole_number`, or the word ``run``."""
+    return text if text == "run" else whole_number(text)
+
+
+def whole_numbers(text: str, flag: str, example: str) -> list[int]:
+    """Numbers between commas, in the order given.
 
     Args:
-        device: Where models go.
-        device_map: ``auto``, or None.
-        offload: Whether statistics stay on the CPU.
-        engine: Who answers ability tasks.
-        data: Folders with items of ability tasks.
-        text: Text of key statistics in place of each model's own.
-        files: Local files for tasks whose data do not ship.
+        text: As ``0,50,100``.
+        flag: Where it was given, for the message.
+        example: What is expected, for the message.
 
     Raises:
-        UsageError: A value that does not exist, or a file or folder that is not there.
-        ConfigError: A statistics file that cannot be read.
-        MissingResource: There is no such GPU.
+        UsageError: Something between the commas is not a whole number.
     """
-    from palimpsest.cli.wiring import installation
-    from palimpsest.harness.model.placement import Placement
-
-    placement = Placement(device=device, device_map=device_map, offload=offload, engine=engine)
-    placement.check()
-    missing = [folder for folder in data or () if not folder.is_dir()]
-    if missing:
-        raise UsageError(f"--ability-data {missing[0]}: no such folder.")
-    given = statistics(text)
-    source, digest = (None, None) if given is None else given
-    return Means(placement, installation(files, data or ()), source, digest)
+    parts = [part.strip() for part in text.split(",")]
+    wrong = next((part for part in parts if not (part.isascii() and part.isdecimal())), None)
+    if wrong is not None:
+        raise UsageError(f'{flag}: expected whole numbers with commas, like {example}; got "{clean(wrong)}".')
+    return [int(part) for part in parts]
 
 
-def statistics(text: Path | None) -> StatisticsSource | None:
-    """What ``--stats-text`` names; raises as `means`."""
-    from palimpsest.tasks.statistics_texts import statistics_source
-
-    return None if text is None else statistics_source(text)
+def home_folder(option: Path | None) -> Path:
+    """The folder of runs, caches and store: ``--home``, else ``PALIMPSEST_HOME``, else ``./.palimpsest``."""
+    return option if option is not None else Path(os.environ.get("PALIMPSEST_HOME") or ".palimpsest")
 
 
-def tell_of_data(planned: Sequence[PlannedRun]) -> None:
-    """Say what was found in data that do not ship: what is left out, and what contradicts itself."""
-    for note in dict.fromkeys(note for run in planned if run.task.origin for note in run.task.origin.notes):
-        output.note(note)
+def base_address(url: str) -> str:
+    """The address of the site, ending in a slash; empty stays empty.
+
+    Raises:
+        UsageError: It is no address of a folder on the web.
+    """
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    plain = url.isascii() and url.isprintable() and not set(url) & set(" \"'<>\\")
+    if not plain or parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise UsageError(f"--base-url: expected an address like https://example.org/palimpsest/, got {url!r}.")
+    return url if url.endswith("/") else url + "/"
+
+
+def repeated(flag: str, values: Sequence[object] | None) -> list[str]:
+    """The flag with each of its values, as words of a command."""
+    return [word for value in values or () for word in (flag, str(value))]

@@ -1,4 +1,4 @@
-"""What the command line prints: results on stdout, notes on stderr, tables, JSON, and the options that verbs share."""
+"""What the command line prints: results on stdout, notes on stderr, tables and JSON."""
 
 from __future__ import annotations
 
@@ -10,54 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-
-OUTPUT_PANEL = "Output"
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        envvar="PALIMPSEST_HOME",
-        help="Folder of runs, caches and store.",
-        show_default="./.palimpsest",
-        rich_help_panel="Place",
-    ),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print results as JSON on stdout.", rich_help_panel=OUTPUT_PANEL)
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no notes.", rich_help_panel=OUTPUT_PANEL)
-]
-VerboseOption = Annotated[
-    bool,
-    typer.Option(
-        "--verbose", "-v", help="Print each editor's complete configuration first.", rich_help_panel=OUTPUT_PANEL
-    ),
-]
-
-
-def whole_number(text: str | int) -> int:
-    """Reads a number in a flag, where typer's own message would not repeat what was given."""
-    if isinstance(text, int):
-        return text  # a default
-    if not (text.isascii() and text.removeprefix("-").isdecimal()):
-        raise typer.BadParameter(f'expected a whole number, got "{clean(text)}".')
-    return int(text)
-
-
-def whole_number_or_run(text: str | int) -> int | str:
-    """`whole_number`, or the word ``run``."""
-    return text if text == "run" else whole_number(text)
-
-
-def home_folder(option: Path | None) -> Path:
-    """The folder of runs, caches and store: ``--home``, else ``PALIMPSEST_HOME``, else ``./.palimpsest``."""
-    return option if option is not None else Path(os.environ.get("PALIMPSEST_HOME") or ".palimpsest")
+from typing import Any
 
 
 def line(text: str = "") -> None:

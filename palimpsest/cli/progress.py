@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from palimpsest.cli.output import duration
 from palimpsest.harness.runs.progress import Progress, SilentProgress
-
-if TYPE_CHECKING:
-    from palimpsest.harness.specs.run_spec import RunSpec
-
+from palimpsest.harness.specs.run_spec import RunSpec
 
 _EVERY_SECONDS = 60.0
-
-
 _SMOOTHING = 0.3
 
 
@@ -33,7 +33,7 @@ class _Pace:
     def words(self, edits: int) -> str:
         if self.per_second is None:
             return ""
-        left = _duration((self.planned - edits) / self.per_second)
+        left = duration((self.planned - edits) / self.per_second)
         return f"{self.per_second:.2f} edits/s, editing left: {left}"
 
 
@@ -90,10 +90,6 @@ class LiveProgress:
     """A bar with edits done, pace, time left and the last scores."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as Bar
-
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -159,10 +155,3 @@ def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progr
 
 def _scores(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.1f} %" for name, value in scores.items()) or "nothing to score"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from palimpsest.cli import app, output
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, StoreError, UsageError
@@ -26,6 +27,43 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(f" {verb} " in text for verb in app.VERBS)
+
+
+def test_the_list_of_verbs_says_what_each_verb_says_of_itself() -> None:
+    top = typer.main.get_command(app.app)
+    assert isinstance(top, app.Verbs)
+    assert {verb: top.get_command(None, verb).help for verb in app.VERBS} == app.VERBS
+
+
+def test_the_list_of_verbs_imports_no_verb(tmp_path: Path) -> None:
+    program = (
+        "import sys; from palimpsest.cli.app import main; main(['--help']);"
+        "print([name for name in sys.modules if '.cli.verbs' in name or name == 'pydantic'], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_imports_stand_at_the_top_of_each_file_unless_a_comment_says_why() -> None:
+    """Imports inside functions and under TYPE_CHECKING count."""
+    for path in sorted(Path(app.__file__).parent.rglob("*.py")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, text in enumerate(lines):
+            if text.startswith(" ") and text.lstrip().startswith(("import ", "from ")):
+                above = next(line for line in reversed(lines[:number]) if "import" not in line and line.strip())
+                assert above.lstrip().startswith("#") or above == "if TYPE_CHECKING:", f"{path}, line {number + 1}"
+
+
+@pytest.mark.parametrize("verb", app.VERBS)
+def test_no_verb_loads_a_model_library_before_its_words_are_read(verb: str, tmp_path: Path) -> None:
+    program = (
+        "import sys; from palimpsest.cli.app import main; main([sys.argv[1], '--help']);"
+        "print([name for name in ('torch', 'transformers', 'lm_eval') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, verb], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -171,4 +209,4 @@ def _break_list(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("palimpsest.harness.runs.reading.list_runs", broken)
+    monkeypatch.setattr("palimpsest.cli.verbs.list.list_runs", broken)

@@ -34,7 +34,7 @@ def test_the_table_names_the_tasks(tmp_path: Path) -> None:
     [
         (("--percent", "5,100"), '--percent: expected numbers above 0 and below 100, like 1,5,25; got "100".'),
         (("--percent", "five"), 'got "five"'),
-        (("--layers", "1,x"), '--layers: expected numbers of blocks with commas, like 0,2, or all; got "x".'),
+        (("--layers", "1,x"), '--layers: expected whole numbers with commas, like 0,2, or all; got "x".'),
         (("--layers", "9"), "--layers: pocket-gpt2 has blocks 0 to 4, got 9."),
     ],
 )

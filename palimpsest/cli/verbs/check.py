@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from palimpsest.cli import output
+from palimpsest.cli import options, output
+from palimpsest.cli.flags import setting
+from palimpsest.cli.wiring import installation
+from palimpsest.harness.authoring.report import Outcome
 from palimpsest.harness.errors import UsageError
-
-if TYPE_CHECKING:
-    from palimpsest.harness.authoring.report import Outcome
+from palimpsest.harness.specs.planning import with_settings
+from palimpsest.harness.specs.suite import EditorChoice
 
 app = typer.Typer(add_completion=False)
 
@@ -29,17 +31,14 @@ def check(
     ] = None,
     markdown: Annotated[
         bool,
-        typer.Option("--markdown", help="Print the report for a pull request.", rich_help_panel=output.OUTPUT_PANEL),
+        typer.Option("--markdown", help="Print the report for a pull request.", rich_help_panel=options.OUTPUT),
     ] = False,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Try whether an editor keeps what editors promise, on both pocket models; takes about a minute."""
-    from palimpsest.cli.flags import setting
-    from palimpsest.cli.wiring import installation
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.authoring.checks import check as try_editor
-    from palimpsest.harness.specs.planning import with_settings
-    from palimpsest.harness.specs.suite import EditorChoice
 
     if markdown and as_json:
         raise UsageError("--markdown and --json are two forms of one report; give one of them.")
@@ -51,7 +50,7 @@ def check(
         (output.line if live else output.note)(outcome.line)
         output.flush()
 
-    report = try_editor(editor, choice.set, output.home_folder(home), installation(), only=names, tell=tell)
+    report = try_editor(editor, choice.set, options.home_folder(home), installation(), only=names, tell=tell)
     if as_json:
         output.json_line(report.as_json())
     for text in report.as_markdown() if markdown else []:

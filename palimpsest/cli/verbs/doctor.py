@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import Literal
 
 import typer
+from packaging.requirements import Requirement
 
-from palimpsest.cli import output
+from palimpsest.cli import options, output
+from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
+from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
 from palimpsest.harness.system.memory import free_memory
+from palimpsest.results.store.database import Store
+from palimpsest.tasks.ability_library import ability_refs
 
 app = typer.Typer(add_completion=False)
 
@@ -39,11 +45,11 @@ class Check:
 
 @app.command(epilog="Examples:\n\npalimpsest doctor\n\npalimpsest doctor --json\n\nMore: docs/command-line.md")
 def doctor(
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Check that this machine has what Palimpsest needs; exit 4 when something is lacking."""
-    checks = list(examine(output.home_folder(home)))
+    checks = list(examine(options.home_folder(home)))
     if as_json:
         output.json_line(checks)
     else:
@@ -83,8 +89,6 @@ def _python() -> Iterator[Check]:
 
 def _packages() -> Iterator[Check]:
     """Versions against what the distribution asks for, extras left out."""
-    from packaging.requirements import Requirement
-
     wrong = []
     requirements = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or ()]
     needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
@@ -140,8 +144,6 @@ def _home(home: Path) -> Iterator[Check]:
 
 
 def _models() -> Iterator[Check]:
-    from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
-
     for name, registered in registered_models().items():
         if registered.folder is None:
             continue
@@ -162,8 +164,6 @@ def _models() -> Iterator[Check]:
 
 
 def _editors() -> Iterator[Check]:
-    from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
-
     for entry in available_editors():
         try:
             load_editor_class(entry.name)
@@ -174,16 +174,11 @@ def _editors() -> Iterator[Check]:
 
 
 def _abilities() -> Iterator[Check]:
-    from palimpsest.tasks.ability_library import ability_refs
-
     refs = ability_refs(["pocket"], None)
     yield Check("abilities", "ok", f"{len(refs)} tasks in the group pocket")
 
 
 def _store(home: Path) -> Iterator[Check]:
-    from palimpsest.cli.verbs.store import store_path
-    from palimpsest.results.store.database import Store
-
     path = store_path(home)
     if not path.is_file():
         yield Check("store", "ok", "none yet; palimpsest store ingest makes it")

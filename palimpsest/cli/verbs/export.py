@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.cli import options, output
+from palimpsest.cli import means, options, output
+from palimpsest.cli.wiring import installation
+from palimpsest.harness.runs.reading import find_run, read_spec
+from palimpsest.tasks.registry import data_files
 
 app = typer.Typer(add_completion=False)
 
@@ -23,7 +26,7 @@ def export(
     edits: Annotated[
         int,
         typer.Option(
-            "--edits", parser=output.whole_number, metavar="N", help="After how many edits; 0: the pristine model."
+            "--edits", parser=options.whole_number, metavar="N", help="After how many edits; 0: the pristine model."
         ),
     ],
     model: Annotated[
@@ -32,23 +35,21 @@ def export(
     ] = None,
     data: options.DataOption = None,
     stats_text: options.StatsTextOption = None,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Write the edited model of a run, with its tokenizer, as a folder that transformers loads."""
-    from palimpsest.cli.wiring import installation
-    from palimpsest.harness.runs.reading import find_run, read_spec
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.runs.replay import export_model
-    from palimpsest.tasks.registry import data_files
 
-    place = find_run(output.home_folder(home), run)
+    place = find_run(options.home_folder(home), run)
     changed = export_model(
         place,
         edits,
         folder,
         model_source=model,
         installed=installation(data_files(data or (), [read_spec(place).task.name.partition(":")[0]])),
-        statistics=options.statistics(stats_text),
+        statistics=means.statistics(stats_text),
     )
     if as_json:
         output.json_line({"run": place.name, "edits": edits, "folder": folder.absolute(), "changed": changed})

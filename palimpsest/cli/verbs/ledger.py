@@ -7,7 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from palimpsest.cli import output
+from palimpsest.cli import options, output
+from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.harness.system.environment import utc_now
+from palimpsest.results.submissions.bounded import verify_bounded
+from palimpsest.results.submissions.ledger import Entry, append, read_ledger
+from palimpsest.results.submissions.verify import verify_bundle
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Keep the record of inclusions, replacements and withdrawals."
@@ -66,10 +71,8 @@ def rerun(
 
 
 @app.command(epilog="Example:\n\npalimpsest ledger show --json\n\nMore: docs/submitting.md")
-def show(ledger: LedgerOption = LEDGER, as_json: output.JsonOption = False) -> None:
+def show(ledger: LedgerOption = LEDGER, as_json: options.JsonOption = False) -> None:
     """Print the record."""
-    from palimpsest.results.submissions.ledger import read_ledger
-
     entries = read_ledger(ledger)
     if as_json:
         output.json_line([entry.model_dump(exclude_none=True) for entry in entries])
@@ -79,12 +82,6 @@ def show(ledger: LedgerOption = LEDGER, as_json: output.JsonOption = False) -> N
 
 
 def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -> None:
-    from palimpsest.harness.errors import ConfigError, UsageError
-    from palimpsest.harness.system.environment import utc_now
-    from palimpsest.results.submissions.bounded import verify_bounded
-    from palimpsest.results.submissions.ledger import Entry, append
-    from palimpsest.results.submissions.verify import verify_bundle
-
     if not bundle.is_dir():
         raise UsageError(f"There is no bundle {bundle}.")
     problems = verify_bounded(bundle) if action != "withdraw" else []

@@ -8,8 +8,15 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.cli import output
+from palimpsest.cli import options, output
 from palimpsest.harness.errors import unknown_name
+from palimpsest.harness.metrics.probes import METRICS
+from palimpsest.harness.model.catalogue import registered_models
+from palimpsest.harness.plugins.configuration import available_editors
+from palimpsest.harness.runs.reading import list_runs
+from palimpsest.harness.specs.suite import suite_names
+from palimpsest.tasks.ability_library import ability_groups, ability_names
+from palimpsest.tasks.registry import task_names
 
 app = typer.Typer(add_completion=False)
 
@@ -22,8 +29,8 @@ KINDS = ("editors", "models", "tasks", "abilities", "suites", "runs", "metrics")
 )
 def list_names(
     what: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.", metavar="WHAT")],
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """List editors, models, tasks, abilities, suites, runs or metrics."""
     if what not in KINDS:
@@ -42,8 +49,6 @@ Listing = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 def _editors() -> Listing:
-    from palimpsest.harness.plugins.configuration import available_editors
-
     rows: list[tuple[object, ...]] = [
         (entry.name, entry.distribution, entry.version, entry.target) for entry in available_editors()
     ]
@@ -51,8 +56,6 @@ def _editors() -> Listing:
 
 
 def _models() -> Listing:
-    from palimpsest.harness.model.catalogue import registered_models
-
     rows: list[tuple[object, ...]] = []
     for entry in registered_models().values():
         there = entry.folder is not None and (entry.folder / "config.json").is_file()
@@ -62,15 +65,11 @@ def _models() -> Listing:
 
 
 def _tasks() -> Listing:
-    from palimpsest.tasks.registry import task_names
-
     return ("name", "description"), list(task_names().items())
 
 
 def _abilities() -> Listing:
     """Groups and the tasks that ship; lm-eval's own are not listed, there are thousands."""
-    from palimpsest.tasks.ability_library import ability_groups, ability_names
-
     rows: list[tuple[object, ...]] = []
     for name, group in ability_groups().items():
         limit = "all items" if group.limit is None else f"{group.limit} items each"
@@ -80,14 +79,10 @@ def _abilities() -> Listing:
 
 
 def _suites() -> Listing:
-    from palimpsest.harness.specs.suite import suite_names
-
     return ("name", "description"), list(suite_names().items())
 
 
 def _metrics() -> Listing:
-    from palimpsest.harness.metrics.probes import METRICS
-
     rows: list[tuple[object, ...]] = [
         (m.name, m.kind, m.direction, m.unit, m.applies, m.since_protocol, m.definition) for m in METRICS
     ]
@@ -95,8 +90,6 @@ def _metrics() -> Listing:
 
 
 def _runs(home: Path | None) -> Listing:
-    from palimpsest.harness.runs.reading import list_runs
-
     rows: list[tuple[object, ...]] = [
         (
             run.run_id,
@@ -109,7 +102,7 @@ def _runs(home: Path | None) -> Listing:
             run.edits_planned,
             run.started_at,
         )
-        for run in list_runs(output.home_folder(home))
+        for run in list_runs(options.home_folder(home))
     ]
     return ("run", "editor", "model", "task", "seed", "status", "edits", "planned", "started"), rows
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import output
+from palimpsest.harness.authoring.template import write_package
 
 app = typer.Typer(add_completion=False)
 
@@ -23,8 +24,6 @@ def new_editor(
     ] = Path(),
 ) -> None:
     """Write a small package with an editor of your own, complete with a test, that runs as it is."""
-    from palimpsest.harness.authoring.template import write_package
-
     for path in write_package(name, into):
         output.line(str(path))
     output.line()

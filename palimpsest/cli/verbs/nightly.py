@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from palimpsest.cli import output
-from palimpsest.cli.verbs.site import BaseOption, OutOption, checked_base
-from palimpsest.cli.verbs.store import SUBMISSIONS, SubmissionsOption
-
-if TYPE_CHECKING:
-    from palimpsest.results.nights import Move, Night
+from palimpsest import __version__
+from palimpsest.cli import options, output
+from palimpsest.cli.flags import Flags, selected
+from palimpsest.cli.many_runs import RunResult, exit_code, not_run, run_all
+from palimpsest.cli.progress import make_progress
+from palimpsest.cli.store_place import included, store_path
+from palimpsest.cli.wiring import installation, installed_catalog
+from palimpsest.harness.errors import RunFailed, UsageError
+from palimpsest.harness.specs.planning import plan
+from palimpsest.harness.system.environment import environment_segment
+from palimpsest.harness.system.interrupts import Interrupts
+from palimpsest.results.nights import NAME, Move, Night, moves, night_of, read_nights, write_night
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.ingest import ingest_all
+from palimpsest.site.build import build
+from palimpsest.site.pages.plan_extras import Options
 
 app = typer.Typer(add_completion=False)
 
@@ -40,16 +52,15 @@ def nightly(
             show_default="all",
         ),
     ] = None,
-    out: OutOption = None,
-    base_url: BaseOption = "",
-    submissions: SubmissionsOption = SUBMISSIONS,
-    home: output.HomeOption = None,
-    quiet: output.QuietOption = False,
+    out: options.OutOption = None,
+    base_url: options.BaseOption = "",
+    submissions: options.SubmissionsOption = options.SUBMISSIONS,
+    home: options.HomeOption = None,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval."""
-    from palimpsest.cli.course import exit_code
-
-    place, address = output.home_folder(home), checked_base(base_url)
+    place = options.home_folder(home)
+    address = options.base_address(base_url)
     night = checked_day(day) if day is not None else next_night(place / "nights")
     folder = place / "nights" / night
     results = _run(suite, folder, quiet=quiet)
@@ -74,10 +85,6 @@ def nightly(
 
 def next_night(nights: Path) -> str:
     """The newest night if it was cut off before its end, else today in UTC."""
-    from datetime import UTC, datetime
-
-    from palimpsest.results.nights import NAME
-
     newest = max((path for path in nights.glob("????-??-??") if path.is_dir()), default=None)
     if newest is not None and not (newest / NAME).is_file():
         return checked_day(newest.name)
@@ -86,10 +93,6 @@ def next_night(nights: Path) -> str:
 
 def forget_runs(nights: Path, keep: int) -> None:
     """Leave of all nights but the newest ``keep`` finished ones only their numbers."""
-    import shutil
-
-    from palimpsest.results.nights import NAME
-
     finished = sorted(path.parent for path in nights.glob(f"????-??-??/{NAME}"))
     for folder in finished[:-keep]:
         for path in folder.iterdir():
@@ -105,10 +108,6 @@ def checked_day(day: str) -> str:
     Raises:
         UsageError: It is no day of the calendar.
     """
-    from datetime import date
-
-    from palimpsest.harness.errors import UsageError
-
     try:
         return date.fromisoformat(day).isoformat()
     except ValueError as error:
@@ -122,14 +121,9 @@ def as_markdown(night: Night, moved: list[Move]) -> str:
     return "\n".join([*lines, "", "Repeat with `palimpsest nightly`.", ""])
 
 
-def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def]
-    from palimpsest.cli.course import not_run, run_all
-    from palimpsest.cli.flags import Flags, selected
-    from palimpsest.cli.progress import make_progress
-    from palimpsest.cli.wiring import installation, installed_catalog
+def _run(suite: str, home: Path, *, quiet: bool) -> list[RunResult]:
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.runs.executor import Executor
-    from palimpsest.harness.specs.planning import plan
-    from palimpsest.harness.system.interrupts import Interrupts
 
     chosen, where = selected(Flags(suite=suite))
     installed = installation()
@@ -143,14 +137,6 @@ def _run(suite: str, home: Path, *, quiet: bool):  # type: ignore[no-untyped-def
 
 def _summarise(folder: Path, day: str, submissions: Path) -> Night:
     """The night's numbers, kept only if every run of it could be read."""
-    from palimpsest import __version__
-    from palimpsest.cli.verbs.store import included, store_path
-    from palimpsest.harness.errors import RunFailed
-    from palimpsest.harness.system.environment import environment_segment
-    from palimpsest.results.nights import NAME, night_of, write_night
-    from palimpsest.results.store.database import Store
-    from palimpsest.results.store.ingest import ingest_all
-
     report = ingest_all(store_path(folder), folder / "runs", submissions=included(submissions))
     with Store.open(store_path(folder), read_only=True) as store:
         night = night_of(store, day, __version__, environment_segment(())["commit"])
@@ -161,16 +147,10 @@ def _summarise(folder: Path, day: str, submissions: Path) -> Night:
 
 
 def _compared(nights: Path, night: Night) -> list[Move]:
-    from palimpsest.results.nights import moves, read_nights
-
     earlier = [one for one in read_nights(nights) if one.day < night.day]
     return moves(earlier[-1], night) if earlier else []
 
 
 def _build(folder: Path, out: Path, nights: Path, base_url: str) -> None:
-    from palimpsest.cli.verbs.store import store_path
-    from palimpsest.site.build import build
-    from palimpsest.site.pages.plan_extras import Options
-
     page = build(store_path(folder), out, Options(nights, base_url)).path.resolve().as_uri()
     output.note(page)

@@ -6,8 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from palimpsest.cli import options, output
+from palimpsest.cli import means, options, output
+from palimpsest.cli.flags import Flags, selected
+from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.forecast.outlook import Outlook
+from palimpsest.harness.specs.planning import plan as plan_suite
+from palimpsest.tasks.registry import data_files
 
 app = typer.Typer(add_completion=False)
 _COLUMNS = ("run", "editor", "model", "task", "seed", "state")
@@ -30,28 +34,23 @@ def plan(
     device: options.DeviceOption = "cpu",
     device_map: options.DeviceMapOption = None,
     offload: options.OffloadOption = False,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
-    quiet: output.QuietOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not."""
-    from palimpsest.cli.flags import Flags, selected
-    from palimpsest.cli.wiring import installed_catalog
-    from palimpsest.harness.specs.planning import plan as plan_suite
-    from palimpsest.tasks.registry import data_files
-
     chosen, place = selected(Flags(suite=suite))
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
-    means = options.means(device, device_map, offload=offload, data=ability_data, text=stats_text, files=files)
-    catalog = installed_catalog(means.installed, fetch=False)
-    planned = plan_suite(chosen, catalog, place=place, statistics=means.statistics_hash)
+    given = means.checked(device, device_map, offload=offload, data=ability_data, text=stats_text, files=files)
+    catalog = installed_catalog(given.installed, fetch=False)
+    planned = plan_suite(chosen, catalog, place=place, statistics=given.statistics_hash)
     if not quiet:
-        options.tell_of_data(planned)
+        means.tell_of_data(planned)
     outlook = Outlook(
-        output.home_folder(home),
-        means.placement,
-        means.installed,
-        statistics=means.statistics,
+        options.home_folder(home),
+        given.placement,
+        given.installed,
+        statistics=given.statistics,
         measure=not no_calibration,
         tell=(lambda text: None) if quiet else output.note,
     )

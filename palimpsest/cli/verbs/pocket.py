@@ -7,14 +7,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from palimpsest.cli import output
-from palimpsest.cli.course import STOPPED
+from palimpsest.cli import options, output
+from palimpsest.cli.many_runs import STOPPED
+from palimpsest.harness.errors import unknown_name
+from palimpsest.harness.model.catalogue import fingerprint, locate, resolve
 from palimpsest.harness.system.interrupts import Interrupts, Stopped
+from palimpsest.tasks.pocket.report import as_markdown, full_report
+from palimpsest.tasks.pocket.world import build_world
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Make and measure the pocket models.")
 
@@ -33,28 +40,25 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Fewer or more steps than the recipe.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
-    quiet: output.QuietOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Train a pocket model from the seed of the world; the same command goes on after an interruption."""
-    from dataclasses import replace
+    # Late: torch and transformers load in 5 s, which --help and a wrong word need not wait for.
+    import torch
 
-    from palimpsest.harness.errors import unknown_name
+    from palimpsest.tasks.pocket.publish import model_folder, train_and_publish
     from palimpsest.tasks.pocket.train import RECIPES
 
     if model not in RECIPES:
         raise unknown_name("Pocket model", model, RECIPES, "palimpsest pocket train --help")
     recipe = RECIPES[model] if steps is None else replace(RECIPES[model], steps=steps)
-    from palimpsest.tasks.pocket.publish import model_folder, train_and_publish
-
     folder = out or model_folder(model)
-    work = output.home_folder(home) / "pocket" / model
+    work = options.home_folder(home) / "pocket" / model
     # The padding is to the right and has no loss, so the mask that transformers asks for changes nothing.
     logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
     if threads is not None:
-        import torch
-
         torch.set_num_threads(threads)
     try:
         with Interrupts() as interrupts, _progress(f"Training {model}", recipe.steps, quiet=quiet) as show:
@@ -75,14 +79,12 @@ def train(
 @app.command(epilog="Example:\n\npalimpsest pocket report pocket-llama\n\nMore: docs/pocket-world.md")
 def report(
     model: ModelArgument = "pocket-llama",
-    as_json: output.JsonOption = False,
+    as_json: options.JsonOption = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
     """Measure what a pocket model knows and can do."""
-    from palimpsest.harness.model.catalogue import fingerprint, locate, resolve
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.model.loading import load_model
-    from palimpsest.tasks.pocket.report import as_markdown, full_report
-    from palimpsest.tasks.pocket.world import build_world
 
     entry = resolve(model)
     loaded = load_model(str(locate(entry)), name=entry.name, known_fingerprint=fingerprint(entry))
@@ -102,6 +104,7 @@ def files(
     folder: Annotated[Path, typer.Argument(help="Where the files go.", metavar="FOLDER")],
 ) -> None:
     """Write the world out: edit tasks as JSON lines, ability tasks for lm-eval, training and statistics text."""
+    # Late: it loads torch and transformers, as training does.
     from palimpsest.tasks.pocket.publish import write_world_files
 
     for path in write_world_files(folder):
@@ -129,9 +132,6 @@ def _progress(title: str, steps: int, *, quiet: bool) -> Iterator[Callable[[int,
 
         yield plain
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
                TextColumn("{task.fields[loss]}"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:

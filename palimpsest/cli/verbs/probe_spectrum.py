@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.cli import output
+from palimpsest.cli import options, output
+from palimpsest.cli.wiring import installation
 from palimpsest.harness.errors import UsageError
+from palimpsest.harness.model.catalogue import fingerprint, resolve
 
 app = typer.Typer(add_completion=False)
 
@@ -30,28 +32,29 @@ def probe_spectrum(
     ability_limit: Annotated[
         int | None,
         typer.Option(
-            "--ability-limit", parser=output.whole_number, metavar="N", help="At most this many items per ability task."
+            "--ability-limit",
+            parser=options.whole_number,
+            metavar="N",
+            help="At most this many items per ability task.",
         ),
     ] = None,
     percent: Annotated[
         str, typer.Option("--percent", metavar="P,P,…", help="Shares of the singular components that are left.")
     ] = "1,2,5,10,25,50",
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
-    quiet: output.QuietOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
-    """Measure a model's general abilities with only the largest singular components of its down-projections."""
+    """Measure a model's abilities with only the largest singular components of its down-projections."""
     shares = percents(percent)
-    chosen = None if layers == "all" else numbers(layers)
-
-    from palimpsest.cli.wiring import installation
+    chosen = None if layers == "all" else sorted(set(options.whole_numbers(layers, "--layers", "0,2, or all")))
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.diagnostics.truncation import probe
-    from palimpsest.harness.model.catalogue import fingerprint, resolve
     from palimpsest.harness.runs.loaded_model import load
 
     installed = installation()
     refs = installed.abilities.refs(abilities or ["pocket"], ability_limit)
-    loaded = load(model, fingerprint(resolve(model)), output.home_folder(home), texts=installed.texts)
+    loaded = load(model, fingerprint(resolve(model)), options.home_folder(home), texts=installed.texts)
     blocks = _blocks(chosen, loaded.model.anatomy.n_layers, model)
     harness = loaded.abilities(refs, installed.abilities)
     if harness is None:
@@ -85,19 +88,6 @@ def percents(text: str) -> list[float]:
             raise UsageError(f'--percent: expected numbers above 0 and below 100, like 1,5,25; got "{part}".')
         values.append(value)
     return sorted(set(values))
-
-
-def numbers(text: str) -> list[int]:
-    """``0,2`` as whole numbers.
-
-    Raises:
-        UsageError: Something between the commas is no whole number.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    wrong = next((part for part in parts if not (part.isascii() and part.isdecimal())), None)
-    if wrong is not None:
-        raise UsageError(f'--layers: expected numbers of blocks with commas, like 0,2, or all; got "{wrong}".')
-    return sorted({int(part) for part in parts})
 
 
 def _blocks(chosen: Sequence[int] | None, there: int, model: str) -> list[int]:

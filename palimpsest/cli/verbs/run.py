@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from palimpsest.cli import options, output
-from palimpsest.cli.course import RunResult, exit_code, not_run, report, run_all
+from palimpsest.cli import means, options, output
+from palimpsest.cli.flags import Flags, selected
+from palimpsest.cli.many_runs import RunResult, exit_code, not_run, report, run_all
+from palimpsest.cli.progress import make_progress
+from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError, unknown_name
-from palimpsest.harness.metrics.diagnostic_definitions import LEVELS
-
-if TYPE_CHECKING:
-    from palimpsest.harness.runs.run import RunSettings
-    from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.metrics.diagnostic_definitions import LEVELS, Level
+from palimpsest.harness.specs.planning import PlannedRun, plan
+from palimpsest.harness.system.interrupts import Interrupts
+from palimpsest.tasks.registry import data_files
 
 app = typer.Typer(add_completion=False)
 
-WHAT, SCHEDULE, SCORING, COURSE = "What is run", "Schedule", "Scoring", "Course"
+WHAT = "What is run"
+SCHEDULE = "Schedule"
+SCORING = "Scoring"
+COURSE = "Course"
 
 
 @app.command(
@@ -64,7 +70,7 @@ def run(
         list[int] | None,
         typer.Option(
             "--seed",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             help="Seed of the editor's randomness; repeatable.",
             rich_help_panel=WHAT,
@@ -74,7 +80,7 @@ def run(
         int | None,
         typer.Option(
             "--edits",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             envvar="PALIMPSEST_EDITS",
             help="How many edits.",
@@ -85,7 +91,7 @@ def run(
         int | None,
         typer.Option(
             "--batch-size",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             envvar="PALIMPSEST_BATCH_SIZE",
             help="Edits per batch.",
@@ -106,7 +112,7 @@ def run(
         str | None,
         typer.Option(
             "--order-seed",
-            parser=output.whole_number_or_run,
+            parser=options.whole_number_or_run,
             metavar="N|run",
             envvar="PALIMPSEST_ORDER_SEED",
             help="Shuffle the cases by this seed, or by each run's own; without it, the task's order.",
@@ -117,7 +123,7 @@ def run(
         int | None,
         typer.Option(
             "--sample",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             envvar="PALIMPSEST_SAMPLE",
             help="Score at most this many cases per window; without it, all.",
@@ -128,7 +134,7 @@ def run(
         int | None,
         typer.Option(
             "--generation",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             envvar="PALIMPSEST_GENERATION",
             help="Sample texts of this many cases at each checkpoint, for fluency and consistency.",
@@ -163,7 +169,7 @@ def run(
         int | None,
         typer.Option(
             "--ability-limit",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             envvar="PALIMPSEST_ABILITY_LIMIT",
             help="At most this many items per ability task.",
@@ -174,7 +180,7 @@ def run(
         int | None,
         typer.Option(
             "--limit",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             help="Stop after this many edits of each run; the run stays partial and unranked.",
             rich_help_panel=COURSE,
@@ -206,18 +212,12 @@ def run(
     device_map: options.DeviceMapOption = None,
     offload: options.OffloadOption = False,
     engine: options.EngineOption = "hf",
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
-    quiet: output.QuietOption = False,
-    verbose: output.VerboseOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
 ) -> None:
     """Run editors over tasks: skip what is done, continue what is partial, begin what is missing."""
-    from palimpsest.cli.flags import Flags, selected
-    from palimpsest.cli.wiring import installed_catalog
-    from palimpsest.harness.runs.run import RunSettings
-    from palimpsest.harness.specs.planning import plan
-    from palimpsest.tasks.registry import data_files
-
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
     level = next((known for known in LEVELS if known == diagnostics), None)
@@ -244,47 +244,58 @@ def run(
         )
     )
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
-    means = options.means(
+    given = means.checked(
         device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text, files=files
     )
-    catalog = installed_catalog(means.installed)
+    catalog = installed_catalog(given.installed)
     unusable: dict[str, str] = {}
-    planned = plan(chosen, catalog, place=place, statistics=means.statistics_hash, unusable=unusable)
+    planned = plan(chosen, catalog, place=place, statistics=given.statistics_hash, unusable=unusable)
     if not quiet:
-        options.tell_of_data(planned)
+        means.tell_of_data(planned)
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
-    how = RunSettings(keep_checkpoints="all" if keep_all else "newest", limit=limit, diagnostics=level)
-    results = _carry_out(planned, output.home_folder(home), how, means, fresh=fresh, quiet=quiet) + not_run(unusable)
+    course = Course(limit=limit, diagnostics=level, fresh=fresh, keep_all=keep_all, quiet=quiet)
+    results = _carry_out(planned, options.home_folder(home), course, given) + not_run(unusable)
     report(results, as_json=as_json)
     raise typer.Exit(exit_code(results))
 
 
-def _carry_out(
-    planned: Sequence[PlannedRun], home: Path, how: RunSettings, means: options.Means, *, fresh: bool, quiet: bool
-) -> list[RunResult]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How the runs are carried out; nothing here changes a number."""
+
+    limit: int | None
+    diagnostics: Level
+    fresh: bool
+    keep_all: bool
+    quiet: bool
+
+
+def _carry_out(planned: Sequence[PlannedRun], home: Path, course: Course, given: means.Means) -> list[RunResult]:
     """Do the runs in this process; they share the loaded model."""
-    from palimpsest.cli.progress import make_progress
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.runs.executor import Executor
     from palimpsest.harness.runs.folder import move_aside
-    from palimpsest.harness.system.interrupts import Interrupts
+    from palimpsest.harness.runs.run import RunSettings
 
+    kept: Literal["all", "newest"] = "all" if course.keep_all else "newest"
+    settings = RunSettings(keep_checkpoints=kept, limit=course.limit, diagnostics=course.diagnostics)
     with Interrupts() as interrupts:
         executor = Executor(
             home,
-            progress=make_progress(quiet=quiet),
-            settings=how,
+            progress=make_progress(quiet=course.quiet),
+            settings=settings,
             interrupts=interrupts,
-            placement=means.placement,
-            installed=means.installed,
-            statistics=means.statistics,
+            placement=given.placement,
+            installed=given.installed,
+            statistics=given.statistics,
         )
 
         def execute(run: PlannedRun) -> str | None:
-            aside = move_aside(home, run.spec) if fresh else None
-            if aside is not None and not quiet:
+            aside = move_aside(home, run.spec) if course.fresh else None
+            if aside is not None and not course.quiet:
                 output.note(f"The earlier run was moved to {aside}.")
             return executor.execute(run).stopped
 
-        return run_all(planned, home, execute, quiet=quiet)
+        return run_all(planned, home, execute, quiet=course.quiet)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from palimpsest.cli import output
-
-if TYPE_CHECKING:
-    from palimpsest.harness.runs.reading import LatestScores, RunSummary
+from palimpsest.cli import options, output
+from palimpsest.harness.runs.journal import read_events
+from palimpsest.harness.runs.reading import LatestScores, RunSummary, find_run, latest_scores, summarise
 
 app = typer.Typer(add_completion=False)
 
@@ -21,14 +20,11 @@ app = typer.Typer(add_completion=False)
 def show(
     run: Annotated[str, typer.Argument(help="A run's id, or the beginning of it.", metavar="RUN")],
     events: Annotated[bool, typer.Option("--events", help="Print the run's journal instead.")] = False,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Show a run: its spec, its state, its latest scores."""
-    from palimpsest.harness.runs.journal import read_events
-    from palimpsest.harness.runs.reading import find_run, latest_scores, summarise
-
-    folder = find_run(output.home_folder(home), run)
+    folder = find_run(options.home_folder(home), run)
     if events:
         journal = read_events(folder / "events.jsonl")
         if as_json:

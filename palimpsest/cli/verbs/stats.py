@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palimpsest.cli import options, output
+from palimpsest.cli import means, options, output
 from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.plugins.configuration import resolve_config
 
 if TYPE_CHECKING:
     from palimpsest.harness.runs.loaded_model import LoadedModel
@@ -35,7 +37,7 @@ def stats(
         int | None,
         typer.Option(
             "--tokens",
-            parser=output.whole_number,
+            parser=options.whole_number,
             metavar="N",
             help="How many tokens of the text to read, at most; without it, what MEMIT's preset says.",
         ),
@@ -44,26 +46,26 @@ def stats(
     device: options.DeviceOption = "cpu",
     device_map: options.DeviceMapOption = None,
     offload: options.OffloadOption = False,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
-    quiet: output.QuietOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
-    """Collect key statistics of a model in one pass over a text; skip what is there, continue what was interrupted."""
-    from palimpsest.harness.model.catalogue import fingerprint, resolve
+    """Collect key statistics of a model in one pass over a text; skip what is there, continue what is partial."""
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.runs.loaded_model import load
 
     if tokens is not None and tokens < 1:
         raise UsageError(f"--tokens: expected a whole number of at least 1, got {tokens}.")
-    wanted = None if layers is None else _layers(layers)
-    means = options.means(device, device_map, offload=offload, text=stats_text)
+    wanted = None if layers is None else sorted(set(options.whole_numbers(layers, "--layers", "4,5,6")))
+    given = means.checked(device, device_map, offload=offload, text=stats_text)
     entry = resolve(model)
     loaded = load(
         model,
         fingerprint(entry),
-        output.home_folder(home),
-        placement=means.placement,
-        statistics=means.statistics,
-        texts=means.installed.texts,
+        options.home_folder(home),
+        placement=given.placement,
+        statistics=given.statistics,
+        texts=given.installed.texts,
     )
     chosen = wanted or entry.layers or tuple(range(loaded.model.anatomy.n_layers))
     wrong = [layer for layer in chosen if layer >= loaded.model.anatomy.n_layers]
@@ -97,17 +99,7 @@ def collect(loaded: LoadedModel, layers: Sequence[int], tokens: int, *, quiet: b
 
 def usual_tokens(model: str) -> int:
     """How many tokens the editors ask for by MEMIT's preset for the model, or without one."""
-    from palimpsest.harness.plugins.configuration import resolve_config
-
     try:
         return int(resolve_config("memit", model, {})["statistics_tokens"])
     except ConfigError:
         return DEFAULT_TOKENS
-
-
-def _layers(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    wrong = [part for part in parts if not (part.isascii() and part.isdecimal())]
-    if wrong:
-        raise UsageError(f'--layers: expected whole numbers with commas, like 4,5,6; got "{wrong[0]}".')
-    return tuple(sorted({int(part) for part in parts}))

@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from palimpsest.cli import output
-
-if TYPE_CHECKING:
-    from palimpsest.results.store.ingest import IngestReport, Submissions
+from palimpsest.cli import options, output
+from palimpsest.cli.store_place import included, store_path
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.ingest import IngestReport, ingest_all
+from palimpsest.results.store.ingest import rebuild as remake
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Keep the DuckDB store of all runs.")
-
-SUBMISSIONS = Path("results/submissions")
-SubmissionsOption = Annotated[
-    Path, typer.Option("--submissions", help="Folder of bundles; the ledger.jsonl beside it says which count.")
-]
 
 
 @app.command(
     epilog="Examples:\n\npalimpsest store ingest\n\npalimpsest store ingest --json\n\nMore: docs/command-line.md"
 )
 def ingest(
-    submissions: SubmissionsOption = SUBMISSIONS,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
-    quiet: output.QuietOption = False,
+    submissions: options.SubmissionsOption = options.SUBMISSIONS,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Bring new and changed run folders, and included submissions, into the store; twice changes nothing."""
-    from palimpsest.results.store.ingest import ingest_all
-
-    place = output.home_folder(home)
+    place = options.home_folder(home)
     report = ingest_all(store_path(place), place / "runs", None if quiet else _progress, included(submissions))
     _tell(report, store_path(place), as_json=as_json)
 
 
 @app.command(epilog="Example:\n\npalimpsest store rebuild\n\nMore: docs/command-line.md")
 def rebuild(
-    submissions: SubmissionsOption = SUBMISSIONS,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
-    quiet: output.QuietOption = False,
+    submissions: options.SubmissionsOption = options.SUBMISSIONS,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Make the store anew from run folders and included submissions alone."""
-    from palimpsest.results.store.ingest import rebuild as remake
-
-    place = output.home_folder(home)
+    place = options.home_folder(home)
     report = remake(store_path(place), place / "runs", None if quiet else _progress, included(submissions))
     _tell(report, store_path(place), as_json=as_json)
 
@@ -59,34 +51,16 @@ def rebuild(
 )
 def query(
     sql: Annotated[str, typer.Argument(help="One reading statement.", metavar="SQL")],
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Ask the store; it is opened for reading only."""
-    from palimpsest.results.store.database import Store
-
-    with Store.open(store_path(output.home_folder(home)), read_only=True) as store:
+    with Store.open(store_path(options.home_folder(home)), read_only=True) as store:
         result = store.query(sql)
     if as_json:
         output.json_line([dict(zip(result.columns, row, strict=True)) for row in result.rows])
     else:
         output.table(result.columns, result.rows)
-
-
-def included(folder: Path) -> Submissions | None:
-    """Bundles with the ledger that says which count; None where there is no ledger."""
-    from palimpsest.results.store.ingest import Submissions
-    from palimpsest.results.submissions import ledger
-
-    record = folder.parent / ledger.NAME
-    return Submissions(folder, record) if record.is_file() else None
-
-
-def store_path(home: Path) -> Path:
-    """Where the store of a home is."""
-    from palimpsest.results.store.database import STORE_NAME
-
-    return home / STORE_NAME
 
 
 def _progress(run: str, done: str) -> None:

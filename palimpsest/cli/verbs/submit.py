@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.cli import output
+from palimpsest import __version__
+from palimpsest.cli import options, output
+from palimpsest.harness.errors import RunFailed
+from palimpsest.harness.plugins.source_hash import editor_sources
+from palimpsest.harness.runs.reading import find_run, summarise
+from palimpsest.results.submissions.bounded import verify_bounded
+from palimpsest.results.submissions.bundle import write_bundle
 
 app = typer.Typer(add_completion=False)
-
-SUBMISSIONS = Path("results/submissions")
 
 
 @app.command(
@@ -20,22 +24,15 @@ SUBMISSIONS = Path("results/submissions")
 )
 def submit(
     runs: Annotated[list[str], typer.Argument(help="Ids of finished runs, or their beginnings.", metavar="RUN…")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of submissions.")] = SUBMISSIONS,
+    out: Annotated[Path, typer.Option("--out", help="Folder of submissions.")] = options.SUBMISSIONS,
     note: Annotated[str, typer.Option("--note", help="Words of yours that stand with the result.")] = "",
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Seal finished runs as bundles without weights, and check them as a reviewer would."""
-    from palimpsest import __version__
-    from palimpsest.harness.errors import RunFailed
-    from palimpsest.harness.plugins.source_hash import editor_sources
-    from palimpsest.harness.runs.reading import find_run, summarise
-    from palimpsest.results.submissions.bounded import verify_bounded
-    from palimpsest.results.submissions.bundle import write_bundle
-
     made = []
     for name in runs:
-        folder = find_run(output.home_folder(home), name)
+        folder = find_run(options.home_folder(home), name)
         editor = str((summarise(folder).spec or {}).get("editor", {}).get("name", ""))
         bundle = write_bundle(folder, out, editor_sources(editor), version=__version__, note=note)
         problems = verify_bounded(bundle)

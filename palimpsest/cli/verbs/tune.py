@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from palimpsest.cli import options, output
+import palimpsest.editors
+from palimpsest.cli import means, options, output
+from palimpsest.harness.authoring.tuning import USUAL, AbilityChoice, Trial, best, preset_text
+from palimpsest.harness.authoring.tuning import tune as run_tuning
+from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.plugins.compositions import canonical_name
+from palimpsest.harness.plugins.configuration import resolve_config, without_host
+from palimpsest.harness.specs.composition import parse
+from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.tasks.registry import data_files
 
 TASK = "pocket-counterfact-tuning"
 app = typer.Typer(add_completion=False)
@@ -40,81 +49,66 @@ def tune(
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Try every configuration of a small grid on the tuning split, write the best as the preset, record all trials."""
-    from palimpsest.harness.authoring.tuning import USUAL, AbilityChoice, best, preset_text
-    from palimpsest.harness.authoring.tuning import tune as run_tuning
-    from palimpsest.harness.model.catalogue import fingerprint, resolve
-    from palimpsest.harness.plugins.compositions import canonical_name
-    from palimpsest.harness.plugins.configuration import resolve_config, without_host
+    """Try every configuration of a small grid on the tuning split, write the best as the preset, record all."""
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
     from palimpsest.harness.runs.loaded_model import load
-    from palimpsest.harness.specs.composition import parse
-    from palimpsest.harness.system.atomic_files import atomic_write_text
-    from palimpsest.tasks.registry import data_files
 
     editor = canonical_name(editor)
     outermost = parse(editor)[0]  # only its own fields are varied and kept; its host has the host's preset
     values = _grid(grid or _presets() / "grids.toml", outermost, own=grid is not None)
     folder = out or _presets() / outermost
     folder.mkdir(parents=True, exist_ok=True)
-    means = options.means("cpu", None, offload=False, data=ability_data, text=stats_text)
+    given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
     edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
     for note in edits.origin.notes if edits.origin else ():
         output.note(note)
     loaded = load(
         model,
         fingerprint(resolve(model)),
-        output.home_folder(home),
-        statistics=means.statistics,
-        texts=means.installed.texts,
+        options.home_folder(home),
+        statistics=given.statistics,
+        texts=given.installed.texts,
     )
-    trials = run_tuning(
-        loaded,
-        edits,
-        editor,
-        values,
-        folder / f"{model}.tuning.json",
-        lambda number, trial: output.note(
-            f"trial {number}: {trial.config} → score {trial.score_argmax:.1f}, abilities kept "
-            f"{trial.abilities_kept:.1f} %, objective {trial.objective:.4f}, {trial.seconds:.0f} s"
-            + (f" ({trial.failure})" if trial.failure else "")
-        ),
-        abilities=AbilityChoice(means.installed.abilities, tuple(abilities or USUAL)),
-        statistics=means.statistics_hash,
-    )
+    kept = AbilityChoice(given.installed.abilities, tuple(abilities or USUAL))
+    record = folder / f"{model}.tuning.json"
+    statistics = given.statistics_hash
+    trials = run_tuning(loaded, edits, editor, values, record, _tell, abilities=kept, statistics=statistics)
     winner = best(trials)
-    given = [*_repeated("--task", [task] if task != TASK else []), *_repeated("--abilities", abilities)]
-    given += [*_repeated("--data", data), *(["--skip-bad-records"] if skip_bad_records else [])]
-    given += [
-        *_repeated("--ability-data", ability_data),
-        *_repeated("--stats-text", [stats_text] if stats_text else []),
+    words = [
+        *options.repeated("--task", [task] if task != TASK else []),
+        *options.repeated("--abilities", abilities),
+        *options.repeated("--data", data),
+        *(["--skip-bad-records"] if skip_bad_records else []),
+        *options.repeated("--ability-data", ability_data),
+        *options.repeated("--stats-text", [stats_text] if stats_text else []),
     ]
     settings, _ = without_host(editor, resolve_config(editor, model, winner.config))
-    atomic_write_text(folder / f"{model}.toml", preset_text(editor, model, edits.name, settings, winner, given))
+    preset = folder / f"{model}.toml"
+    atomic_write_text(preset, preset_text(editor, model, edits.name, settings, winner, words))
     if as_json:
         output.json_line({"editor": editor, "model": model, "best": winner, "trials": trials})
         return
     output.line(f"Best of {len(trials)}: {winner.config} (objective {winner.objective:.4f})")
-    output.line(f"Preset: {folder / f'{model}.toml'}")
+    output.line(f"Preset: {preset}")
 
 
-def _repeated(flag: str, values: Sequence[object] | None) -> list[str]:
-    """The flag with each of its values."""
-    return [word for value in values or () for word in (flag, str(value))]
+def _tell(number: int, trial: Trial) -> None:
+    failure = f" ({trial.failure})" if trial.failure else ""
+    output.note(
+        f"trial {number}: {trial.config} → score {trial.score_argmax:.1f}, "
+        f"abilities kept {trial.abilities_kept:.1f} %, objective {trial.objective:.4f}, {trial.seconds:.0f} s{failure}"
+    )
 
 
 def _presets() -> Path:
-    import palimpsest.editors
-
     return Path(str(palimpsest.editors.__file__)).parent / "presets"
 
 
 def _grid(path: Path, editor: str, *, own: bool) -> dict[str, list[Any]]:
     """The editor's table in the shipped grids, or the whole of a file of one's own."""
-    from palimpsest.harness.errors import ConfigError
-
     try:
         table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palimpsest.cli import options, output
+from palimpsest.cli import means, options, output
+from palimpsest.cli.progress import make_progress
+from palimpsest.harness.errors import UsageError
+from palimpsest.harness.statistics.texts import StatisticsSource
+from palimpsest.results.submissions.bounded import verify_bounded
+from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
+from palimpsest.results.submissions.verify import verify_bundle
+from palimpsest.tasks.registry import data_files
 
 if TYPE_CHECKING:
     from palimpsest.results.submissions.rerun import Rerun
 
 app = typer.Typer(add_completion=False)
 
-SUBMISSIONS = Path("results/submissions")
 _WORDS = {
     "bits": "agrees to the bit",
     "tolerance": "agrees within the tolerances",
@@ -50,18 +56,15 @@ def verify(
     data: options.DataOption = None,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
-    home: output.HomeOption = None,
-    as_json: output.JsonOption = False,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Check bundles: schema, checksums, completeness, values, means against rows; nothing in them is executed."""
-    from palimpsest.results.submissions.bounded import verify_bounded
-    from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
-    from palimpsest.tasks.registry import data_files
-
-    changed, strange = changed_bundles(since, SUBMISSIONS) if since is not None else ([], [])
+    """Check bundles: schema, checksums, completeness, values, means against rows; nothing of them is run."""
+    changed, strange = changed_bundles(since, options.SUBMISSIONS) if since is not None else ([], [])
     chosen = [*(bundles or ()), *changed]
     _require_any(chosen, strange, since)
-    means = options.means("cpu", None, offload=False, data=ability_data, text=stats_text, files=data_files(data or ()))
+    files = data_files(data or ())
+    given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text, files=files)
     results: list[dict[str, Any]] = []
     for problem in strange:
         results.append({"bundle": problem.path, "problems": [problem._asdict()]})
@@ -71,7 +74,7 @@ def verify(
         problems = verify_bounded(bundle)
         result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in problems]}
         if again and not problems:
-            found = _done_again(bundle, output.home_folder(home), checkpoints, seed, means)
+            found = _done_again(bundle, options.home_folder(home), checkpoints, seed, given)
             result["rerun"] = {**asdict(found), "verdict": found.verdict}
         results.append(result)
         if not as_json:
@@ -86,29 +89,26 @@ def verify(
 
 
 def _require_any(chosen: list[Path], strange: list[Any], since: str | None) -> None:
-    from palimpsest.harness.errors import UsageError
-
     if not chosen and not strange:
-        changed = f"Nothing in {SUBMISSIONS} changed since {since}." if since else "No bundle is named."
-        raise UsageError(f"{changed} Name one, e.g. palimpsest verify {SUBMISSIONS}/3f9c0a1b2c3d")
+        changed = f"Nothing in {options.SUBMISSIONS} changed since {since}." if since else "No bundle is named."
+        raise UsageError(f"{changed} Name one, e.g. palimpsest verify {options.SUBMISSIONS}/3f9c0a1b2c3d")
 
 
-def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, means: options.Means) -> Rerun:
-    from palimpsest.cli.progress import make_progress
-    from palimpsest.harness.statistics.texts import StatisticsSource
+def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, given: means.Means) -> Rerun:
+    # Late: torch loads in 2 s, and only a re-run needs it.
     from palimpsest.results.submissions.rerun import rerun
-    from palimpsest.results.submissions.verify import verify_bundle
 
     found = verify_bundle(bundle)
     assert found.run is not None and found.manifest is not None  # the bounded check found nothing
-    given = None if means.statistics is None else StatisticsSource(means.statistics, means.statistics_hash or "")
+    source, digest = given.statistics, given.statistics_hash or ""
+    statistics = None if source is None else StatisticsSource(source, digest)
     return rerun(
         found.run,
         found.manifest.editors,
         home / "reruns",
         make_progress(),
-        means.installed,
-        statistics=given,
+        given.installed,
+        statistics=statistics,
         count=checkpoints,
         seed=seed,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from palimpsest.cli.flags import Flags, checkpoints, selected, setting
+from palimpsest.cli.flags import Flags, selected, setting
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError, UsageError, unknown_name
 from palimpsest.harness.specs.cases import Case, EditRequest, EditTask, Origin
 from palimpsest.harness.specs.planning import Catalog, plan
@@ -205,10 +205,12 @@ def test_settings_without_a_key(text: str) -> None:
 
 
 def test_checkpoints() -> None:
-    assert checkpoints("0, 50,100") == [0, 50, 100]
+    flags = Flags(models=["a"], editors=["b"], tasks=["facts"], batch_size=50)
+    chosen, _ = selected(replace(flags, checkpoints="0, 50,100", edits=100))
+    assert chosen.schedule.checkpoints == (0, 50, 100)
     for wrong in ("0;50", "a", "", "1.5", "-1", "0,,5", "²"):
         with pytest.raises(UsageError, match="--checkpoints: expected whole numbers"):
-            checkpoints(wrong)
+            selected(replace(flags, checkpoints=wrong, edits=100))
 
 
 def test_without_a_suite_the_missing_flags_are_named() -> None:

@@ -8,14 +8,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from palimpsest.cli import output
 from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.metrics.probes import main_score
 from palimpsest.harness.runs.reading import LatestScores, latest_scores, summarise
-
-if TYPE_CHECKING:
-    from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.specs.planning import PlannedRun
 
 STOPPED = {"interrupted": 130, "terminated": 143}
 
@@ -41,7 +39,7 @@ class RunResult:
     exit_code: int = 0
 
 
-Executor = Callable[["PlannedRun"], str | None]
+Executor = Callable[[PlannedRun], str | None]
 """Does or continues a run in this process; returns a word of `STOPPED` when a signal ended it, else None."""
 
 
@@ -123,8 +121,6 @@ def _scores(folder: Path) -> LatestScores | None:
 
 
 def _main(scores: LatestScores | None, form: str) -> float | None:
-    from palimpsest.harness.metrics.probes import main_score
-
     return scores.metrics.get("all", {}).get(main_score(form)) if scores else None
 
 

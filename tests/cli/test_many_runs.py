@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.cli.course import RunResult, exit_code, last_line, run_all
+from palimpsest.cli.many_runs import RunResult, exit_code, last_line, run_all
 from palimpsest.harness.errors import EditorError, MissingResource
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.planning import PlannedRun
