@@ -35,7 +35,7 @@ def compare(name: str, batch: int, plain: int) -> tuple[float, float]:
     entry = resolve(name)
     model = load_model(str(entry.folder), name=name)
     with_statistics(model)
-    config = Memit.Config(**(load_preset("memit", name) or {}))
+    config = Memit.Config(**(load_preset("memit", name, Memit.__module__) or {}))
     requests = [case.request for case in load_task("pocket-counterfact").cases[:batch]]
     templates = model.resources.context_templates(config.templates_seed)
     layer, settings = config.layers[-1], config.targets()

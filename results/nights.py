@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from palimpsest.harness.errors import StoreError
+from palimpsest.harness.errors import StoreError, first_line
 from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.harness.system.strict import Strict
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.store.database import Store
 
@@ -29,11 +30,7 @@ _SMALLEST = 1e-9
 """Values that are nearer than this are the same, whatever their interval."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class Number(_Part):
+class Number(Strict):
     """One number of one night."""
 
     track: str
@@ -51,7 +48,7 @@ class Number(_Part):
         return self.track, self.editor, self.seed, self.metric
 
 
-class Night(_Part):
+class Night(Strict):
     """All final numbers of one night."""
 
     day: str = Field(pattern=_DAY)
@@ -141,7 +138,7 @@ def read_nights(folder: Path) -> list[Night]:
         try:
             nights.append(Night.model_validate_json(path.read_bytes()))
         except (ValidationError, OSError) as error:
-            wrong.append(f"{path}: {clean_text(str(error).splitlines()[0], 300)}")
+            wrong.append(f"{path}: {clean_text(first_line(error), 300)}")
     if wrong:
         raise StoreError("\n".join([*wrong, "Move what is damaged away; the other nights stay as they are."]))
     return sorted(nights, key=lambda night: night.day)

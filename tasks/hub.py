@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from palimpsest.harness.errors import MissingResource
+from palimpsest.harness.errors import MissingResource, first_line
 from palimpsest.tasks.records import rows_of
 
 _WHOLE = 40
@@ -47,8 +47,8 @@ def _rows(data: HubData, split: str) -> Any:
             data.repository, data_files=data.file, split=split, revision=_whole(data.repository, data.revision)
         )
     except Exception as error:  # datasets and the hub client each have errors of their own
-        said = (str(error).strip().splitlines() or [""])[0][:120]
-        raise MissingResource(f"{data} cannot be read from the hub ({type(error).__name__}: {said})") from error
+        reason = f"{type(error).__name__}: {first_line(error)[:120]}"
+        raise MissingResource(f"{data} cannot be read from the hub ({reason})") from error
 
 
 def _whole(repository: str, revision: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from palimpsest.harness.model import prompts
+from palimpsest.harness.model.batches import by_length
 from palimpsest.harness.model.hooks import captured_input, captured_output, stopped_after
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _at_lookups(model: EditableModel, sentences: Sequence[prompts.Sentence], lay
     """What ``seen`` captures in a forward pass up to ``layer``, at the lookup positions, in order of sentences."""
     found: list[Tensor] = []
     order: list[int] = []
-    for part in _batches(sentences):
+    for part in by_length([sentence.lookup + 1 for sentence in sentences], _TOKENS_PER_FORWARD):
         # Later tokens cannot change anything at the lookup position, so the texts end there.
         ids, mask = model.padded([sentences[i].ids[: sentences[i].lookup + 1] for i in part])
         with stopped_after(model, layer):
@@ -71,15 +72,3 @@ def _at_lookups(model: EditableModel, sentences: Sequence[prompts.Sentence], lay
         order.extend(part)
     values = torch.cat(found)
     return values[torch.tensor(order, device=model.device).argsort()]
-
-
-def _batches(sentences: Sequence[prompts.Sentence]) -> Iterator[list[int]]:
-    """Indices of sentences by length, within the token budget after padding."""
-    batch: list[int] = []
-    for index in sorted(range(len(sentences)), key=lambda i: sentences[i].lookup):
-        if batch and (len(batch) + 1) * (sentences[index].lookup + 1) > _TOKENS_PER_FORWARD:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from palimpsest.harness.abilities.engine import Pairs
+from palimpsest.harness.model.batches import filler_of, padded
 from palimpsest.harness.scoring.packing import TargetScores, score_targets
 
 if TYPE_CHECKING:
@@ -38,14 +39,13 @@ class HfEngine:
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
         """See `Engine`; prompts of like length together, padded on the left, with a key-value cache."""
         ends = end_tokens(self._model)
-        filler = self._model.tokenizer.pad_token_id or 0
+        filler = filler_of(self._model.model, self._model.tokenizer)
         texts: list[list[int]] = [[] for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
         for start in range(0, len(order), _ROWS):
             rows = order[start : start + _ROWS]
-            width = max(len(prompts[i]) for i in rows)
-            ids = torch.tensor([[filler] * (width - len(prompts[i])) + list(prompts[i]) for i in rows])
-            mask = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in rows])
+            ids, mask = padded([prompts[i] for i in rows], filler, "left")
+            width = ids.shape[1]
             out = self._model.model.generate(
                 input_ids=ids.to(self._model.device),
                 attention_mask=mask.to(self._model.device),

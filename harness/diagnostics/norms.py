@@ -1,11 +1,9 @@
-"""How an edited model is: norms of its written weights, values that are not finite, and a canary of likelihoods."""
+"""Norms of the weights that an editor has written, and of what it added to them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
-
-import torch
 
 from palimpsest.harness.metrics.diagnostic_definitions import Diagnostic
 
@@ -28,9 +26,3 @@ def weight_norms(model: EditableModel, written: Collection[str]) -> list[Diagnos
         rows.append(Diagnostic(f"weight_norm{label}", layers.get(name), float(weight.norm())))
         rows.append(Diagnostic(f"update_norm{label}", layers.get(name), float(update.norm())))
     return rows
-
-
-def not_finite(model: EditableModel, names: Collection[str]) -> list[str]:
-    """Those of the parameters ``names`` that hold a NaN or an infinity."""
-    weights = model.read_weights(names)
-    return sorted(name for name, weight in weights.items() if not bool(torch.isfinite(weight).all()))

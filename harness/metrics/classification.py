@@ -23,12 +23,6 @@ def confusion_terms(label: Integers, predicted: Integers) -> tuple[NDArray[np.in
     return rows * len(classes) + columns, len(classes)
 
 
-def confusion(label: Integers, predicted: Integers) -> Floats:
-    """Counts, (right label, given label)."""
-    cells, width = confusion_terms(label, predicted)
-    return np.bincount(cells, minlength=width * width).reshape(width, width).astype(np.float64)
-
-
 def weighted_f1(counts: Floats) -> Floats:
     """F1 of each class, averaged by how often the class is the right one; 0..1.
 

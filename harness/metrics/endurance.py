@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ def endurance(points: Sequence[tuple[float, float]], share: float = ENDURANCE_SH
 
     Args:
         points: (edits, value) in ascending order of edits; the first is the start. A value that is not finite counts
-            as 0, so does every checkpoint after a collapse (see `after_collapse`).
+            as 0, so does every checkpoint after a collapse.
         share: 0.8 for endurance, 0.5 for the half-life.
 
     Returns:
@@ -68,22 +68,6 @@ def first_crossing(edits: Floats, values: Floats, share: float) -> Floats:
     else:
         result = np.full(len(values), np.inf)
     return np.where(values[:, 0] <= 0, 0.0, result)
-
-
-def editing_points(points: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-    """The points that editing endurance is about: checkpoints with edits, the first of them being the start."""
-    return sorted((edits, value) for edits, value in points if edits > 0)
-
-
-def ability_points(points: Iterable[tuple[int, float]], *, whole: float = 100.0) -> list[tuple[int, float]]:
-    """The points that ability endurance is about: the pristine model at 0 edits (``whole``), then the checkpoints."""
-    return [(0, whole), *sorted((edits, value) for edits, value in points if edits > 0)]
-
-
-def after_collapse(points: Sequence[tuple[int, float]], planned: Iterable[int]) -> list[tuple[int, float]]:
-    """``points`` with a value of 0 at every planned checkpoint after the last of them."""
-    last = points[-1][0] if points else -1
-    return [*points, *((edits, 0.0) for edits in sorted(planned) if edits > last)]
 
 
 def smaller(one: Endurance, other: Endurance) -> Endurance:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.harness.model.anatomy import Anatomy, detect
+from palimpsest.harness.model.batches import filler_of, padded
 from palimpsest.harness.model.pristine_statistics import PristineStatistics
 
 
@@ -79,11 +80,7 @@ class EditableModel:
 
     def padded(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Token ids and attention mask, B × S, padded on the right, on the model's device."""
-        longest = max(len(sequence) for sequence in sequences)
-        filler = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[*sequence, *[filler] * (longest - len(sequence))] for sequence in sequences])
-        lengths = torch.tensor([len(sequence) for sequence in sequences])
-        mask = (torch.arange(longest)[None] < lengths[:, None]).long()
+        ids, mask = padded(sequences, filler_of(self.model, self.tokenizer))
         return ids.to(self.device), mask.to(self.device)
 
     def remove_hooks(self) -> None:

@@ -1,7 +1,7 @@
 """Hyperparameters that come with an editor: one TOML file per editor and model, each value with its source beside it.
 
-They lie in ``presets/EDITOR/MODEL.toml`` beside the module that the editor's class is in; a third-party package brings
-its own in the same way.
+They lie in ``presets/EDITOR/MODEL.toml`` beside the module that the editor's class is in, for built-in editors and for
+those of other packages alike.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any
 
 from palimpsest.harness.errors import ConfigError
 
-_FOLDER = Path(__file__).resolve().parents[2] / "editors" / "presets"
 
-
-def load_preset(editor_name: str, model_name: str, module: str | None = None) -> dict[str, Any] | None:
+def load_preset(editor_name: str, model_name: str, module: str) -> dict[str, Any] | None:
     """The preset of an editor for a model, as keyword arguments of its Config; None if there is none.
 
     Args:
         editor_name: As it is registered.
         model_name: As in the model registry.
-        module: The imported module that the editor's class is in; None: a built-in one.
+        module: The imported module that the editor's class is in.
 
     Raises:
         ConfigError: The file is not valid TOML.
     """
-    file = None if module is None else getattr(sys.modules.get(module), "__file__", None)
-    folder = _FOLDER if file is None else Path(file).parent / "presets"
+    folder = presets_folder(module)
+    if folder is None:
+        return None
     path = folder / editor_name / f"{model_name}.toml"
+    # Names come from people, so that one with a slash in it must not lead out of the folder.
     if path.parent.parent != folder or path.name not in (file.name for file in path.parent.glob("*.toml")):
         return None
     try:
@@ -38,6 +38,7 @@ def load_preset(editor_name: str, model_name: str, module: str | None = None) ->
         raise ConfigError(f"{path}: not valid TOML: {error}.") from error
 
 
-def preset_models(editor_name: str) -> list[str]:
-    """Names of the models that an editor has presets for."""
-    return sorted(path.stem for path in (_FOLDER / editor_name).glob("*.toml"))
+def presets_folder(module: str) -> Path | None:
+    """The folder with the presets of the editors in an imported module, there or not; None for one without a file."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return None if file is None else Path(file).parent / "presets"

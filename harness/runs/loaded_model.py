@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.catalogue import fingerprint as fingerprint_of_files
@@ -128,12 +128,3 @@ def _set_statistics(resources: Resources, size: int, name: str | None, texts: Te
         return
     text = texts(name)
     resources.set_statistics(text.name, text.read, fixed=text.fixed)
-
-
-class Statistics(NamedTuple):
-    """Key statistics in place of the model's own."""
-
-    source: str
-    """As `load` takes it."""
-    digest: str
-    """What identifies it in a spec."""

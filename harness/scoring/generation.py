@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.attention_cache import carrying
+from palimpsest.harness.model.batches import by_length, filler_of, padded
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
 from palimpsest.harness.scoring.isolation import untouched
 from palimpsest.harness.scoring.packing import Scorable
@@ -148,33 +149,21 @@ def extend(
         token_budget: Tokens of all rows of a batch, prompt and continuation; None: what suits the device.
     """
     budget = token_budget or (8192 if model.device.type == "cpu" else 16384)
-    order = sorted((i for i in range(len(prompts)) if lengths[i]), key=lambda i: (len(prompts[i]), lengths[i]))
+    wanted = [i for i in range(len(prompts)) if lengths[i]]
+    sizes = [len(prompts[i]) for i in wanted]
     found: list[list[int]] = [[] for _ in prompts]
-    start = 0
     with untouched(model):
-        while start < len(order):
-            stop, tokens = start, 0
-            while stop < len(order):  # rows are in the order of their prompts' length: the newest is the longest
-                tokens = max(tokens, lengths[order[stop]])
-                if stop > start and (len(prompts[order[stop]]) + tokens) * (stop + 1 - start) > budget:
-                    break
-                stop += 1
-            rows = order[start:stop]
+        for batch in by_length(sizes, budget, behind=[lengths[i] for i in wanted]):
+            rows = [wanted[place] for place in batch]
             for row, more in zip(rows, _extend_batch(model, prompts, lengths, rows, choose), strict=True):
                 found[row] = more
-            start = stop
     return found
 
 
 def _extend_batch(
     model: Scorable, prompts: Sequence[Sequence[int]], lengths: Sequence[int], rows: Sequence[int], choose: Choice
 ) -> list[list[int]]:
-    width = max(len(prompts[row]) for row in rows)
-    ids = torch.full((len(rows), width), model.tokenizer.pad_token_id or 0, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for at, row in enumerate(rows):
-        ids[at, width - len(prompts[row]) :] = torch.tensor(prompts[row])
-        mask[at, width - len(prompts[row]) :] = 1
+    ids, mask = padded([prompts[row] for row in rows], filler_of(model.model, model.tokenizer), "left")
     ids, mask = ids.to(model.device), mask.to(model.device)
     places = (mask.cumsum(dim=-1) - 1).clamp(min=0)  # a token has the position that it has without padding
     states = DynamicCache(config=model.model.config)

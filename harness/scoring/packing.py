@@ -9,7 +9,7 @@ and a repeated prompt costs nothing. Models that cannot take such an attention m
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from palimpsest.harness.model.batches import by_length, padded
 
 PACK_TOKENS = 160
 """Size of a pack: larger packs share more, but pay more for attention."""
@@ -71,8 +73,8 @@ def score_targets(
     with torch.no_grad():
         shared = _takes_trees(model, continuations)
         packs = make_packs(continuations, PACK_TOKENS if shared else 0)
-        for batch in _batches(packs, budget):
-            log_prob, hit, owner = _read_batch(model, batch, shared)
+        for places in by_length([len(pack.tokens) for pack in packs], budget, longest_first=True):
+            log_prob, hit, owner = _read_batch(model, [packs[place] for place in places], shared)
             np.add.at(total, owner, log_prob)
             np.add.at(hits, owner, hit)
     lengths = np.array([len(target) for _, target in continuations], dtype=np.float64)
@@ -114,16 +116,6 @@ def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
             break
         length += 1
     return length
-
-
-def _batches(packs: list[_Pack], token_budget: int) -> Iterator[list[_Pack]]:
-    """Packs of like length together, longest first, padded to at most ``token_budget`` tokens (at least one pack)."""
-    ordered = sorted(packs, key=lambda pack: -len(pack.tokens))
-    start = 0
-    while start < len(ordered):
-        rows = max(1, token_budget // len(ordered[start].tokens))
-        yield ordered[start : start + rows]
-        start += rows
 
 
 def _read_batch(
@@ -189,11 +181,7 @@ def _tree_hidden(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
 
 def _plain_logits(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
     """Logits for chains, one padded row each, by the model's own forward pass; (rows, width, vocabulary)."""
-    tokens = torch.zeros((len(batch), width), dtype=torch.long)
-    mask = torch.zeros((len(batch), width), dtype=torch.long)
-    for row, pack in enumerate(batch):
-        tokens[row, : len(pack.tokens)] = torch.tensor(pack.tokens)
-        mask[row, : len(pack.tokens)] = 1
+    tokens, mask = padded([pack.tokens for pack in batch])
     logits: Tensor = model.model(
         input_ids=tokens.to(model.device), attention_mask=mask.to(model.device), use_cache=False
     ).logits

@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     PlainValidator,
@@ -16,6 +15,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+
+from palimpsest.harness.system.strict import Strict
 
 PROTOCOL = 1
 """Version of what is measured and how; results of different protocols are never ranked together."""
@@ -25,9 +26,7 @@ LARGEST = 2**31 - 1
 LARGEST_SEED = 2**63 - 1
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
+class _Frozen(Strict):
     silent: ClassVar[frozenset[str]] = frozenset()
     """Fields that came later: left out where they have their default, so that older runs keep their identity."""
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
 from palimpsest.harness.specs.composition import parse as parse_editor
 from palimpsest.harness.specs.composition import spell
 from palimpsest.harness.specs.run_spec import LARGEST, LARGEST_SEED, Schedule, Scoring, check_top
+from palimpsest.harness.system.strict import Strict
 from palimpsest.harness.system.strict_yaml import parse
 from palimpsest.harness.system.validation_messages import describe, dotted, shown
 
@@ -37,11 +38,7 @@ FLAG_OF_FIELD = {
 }
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class EditorChoice(_Part):
+class EditorChoice(Strict):
     """An editor and the configuration values that differ from its preset for the model."""
 
     name: str = Field(min_length=1, max_length=200)
@@ -60,7 +57,7 @@ class EditorChoice(_Part):
             raise ValueError(str(error).removesuffix(".")) from None
 
 
-class AbilityChoice(_Part):
+class AbilityChoice(Strict):
     """Which general abilities are measured at each checkpoint."""
 
     tasks: tuple[str, ...] = Field(default=(), strict=False)
@@ -69,7 +66,7 @@ class AbilityChoice(_Part):
     """At most this many items of each task; null: all."""
 
 
-class Suite(_Part):
+class Suite(Strict):
     """What is run: each model × task × editor × seed, in one schedule."""
 
     name: str = Field(min_length=1, max_length=100)

@@ -68,7 +68,6 @@ class Resources:
         self._max_tokens: int | None = None
         self._fixed_text = False
         self._templates: list[list[str]] | None = None
-        self._templates_seed = 0
         self._moments: dict[str, dict[int, Tensor]] = {}
         self._given: SecondMoments | None = None
         self._sequences: dict[int | None, tuple[list[list[int]], str]] = {}
@@ -113,10 +112,6 @@ class Resources:
         """Use these statistics in place of computed ones; None: computed ones again."""
         self._given = moments
         self._spectra.clear()
-
-    def set_templates_seed(self, seed: int) -> None:
-        """Seed of the context templates for callers that name none."""
-        self._templates_seed = seed
 
     def set_context_templates(self, templates: Sequence[Sequence[str]]) -> None:
         """Use these context templates in place of sampled ones."""
@@ -197,7 +192,7 @@ class Resources:
         """
         if self._templates is not None:
             return [list(group) for group in self._templates]
-        key = (self._templates_seed if seed is None else seed, count, length)
+        key = (seed or 0, count, length)
         if key not in self._sampled:
             name = "templates-" + "-".join(map(str, key)) + ".json"
             path = None if self._folder is None else self._folder / name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from palimpsest.harness.model.batches import by_length
 from palimpsest.harness.model.hooks import captured_input, stopped_after
 from palimpsest.harness.system.atomic_files import replace_file
 
@@ -64,7 +65,8 @@ def collect_moments(
     sums = {layer: torch.zeros(size, size, dtype=torch.float64, device=place) for layer in layers}
     total, done, begun = sum(map(len, sequences)), 0, _resume(partial, sums)
     saved = time.monotonic()
-    for number, batch in enumerate(_by_length(sequences)):
+    for number, places in enumerate(by_length([len(sequence) for sequence in sequences], TOKENS_PER_FORWARD)):
+        batch = [sequences[place] for place in places]
         done += sum(map(len, batch))
         if number < begun:
             continue
@@ -107,18 +109,6 @@ def _products(model: EditableModel, layers: Sequence[int], batch: Sequence[Seque
         keys = inputs[mask.bool().to(inputs.device)].float()  # tokens × d_in
         products[layer] = keys.T @ keys
     return products
-
-
-def _by_length(sequences: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-    """Batches of sequences of like length, each within the token budget after padding."""
-    batch: list[Sequence[int]] = []
-    for sequence in sorted(sequences, key=len):
-        if batch and (len(batch) + 1) * len(sequence) > TOKENS_PER_FORWARD:
-            yield batch
-            batch = []
-        batch.append(sequence)
-    if batch:
-        yield batch
 
 
 def _resume(partial: Path | None, sums: Mapping[int, Tensor]) -> int:

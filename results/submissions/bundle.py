@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
 from palimpsest.harness.plugins.source_hash import EditorSource
 from palimpsest.harness.runs.score_files import score_files
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
+from palimpsest.harness.system.strict import Strict
 from palimpsest.results.analysis.aggregate import Aggregates, aggregate_run
 from palimpsest.results.reading.run_folder import RunFolder, folder_digest, read_run_folder
 from palimpsest.results.reading.tables import OPTIONAL, SCORES, Invalid
@@ -39,18 +40,14 @@ MAX_BYTES = 200_000_000
 """Of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class File(_Part):
+class File(Strict):
     """Size and checksum of one file."""
 
     bytes: int = Field(ge=0, le=MAX_BYTES)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Source(_Part):
+class Source(Strict):
     """Where one editor's code came from; see `palimpsest.harness.plugins.source_hash.EditorSource`."""
 
     name: str = Field(min_length=1, max_length=200)
@@ -59,7 +56,7 @@ class Source(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Mean(_Part):
+class Mean(Strict):
     """One aggregate."""
 
     edits: int = Field(ge=0)
@@ -69,7 +66,7 @@ class Mean(_Part):
     n: int = Field(ge=0)
 
 
-class Manifest(_Part):
+class Manifest(Strict):
     """What ``bundle.json`` holds."""
 
     format: int

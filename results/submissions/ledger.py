@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import StoreError, UsageError
 from palimpsest.harness.system.atomic_files import disk_errors, sync_folder
+from palimpsest.harness.system.strict import Strict
 from palimpsest.results.reading.cleaning import clean_text
 
 NAME = "ledger.jsonl"
@@ -22,10 +23,8 @@ Action = Literal["include", "replace", "withdraw", "rerun"]
 _MAX_BYTES = 64_000_000
 
 
-class Entry(BaseModel):
+class Entry(Strict):
     """One line."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     time: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
     action: Action

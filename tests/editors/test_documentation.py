@@ -15,7 +15,7 @@ from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import TargetConfig
 from palimpsest.harness.model.anatomy import detect
 from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
-from palimpsest.harness.plugins.presets import preset_models
+from tests.labs.presets import preset_models
 from tests.labs.tiny_models import ARCHITECTURES, random_model
 
 TEXT = (Path(__file__).parents[2] / "docs" / "editors.md").read_text(encoding="utf-8")

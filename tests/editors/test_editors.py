@@ -22,8 +22,8 @@ from palimpsest.editors.toolkit.keys import keys_at
 from palimpsest.harness.editor import Editor
 from palimpsest.harness.errors import ConfigError, EditorError
 from palimpsest.harness.model.editable import EditableModel
-from palimpsest.harness.plugins.presets import load_preset, preset_models
 from palimpsest.harness.specs.cases import EditRequest
+from tests.labs.presets import load_preset, preset_models
 from tests.labs.tiny_models import REQUESTS, TEMPLATES, tiny_model
 
 FAMILY: dict[str, Any] = {

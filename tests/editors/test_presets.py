@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
+from palimpsest.editors import memit
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import TargetConfig
 from palimpsest.harness.model.catalogue import registered_models
-from palimpsest.harness.plugins import presets
 from palimpsest.harness.plugins.configuration import available_editors, load_editor_class, resolve_config
-from palimpsest.harness.plugins.presets import load_preset, preset_models
 from palimpsest.harness.specs.composition import HOST
+from tests.labs.presets import load_preset, preset_models
 
 MODELS = ("gpt2-xl", "gpt-j-6b", "llama3-8b", "llama3-8b-instruct", "qwen2.5-7b", "qwen2.5-7b-instruct")
 BUILT_IN = sorted(entry.name for entry in available_editors() if entry.distribution == "palimpsest-bench")
 FAMILY = ("memit", "memit-seq", "alphaedit", "nse", "deltaedit")
-FOLDER = Path(presets.__file__).resolve().parents[2] / "editors" / "presets"
+FOLDER = Path(memit.__file__).parent / "presets"
 
 
 def preset(editor: str, model: str) -> dict[str, Any]:

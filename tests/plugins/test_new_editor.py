@@ -72,4 +72,4 @@ def test_presets_of_a_package_of_ones_own_are_found(tmp_path: Path, monkeypatch:
     __import__("somebodys")
     assert load_preset("theirs", "pocket-gpt2", "somebodys") == {"ridge": 3.0}
     assert load_preset("theirs", "../theirs/pocket-gpt2", "somebodys") is None
-    assert load_preset("theirs", "pocket-gpt2") is None
+    assert load_preset("theirs", "pocket-llama", "somebodys") is None

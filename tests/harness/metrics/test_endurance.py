@@ -5,9 +5,6 @@ import pytest
 
 from palimpsest.harness.metrics.endurance import (
     Endurance,
-    ability_points,
-    after_collapse,
-    editing_points,
     endurance,
     first_crossing,
     smaller,
@@ -44,23 +41,6 @@ def test_what_never_worked_endures_nothing(start: float) -> None:
 @pytest.mark.parametrize("value", [nan, float("inf"), 0.0])
 def test_broken_checkpoint_counts_as_zero(value: float) -> None:
     assert endurance([(100, 100.0), (200, value)]) == Endurance(edits=120)
-
-
-def test_collapse_is_a_fall_to_zero() -> None:
-    assert after_collapse([(50, 90.0), (100, 90.0)], [0, 50, 100, 200, 300]) == [
-        (50, 90),
-        (100, 90),
-        (200, 0),
-        (300, 0),
-    ]
-    assert endurance(after_collapse([(100, 90.0)], [100, 200])).edits == pytest.approx(120)
-    assert after_collapse([], [50]) == [(50, 0.0)]
-
-
-def test_starting_points() -> None:
-    assert editing_points([(100, 2.0), (0, 0.0), (50, 1.0)]) == [(50, 1.0), (100, 2.0)]
-    assert ability_points([(100, 90.0), (0, 97.0), (50, 95.0)]) == [(0, 100.0), (50, 95.0), (100, 90.0)]
-    assert endurance(ability_points([(100, 60.0)])) == Endurance(edits=50)
 
 
 def test_smaller_of_two() -> None:
