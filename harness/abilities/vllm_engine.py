@@ -16,8 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from palimpsest.harness.abilities.engine import Pairs
-from palimpsest.harness.abilities.hf_engine import end_tokens, until_end
 from palimpsest.harness.errors import MissingResource
+from palimpsest.harness.model.tokens import end_tokens, until_end
 from palimpsest.harness.scoring.packing import TargetScores
 
 if TYPE_CHECKING:
@@ -67,12 +67,13 @@ class VllmEngine:
                 dtype=str(model.model.dtype).removeprefix("torch."),
                 max_model_len=longest,
                 enforce_eager=True,
+                generation_config="vllm",  # defaults of its own: the model's generation_config.json has no say
                 gpu_memory_utilization=MEMORY_SHARE,
                 disable_log_stats=True,
             )
         except Exception as error:  # vLLM has errors of its own for every lack
             raise MissingResource(f"vLLM does not start with {folder}: {error}. Use --engine hf.") from error
-        self._longest, self._ends = longest, end_tokens(model)
+        self._longest, self._ends = longest, end_tokens(model.model, model.tokenizer)
 
     def hand_over(self, model: EditableModel) -> None:
         """Send every weight, then forget what was computed with the old ones."""

@@ -6,11 +6,28 @@ A tokenizer may put a token before every text (BOS), one behind it (EOS), or a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 _BEFORE = "a"
 """Stands before a continuation while it is tokenised: no tokenizer joins it to the space that follows."""
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end a text: those of the model's configuration, and the tokenizer's.
+
+    ``generation_config.json`` is not asked: it is no part of what identifies a model, so it may move no number.
+    """
+    config = model.config.get_text_config()
+    named: Any = getattr(config, "eos_token_id", None)
+    several = named if isinstance(named, list | tuple) else [named]
+    return frozenset(int(token) for token in (*several, tokenizer.eos_token_id) if token is not None)
+
+
+def until_end(tokens: Sequence[int], ends: Collection[int]) -> list[int]:
+    """The tokens before the first of ``ends``."""
+    stop = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
+    return list(tokens[:stop])
 
 
 def prompt_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

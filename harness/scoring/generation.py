@@ -7,7 +7,7 @@ tie within rounding, and no other random stream is touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from transformers import DynamicCache
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.attention_cache import carrying
 from palimpsest.harness.model.batches import by_length, filler_of, padded
-from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
+from palimpsest.harness.model.tokens import continuation_ids, end_tokens, prompt_ids, until_end
 from palimpsest.harness.scoring.isolation import untouched
 from palimpsest.harness.scoring.packing import Scorable
 from palimpsest.harness.specs.cases import Case
@@ -131,12 +131,31 @@ def _greedy(logits: Tensor, step: int, rows: Sequence[int]) -> tuple[Tensor, Ten
     return best.indices, best.values.isfinite()
 
 
+def greedy(
+    model: Scorable, prompts: Sequence[Sequence[int]], most: int, *, token_budget: int | None = None
+) -> list[list[int]]:
+    """The most probable continuation of each prompt, token by token, ended before an end-of-text token.
+
+    Nothing but the largest logit decides: no setting that came with the model (``generation_config.json``) is read.
+
+    Args:
+        model: As it is to be asked.
+        prompts: Token ids; none of them empty.
+        most: Tokens of each continuation, at most.
+        token_budget: Tokens of all rows of a batch, prompt and continuation; None: what suits the device.
+    """
+    ends = end_tokens(model.model, model.tokenizer)
+    found = extend(model, prompts, [most] * len(prompts), _greedy, ends=ends, token_budget=token_budget)
+    return [until_end(more, ends) for more in found]
+
+
 def extend(
     model: Scorable,
     prompts: Sequence[Sequence[int]],
     lengths: Sequence[int],
     choose: Choice,
     *,
+    ends: Collection[int] = (),
     token_budget: int | None = None,
 ) -> list[list[int]]:
     """What comes behind each prompt, in tokens: ``lengths[i]`` of them, or fewer if none could be chosen.
@@ -146,6 +165,7 @@ def extend(
         prompts: Token ids; none of them empty.
         lengths: How many tokens are wanted behind each prompt.
         choose: Picks the next tokens.
+        ends: Tokens behind which nothing is wanted; a batch is finished once each of its rows has one.
         token_budget: Tokens of all rows of a batch, prompt and continuation; None: what suits the device.
     """
     budget = token_budget or (8192 if model.device.type == "cpu" else 16384)
@@ -155,24 +175,36 @@ def extend(
     with untouched(model):
         for batch in by_length(sizes, budget, behind=[lengths[i] for i in wanted]):
             rows = [wanted[place] for place in batch]
-            for row, more in zip(rows, _extend_batch(model, prompts, lengths, rows, choose), strict=True):
+            for row, more in zip(rows, _extend_batch(model, prompts, lengths, rows, choose, ends), strict=True):
                 found[row] = more
     return found
 
 
 def _extend_batch(
-    model: Scorable, prompts: Sequence[Sequence[int]], lengths: Sequence[int], rows: Sequence[int], choose: Choice
+    model: Scorable,
+    prompts: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    rows: Sequence[int],
+    choose: Choice,
+    ends: Collection[int],
 ) -> list[list[int]]:
     ids, mask = padded([prompts[row] for row in rows], filler_of(model.model, model.tokenizer), "left")
     ids, mask = ids.to(model.device), mask.to(model.device)
     places = (mask.cumsum(dim=-1) - 1).clamp(min=0)  # a token has the position that it has without padding
     states = DynamicCache(config=model.model.config)
-    chosen, good = [], []
+    final = torch.tensor(sorted(ends), dtype=torch.long, device=model.device)
+    ended = torch.zeros(len(rows), dtype=torch.bool, device=model.device)
+    chosen: list[Tensor] = []
+    good: list[Tensor] = []
     for step in range(max(lengths[row] for row in rows)):
         out: Any = model.model(input_ids=ids, attention_mask=mask, position_ids=places, **carrying(model.model, states))
         tokens, finite = choose(out.logits[:, -1].float(), step, rows)
         chosen.append(tokens)
         good.append(finite)
+        if ends:
+            ended |= torch.isin(tokens, final) | ~finite
+            if bool(ended.all()):
+                break
         ids, places = tokens[:, None], places[:, -1:] + 1
         mask = torch.cat([mask, torch.ones_like(ids)], dim=-1)
     alive = torch.stack(good, dim=-1).long().cumprod(dim=-1).sum(dim=-1).tolist()

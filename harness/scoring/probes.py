@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.metrics.probes import ProbeOutcome
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
+from palimpsest.harness.scoring.generation import greedy
 from palimpsest.harness.scoring.isolation import untouched
 from palimpsest.harness.scoring.packing import Scorable, score_targets
 from palimpsest.harness.scoring.reference_tokenisation import reference_items
@@ -206,37 +205,9 @@ def sample_answers(
         for probe in [p for p in cases[i].probes if p.kind == kind][:1]
     ]
     ids = _token_ids(model, [probe.prompt for _, probe in picked])
-    with untouched(model):
-        texts = _continue(model, [ids[probe.prompt] for _, probe in picked], max_new_tokens)
+    found = greedy(model, [ids[probe.prompt] for _, probe in picked], max_new_tokens)
+    texts = model.tokenizer.batch_decode(found, skip_special_tokens=True)
     return [
         Answer(case_id, probe.kind, probe.index, probe.prompt, text)
         for (case_id, probe), text in zip(picked, texts, strict=True)
     ]
-
-
-def _continue(model: Scorable, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[str]:
-    """Greedy continuation of all prompts as one batch, padded on the left so that all end together."""
-    if not prompts:
-        return []
-    width = max(map(len, prompts))
-    padding = model.tokenizer.pad_token_id or 0
-    tokens = torch.full((len(prompts), width), padding, dtype=torch.long)
-    mask = torch.zeros_like(tokens)
-    for row, prompt in enumerate(prompts):
-        tokens[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    from transformers import GenerationConfig
-
-    config = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=max_new_tokens,
-        pad_token_id=padding,
-        eos_token_id=model.tokenizer.eos_token_id,
-        use_cache=True,
-    )
-    generate: Any = model.model.generate
-    output: Tensor = generate(
-        input_ids=tokens.to(model.device), attention_mask=mask.to(model.device), generation_config=config
-    )
-    texts: list[str] = model.tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-    return texts

@@ -18,11 +18,12 @@ import torch
 from palimpsest.harness.abilities.ability_harness import AbilityHarness
 from palimpsest.harness.abilities.engine import Engine, Pairs, hand_over
 from palimpsest.harness.abilities.engines import make_engine
-from palimpsest.harness.abilities.hf_engine import HfEngine, end_tokens, until_end
+from palimpsest.harness.abilities.hf_engine import HfEngine
 from palimpsest.harness.errors import EngineMismatch, MissingResource, UsageError
 from palimpsest.harness.model.catalogue import locate, resolve
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.loading import load_model
+from palimpsest.harness.model.tokens import end_tokens, until_end
 from palimpsest.harness.scoring.packing import TargetScores, score_targets
 from palimpsest.tasks.ability_library import ability_refs
 from tests.labs.installed import INSTALLED
@@ -61,7 +62,7 @@ class FakeEngine:
             tokens = list(prompt)
             for _ in range(max_new_tokens):
                 tokens.append(int(self.copy.model(torch.tensor([tokens])).logits[0, -1].argmax()))
-            texts.append(until_end(tokens[len(prompt) :], end_tokens(self.copy)))
+            texts.append(until_end(tokens[len(prompt) :], end_tokens(self.copy.model, self.copy.tokenizer)))
         return texts
 
 
