@@ -8,6 +8,7 @@ from typing import Any
 
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.specs.cases import Case, TaskForm
+from palimpsest.tasks.fields import stripped
 from palimpsest.tasks.records import RecordProblem, listed
 
 _EXAMPLES = 3
@@ -48,6 +49,8 @@ class Collected:
     problems: tuple[str, ...]
     """Of the records that were left out."""
     clashes: tuple[Clash, ...]
+    mended: int = 0
+    """Good records in which a text began or ended with a space, which was taken off."""
 
     def consistent(self) -> Collected:
         """Without the cases that contradict another one: the same relation of the same subject, another new object."""
@@ -82,12 +85,15 @@ def collect(records: Iterable[tuple[str, Any]], form: Form, *, skip_bad: bool = 
     problems: list[str] = []
     seen: dict[int, str] = {}
     subjects: dict[tuple[str, str], list[int]] = {}
+    mended = 0
     number = 0
     for number, (where, record) in enumerate(records, 1):
         try:
             if isinstance(record, RecordProblem):
                 raise record
-            case, relation = form.parse(record, number - 1), form.relation(record)
+            clean = stripped(record)
+            case = form.parse(clean, number - 1)
+            relation = form.relation(clean)
             case_id = case.request.case_id
             if case_id in seen:
                 raise RecordProblem(f"case_id: {case_id} was already used by {seen[case_id]}.")
@@ -95,6 +101,7 @@ def collect(records: Iterable[tuple[str, Any]], form: Form, *, skip_bad: bool = 
             problems.append(f"{where}: {problem}")
             continue
         seen[case_id] = where
+        mended += clean != record
         subjects.setdefault((case.request.subject, relation), []).append(len(cases))
         cases.append(case)
         places.append(where)
@@ -106,7 +113,7 @@ def collect(records: Iterable[tuple[str, Any]], form: Form, *, skip_bad: bool = 
     if not cases:
         bad = f" that can be used:\n{listed(problems)}" if problems else "; at least one edit is needed."
         raise ConfigError(f"The data hold no record{bad}")
-    return Collected(tuple(cases), tuple(places), number, tuple(problems), tuple(_clashes(subjects, cases)))
+    return Collected(tuple(cases), tuple(places), number, tuple(problems), tuple(_clashes(subjects, cases)), mended)
 
 
 def notes(found: Collected, name: str) -> Iterator[str]:
@@ -116,6 +123,9 @@ def notes(found: Collected, name: str) -> Iterator[str]:
             f"{name}: {counted(len(found.problems), 'bad record')} of {found.records:,} left out:\n"
             f"{listed(found.problems)}"
         )
+    if found.mended:
+        records = counted(found.mended, "record")
+        yield f"{name}: {records} with a space at the beginning or end of a text; it was taken off."
     for several, what in ((True, "contradict each other"), (False, "repeat each other")):
         clashes = [clash for clash in found.clashes if (clash.targets > 1) == several]
         if clashes:

@@ -36,8 +36,8 @@ def parse_case(record: Any, index: int) -> Case:
         case_id=case_number(record, index),
         prompt=prompt,
         subject=without_gaps("requested_rewrite.subject", text_field(record, "requested_rewrite.subject")),
-        target_new=text_field(record, "requested_rewrite.target_new.str").strip(),
-        target_true=text_field(record, "requested_rewrite.target_true.str").strip(),
+        target_new=text_field(record, "requested_rewrite.target_new.str"),
+        target_true=text_field(record, "requested_rewrite.target_true.str"),
     )
     if request.target_new == request.target_true:
         raise RecordProblem(f"requested_rewrite.target_new.str: equals target_true ({request.target_new!r:.80}).")
@@ -46,7 +46,7 @@ def parse_case(record: Any, index: int) -> Case:
     for kind, field, needed in _PROBE_FIELDS:
         for i, text in enumerate(text_list(record, field, needed=needed)):
             targets = ("", "") if kind == "generation" else (request.target_new, request.target_true)
-            probes.append(Probe(kind, i, text.rstrip(), *targets))
+            probes.append(Probe(kind, i, text, *targets))
     return Case(request, tuple(probes))
 
 

@@ -46,6 +46,21 @@ def without_gaps(field: str, text: str) -> str:
     return text
 
 
+def stripped(value: Any, depth: int = 4) -> Any:
+    """A record with no space at the beginning or end of its texts, down to ``depth`` levels; equal if there was none.
+
+    A prompt that ends in a space asks for another token than the one that follows a space, and a subject that does is
+    edited at the word after it, so all texts of a record are treated alike.
+    """
+    if isinstance(value, str):
+        return value.strip()
+    if depth == 0:
+        return value
+    if isinstance(value, Mapping):
+        return {name: stripped(entry, depth - 1) for name, entry in value.items()}
+    return [stripped(entry, depth - 1) for entry in value] if isinstance(value, list) else value
+
+
 def _sound(field: str, text: str) -> str:
     if len(text) > LONGEST:
         raise RecordProblem(f"{field}: has {len(text):,} characters; a text has at most {LONGEST:,}.")

@@ -28,8 +28,8 @@ def parse_case(record: Any, index: int) -> Case:
         case_id=case_number(record, index),
         prompt=question.replace(subject, "{}"),
         subject=subject,
-        target_new=answers[0].strip(),
-        target_true=text_field(record, "pred", empty=True).strip() if "pred" in record else "",
+        target_new=answers[0],
+        target_true=text_field(record, "pred", empty=True) if "pred" in record else "",
     )
     locality = text_field(record, "loc")
     if locality.startswith(_LOCALITY_PREFIX) and not locality.endswith("?"):
@@ -37,7 +37,7 @@ def parse_case(record: Any, index: int) -> Case:
     probes = (
         Probe("rewrite", 0, question, request.target_new, ""),
         Probe("paraphrase", 0, text_field(record, "rephrase"), request.target_new, ""),
-        Probe("neighborhood", 0, locality, "", text_field(record, "loc_ans").strip()),
+        Probe("neighborhood", 0, locality, "", text_field(record, "loc_ans")),
     )
     return Case(request, probes)
 

@@ -15,6 +15,7 @@ import pytest
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.tasks import records, registry
+from palimpsest.tasks.fields import stripped
 from palimpsest.tasks.registry import data_files
 from tests.fuzz.test_damaged_data import counterfact, zsre
 
@@ -139,6 +140,7 @@ def test_contradicting_and_repeated_requests_are_told_and_stay(tmp_path: Path) -
     task = load(write(tmp_path / "a.jsonl", *CLASHING))
     assert len(task.cases) == 5 and task.origin is not None and task.origin.contradicting == 2
     assert task.origin.notes == (
+        "counterfact:a.jsonl: 5 records with a space at the beginning or end of a text; it was taken off.",
         "counterfact:a.jsonl: 2 requests about 1 fact contradict each other: 'Ada', 'P1' (line 1, line 3).",
         "counterfact:a.jsonl: 2 requests about 1 fact repeat each other: 'Bo', 'P1' (line 4, line 5).",
     )
@@ -264,3 +266,28 @@ def test_data_go_to_the_one_task_that_reads_them_or_to_the_one_that_is_named(tmp
         assert said in str(caught.value)
     with pytest.raises(UsageError, match="TASK:FILE, where TASK is counterfact or multi-counterfact or zsre"):
         data_files([]).load("pocket-zsre:x.json")
+
+
+@pytest.mark.parametrize(("form", "make"), [("counterfact", counterfact), ("zsre", zsre)])
+def test_spaces_around_texts_change_no_case_and_are_counted(form: str, make: Any, tmp_path: Path) -> None:
+    def spaced(value: Any) -> Any:
+        if isinstance(value, str):
+            return f"  {value} \n"
+        if isinstance(value, dict):
+            return {name: spaced(entry) for name, entry in value.items()}
+        return [spaced(entry) for entry in value] if isinstance(value, list) else value
+
+    rows = [stripped(make(number)) for number in range(4)]
+    clean = load(write(tmp_path / "a.jsonl", *rows), form)
+    loose = load(write(tmp_path / "b.jsonl", rows[0], *map(spaced, rows[1:])), form)
+    assert loose.cases == clean.cases and loose.content_hash == clean.content_hash
+    assert clean.origin is not None and loose.origin is not None
+    assert not any("taken off" in note for note in clean.origin.notes)
+    assert f"{loose.name}: 3 records with a space at the beginning or end of a text; it was taken off." in (
+        loose.origin.notes
+    )
+
+
+def test_a_text_of_nothing_but_spaces_is_empty(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"requested_rewrite\.subject: must not be empty"):
+        load(write(tmp_path / "a.jsonl", wish(0, "  ", "P1", "Oslo")))
