@@ -18,10 +18,7 @@ from palimpsest.harness.scoring.generation import greedy
 from palimpsest.harness.scoring.isolation import untouched
 from palimpsest.harness.scoring.packing import Scorable, score_targets
 from palimpsest.harness.scoring.reference_tokenisation import reference_items
-from palimpsest.harness.specs.cases import Case, Probe, ProbeKind
-
-SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood")
-
+from palimpsest.harness.specs.cases import SCORED_KINDS, Case, Probe, ProbeKind
 
 Continuations = Mapping[tuple[int, int], Sequence[int]]
 """(case id, index of a neighborhood probe) → the unedited model's greedy continuation, in tokens."""

@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 
 TaskForm = Literal["counterfact", "zsre"]
 ProbeKind = Literal["rewrite", "paraphrase", "neighborhood", "attribute", "generation"]
+SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood")
+"""Kinds of probes whose targets are scored at a checkpoint; the others are asked for texts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.harness.metrics.classification import confusion_terms, matthews, weighted_f1, word_perplexity
 from palimpsest.results.analysis.uncertainty import RESAMPLES, AbilityItems, bootstrap_abilities, draw_counts, interval
-from palimpsest.results.reading.run_folder import RunFolder
+from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.records import Interval, MetricRow
 
 ABILITIES_KEPT, F1_KEPT = "abilities_kept", "abilities_f1_kept"
@@ -60,7 +60,7 @@ class AbilityResults:
     """Checkpoint → items beside the pristine model's, where these are the same items."""
 
 
-def ability_results(run: RunFolder) -> AbilityResults:
+def ability_results(run: CheckedRun) -> AbilityResults:
     """Scores of each task, the kept shares at each checkpoint, and the items beside the pristine model's.
 
     Without a checkpoint at 0 edits there is nothing to compare with: no kept share then. A checkpoint whose items

@@ -23,7 +23,7 @@ import pyarrow as pa
 from palimpsest.harness.metrics.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE, Endurance, smaller
 from palimpsest.harness.metrics.probes import SCORES, CaseTable, Outcomes, case_table, main_score
 from palimpsest.harness.metrics.texts import TextMetrics
-from palimpsest.harness.runs.score_files import TEXTS
+from palimpsest.harness.runs.layout import TEXTS
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.specs.windows import WINDOWS, window_size
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
@@ -34,7 +34,7 @@ from palimpsest.results.analysis.uncertainty import (
     bootstrap_endurance_abilities,
     bootstrap_metrics,
 )
-from palimpsest.results.reading.run_folder import RunFolder
+from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.reading.tables import filled
 from palimpsest.results.reading.text_files import TEXT_METRICS, TOP_METRICS
 from palimpsest.results.records import EnduranceValue, Interval, MetricRow, RunStatus
@@ -60,7 +60,7 @@ class Aggregates:
     every run of a track, so that differences of two runs are paired. Missing where there is no interval."""
 
 
-def aggregate_run(run: RunFolder) -> Aggregates:
+def aggregate_run(run: CheckedRun) -> Aggregates:
     """Compute everything from the outcomes in ``run``; deterministic."""
     status, reason = _status(run)
     imputed: tuple[int, ...] = ()
@@ -84,7 +84,7 @@ def aggregate_run(run: RunFolder) -> Aggregates:
     return Aggregates(status, reason, _edits_done(run), imputed, metrics, abilities.scores, endurance, draws)
 
 
-def _status(run: RunFolder) -> tuple[RunStatus, str | None]:
+def _status(run: CheckedRun) -> tuple[RunStatus, str | None]:
     if run.ending is None:
         return "partial", None
     due = [p for p in run.spec.schedule.checkpoints if p <= run.ending.edits]
@@ -96,7 +96,7 @@ def _status(run: RunFolder) -> tuple[RunStatus, str | None]:
     return ("collapsed" if run.ending.status == "collapsed" else "complete"), run.ending.reason
 
 
-def _edits_done(run: RunFolder) -> int:
+def _edits_done(run: CheckedRun) -> int:
     """Edits that are known to be safe: by the result, else by saves and scored checkpoints."""
     if run.ending is not None:
         return run.ending.edits
@@ -131,7 +131,7 @@ def _checkpoint_metrics(
     return rows, whole
 
 
-def _text_metrics(run: RunFolder, clusters: Mapping[int, Hashable] | None) -> list[MetricRow]:
+def _text_metrics(run: CheckedRun, clusters: Mapping[int, Hashable] | None) -> list[MetricRow]:
     """Fluency and consistency at each checkpoint that has sampled texts."""
     tables = {edits: parts[TEXTS] for edits, parts in run.checkpoints.items() if TEXTS in parts and len(parts[TEXTS])}
     if not tables:
@@ -168,7 +168,7 @@ def _imputed(spec: RunSpec, edits: int, found: AbilityResults) -> list[MetricRow
 
 
 def _endurance(
-    run: RunFolder,
+    run: CheckedRun,
     tables: Mapping[int, CaseTable],
     items: Mapping[int, list[AbilityItems]],
     imputed: tuple[int, ...],

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from palimpsest.harness.runs.score_files import CONTINUATIONS
+from palimpsest.harness.runs.layout import CONTINUATIONS
 from palimpsest.harness.specs.schedule import batches
-from palimpsest.results.reading.run_folder import RunFolder, number, utc_time, whole
+from palimpsest.results.reading.foreign_json import number, utc_time, whole
+from palimpsest.results.reading.run_folder import CheckedRun
 
 _SLACK = 1e-4
 """Nats by which rounding may reorder two targets that the model finds about alike."""
@@ -33,7 +34,7 @@ Found = Iterator[tuple[str, str]]
 """(file, what is wrong with it)."""
 
 
-def implausible(run: RunFolder) -> Found:
+def implausible(run: CheckedRun) -> Found:
     """Every relation that does not hold, with the file it was found in."""
     yield from _environment(run)
     yield from _journal(run)
@@ -46,7 +47,7 @@ def implausible(run: RunFolder) -> Found:
     yield from _same_items(run)
 
 
-def _environment(run: RunFolder) -> Found:
+def _environment(run: CheckedRun) -> Found:
     if not run.segments:
         yield "environment.json", "names no environment"
     for place, segment in enumerate(run.segments):
@@ -62,7 +63,7 @@ def _environment(run: RunFolder) -> Found:
             yield "environment.json", f"segment {place} started in the future, at {time}"
 
 
-def _journal(run: RunFolder) -> Found:
+def _journal(run: CheckedRun) -> Found:
     """Every batch up to the end is journalled with a time that passed and memory that was used."""
     end = run.ending.edits if run.ending is not None else 0
     told: dict[int, dict[str, Any]] = {}
@@ -116,7 +117,7 @@ def _diagnostics(tables: dict[str, pa.Table], edits: int) -> Iterator[str]:
             yield f"has an update_norm of {value} before the first edit"
 
 
-def _same_questions(run: RunFolder) -> Found:
+def _same_questions(run: CheckedRun) -> Found:
     """A probe has the same tokens at every checkpoint, and stands in the list of all probes."""
     keys = ["case_id", "kind", "index"]
     parts = [
@@ -136,7 +137,7 @@ def _same_questions(run: RunFolder) -> Found:
         yield "scores", f"{len(known)} probes were scored that are not in probes.parquet"
 
 
-def _same_continuations(run: RunFolder) -> Found:
+def _same_continuations(run: CheckedRun) -> Found:
     """Every neighborhood prompt is compared with what the unedited model said, which before the edits still says it."""
     said = next((tables[CONTINUATIONS] for tables in run.checkpoints.values() if CONTINUATIONS in tables), None)
     if said is None:
@@ -159,7 +160,7 @@ def _same_continuations(run: RunFolder) -> Found:
             yield place, "has the unedited model say something else than it said (exact_top)"
 
 
-def _same_items(run: RunFolder) -> Found:
+def _same_items(run: CheckedRun) -> Found:
     """An ability task has the same items and the same chance level at every checkpoint."""
     seen: dict[tuple[str, str], tuple[int, tuple[object, ...]]] = {}
     for edits, tables in run.checkpoints.items():

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
 
+from palimpsest.harness.runs import layout
 from palimpsest.harness.specs.run_spec import RunSpec
+from palimpsest.results.reading.bounded_files import BYTES_JOURNAL, BYTES_JSON, BYTES_TABLE, read_bytes
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_text
-from palimpsest.results.reading.tables import (
-    BYTES_JOURNAL,
-    BYTES_JSON,
-    BYTES_TABLE,
-    CASES,
-    PROBES,
-    Invalid,
-    Problem,
-    check_cases,
-    check_scores,
-    parse_object,
-    parse_table,
-    read_bytes,
-    read_score_folder,
-)
+from palimpsest.results.reading.foreign_json import parse_object, whole
+from palimpsest.results.reading.problems import Invalid, Problem
+from palimpsest.results.reading.score_folder import MANIFEST, read_score_folder
+from palimpsest.results.reading.score_rows import check_cases, check_scores
+from palimpsest.results.reading.tables import parse_table
 from palimpsest.results.reading.text_files import check_texts
 
 INGEST_VERSION = 6
 """Raised whenever the same run folder gives other rows than before: every run is then ingested anew."""
 
+TOP_FILES = (layout.SPEC, layout.ENVIRONMENT, layout.JOURNAL, layout.RESULT, layout.CASES, layout.PROBES)
+"""Files beside the folder of scores."""
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 _CHECKPOINT = re.compile(r"[0-9]{6,9}")
 _ENDED = {"complete", "collapsed", "failed"}
@@ -44,8 +35,8 @@ _MAX_EVENTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """What ``result.json`` says."""
+class CheckedEnding:
+    """Content of ``result.json``, checked against the schedule."""
 
     status: str
     edits: int
@@ -53,7 +44,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFolder:
+class CheckedRun:
     """A run folder's checked content; what could not be used is in ``problems``."""
 
     run_id: str
@@ -62,11 +53,11 @@ class RunFolder:
     segments: list[dict[str, Any]]
     events: list[tuple[int, dict[str, Any]]]
     """Line number from 1 → the event."""
-    ending: Ending | None
+    ending: CheckedEnding | None
     cases: pa.Table
     probes: pa.Table
     checkpoints: dict[int, dict[str, pa.Table]]
-    """Edits → the tables of `validate.SCORES`, and those of `validate.OPTIONAL` that the spec asks for; ascending."""
+    """Edits → the tables of a score folder by file name, the optional ones where the spec asks for them; ascending."""
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -77,8 +68,7 @@ def folder_digest(folder: Path) -> str:
         Invalid: a file is no plain file or too large.
     """
     digest = hashlib.sha256(f"ingest {INGEST_VERSION}\n".encode())
-    names = ["spec.json", "environment.json", "events.jsonl", "result.json", "cases.parquet", "probes.parquet"]
-    names += [f"scores/{name}/manifest.json" for name in _score_names(folder)]
+    names = [*TOP_FILES, *(f"{layout.SCORES}/{name}/{MANIFEST}" for name in score_names(folder))]
     for name in names:
         path = folder / name
         if path.exists() or path.is_symlink():
@@ -90,7 +80,7 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def read_run_folder(folder: Path, digest: str) -> RunFolder:
+def read_run_folder(folder: Path, digest: str) -> CheckedRun:
     """Read and check the run in ``folder``.
 
     Raises:
@@ -99,7 +89,7 @@ def read_run_folder(folder: Path, digest: str) -> RunFolder:
     spec = _read_spec(folder)
     problems: list[Problem] = []
     cases, probes = _read_texts(folder, spec)
-    return RunFolder(
+    return CheckedRun(
         run_id=folder.name,
         digest=digest,
         spec=spec,
@@ -119,7 +109,7 @@ def _read_spec(folder: Path) -> RunSpec:
     if folder.is_symlink() or not folder.is_dir():
         raise Invalid("is not a folder of its own")
     try:
-        data = read_bytes(folder / "spec.json", BYTES_JSON)
+        data = read_bytes(folder / layout.SPEC, BYTES_JSON)
         parse_object(data)
         spec = RunSpec.model_validate_json(data)
     except Invalid as error:
@@ -134,7 +124,7 @@ def _read_spec(folder: Path) -> RunSpec:
 
 def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
     tables = []
-    for name, schema in (("cases.parquet", CASES), ("probes.parquet", PROBES)):
+    for name, schema in ((layout.CASES, layout.CASE_COLUMNS), (layout.PROBES, layout.PROBE_COLUMNS)):
         try:
             tables.append(parse_table(read_bytes(folder / name, BYTES_TABLE), schema))
         except Invalid as error:
@@ -144,7 +134,7 @@ def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
 
 
 def _read_segments(folder: Path, problems: list[Problem]) -> list[dict[str, Any]]:
-    path = folder / "environment.json"
+    path = folder / layout.ENVIRONMENT
     try:
         segments = parse_object(read_bytes(path, BYTES_JSON)).get("segments")
         if not isinstance(segments, list) or not all(isinstance(segment, dict) for segment in segments):
@@ -157,7 +147,7 @@ def _read_segments(folder: Path, problems: list[Problem]) -> list[dict[str, Any]
 
 def _read_events(folder: Path, problems: list[Problem]) -> list[tuple[int, dict[str, Any]]]:
     """The journal's lines; a torn last line is what a killed process leaves and no problem."""
-    path = folder / "events.jsonl"
+    path = folder / layout.JOURNAL
     try:
         lines = read_bytes(path, BYTES_JOURNAL).split(b"\n")
     except Invalid as error:
@@ -181,8 +171,8 @@ def _read_events(folder: Path, problems: list[Problem]) -> list[tuple[int, dict[
     return events
 
 
-def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> Ending | None:
-    path = folder / "result.json"
+def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> CheckedEnding | None:
+    path = folder / layout.RESULT
     if not (path.exists() or path.is_symlink()):
         return None
     try:
@@ -197,11 +187,12 @@ def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> Ending
         problems.append(Problem(str(path), f"{error}; the run counts as not finished"))
         return None
     reason = result.get("reason")
-    return Ending(status, edits, clean_text(reason, 1000) if isinstance(reason, str) else None)
+    return CheckedEnding(status, edits, clean_text(reason, 1000) if isinstance(reason, str) else None)
 
 
-def _score_names(folder: Path) -> list[str]:
-    scores = folder / "scores"
+def score_names(folder: Path) -> list[str]:
+    """Names of the score folders of a run, ascending."""
+    scores = folder / layout.SCORES
     if scores.is_symlink() or not scores.is_dir():
         return []
     return sorted(path.name for path in scores.iterdir() if _CHECKPOINT.fullmatch(path.name))
@@ -211,51 +202,15 @@ def _read_checkpoints(
     folder: Path, spec: RunSpec, cases: pa.Table, probes: pa.Table, problems: list[Problem]
 ) -> dict[int, dict[str, pa.Table]]:
     found: dict[int, dict[str, pa.Table]] = {}
-    for name in _score_names(folder):
-        path, edits = folder / "scores" / name, int(name)
+    for name in score_names(folder):
+        path, edits = folder / layout.SCORES / name, int(name)
         try:
-            if edits not in spec.schedule.checkpoints or name != f"{edits:06d}" or path.is_symlink():
+            if edits not in spec.schedule.checkpoints or name != layout.position(edits) or path.is_symlink():
                 raise Invalid("is not a checkpoint of the run's schedule")
             tables = read_score_folder(path, edits)
-            check_scores(tables, edits, cases, spec)
+            check_scores(tables, edits, cases, probes, spec)
             check_texts(tables, edits, cases, probes, spec)
             found[edits] = tables
         except Invalid as error:
             problems.append(Problem(str(path), f"{error}; this checkpoint was left out"))
     return found
-
-
-def whole(value: object) -> int | None:
-    """A whole number from 0 that fits the store, else None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
-
-
-def number(value: object) -> float | None:
-    """A finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        result = float(value)
-    except OverflowError:
-        return None
-    return result if math.isfinite(result) else None
-
-
-def utc_time(value: object) -> str | None:
-    """An ISO 8601 time as text in UTC with whole seconds, else None; a time without zone is taken as UTC."""
-    if not isinstance(value, str) or len(value) > 64:
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return time.isoformat(timespec="seconds")
-
-
-def numbers(value: object) -> Mapping[str, float]:
-    """The finite numbers of a JSON object by cleaned name; empty for anything else."""
-    if not isinstance(value, dict):
-        return {}
-    pairs = ((clean_text(name, NAME_LENGTH), number(item)) for name, item in list(value.items())[:200])
-    return {name: item for name, item in pairs if item is not None}

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from palimpsest.harness.runs.score_files import CONTINUATIONS, TEXTS, score_files
+from palimpsest.harness.runs.layout import CONTINUATIONS, TEXTS, score_files
 from palimpsest.harness.specs.run_spec import RunSpec, Scoring
 from palimpsest.harness.specs.windows import choose_generated, ever_scored
-from palimpsest.results.reading.tables import Invalid
+from palimpsest.results.reading.problems import Invalid
 
 _KEYS = ["case_id", "index"]
 TEXT_METRICS = ("fluency", "consistency_own")

@@ -13,8 +13,8 @@ import duckdb
 from palimpsest.harness.errors import StoreError
 from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.cleaning import clean_text
+from palimpsest.results.reading.problems import Invalid, Problem
 from palimpsest.results.reading.run_folder import RUN_ID, folder_digest, read_run_folder
-from palimpsest.results.reading.tables import Invalid, Problem
 from palimpsest.results.store.database import OtherSchema, Store, connect
 from palimpsest.results.store.run_rows import RUN_TABLES, run_tables
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing

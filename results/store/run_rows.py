@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from palimpsest.harness.runs.score_files import CONTINUATIONS, TEXTS
+from palimpsest.harness.runs.layout import CONTINUATIONS, TEXTS
 from palimpsest.results.analysis.aggregate import Aggregates
 from palimpsest.results.analysis.courses import ability_courses, case_courses, texts_hash
 from palimpsest.results.analysis.reports import Reported, gather
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_json, clean_optional, clean_text
-from palimpsest.results.reading.run_folder import RunFolder, number, numbers, utc_time, whole
+from palimpsest.results.reading.foreign_json import number, numbers, utc_time, whole
+from palimpsest.results.reading.run_folder import CheckedRun
 
 Rows = list[dict[str, Any]]
 
@@ -46,7 +47,7 @@ _MAX_EVENTS = 20_000
 _ENDINGS = {"run_finished", "run_collapsed", "run_failed"}
 
 
-def run_tables(run: RunFolder, found: Aggregates) -> dict[str, Rows | pa.Table]:
+def run_tables(run: CheckedRun, found: Aggregates) -> dict[str, Rows | pa.Table]:
     """All rows of one run, by table; ``run_id`` is filled in everywhere."""
     spec, batches = run.spec, _batches(run)
     tables: dict[str, Rows | pa.Table] = {
@@ -80,7 +81,7 @@ def _with_run_id(rows: Rows | pa.Table, run_id: str) -> Rows | pa.Table:
     return [{"run_id": run_id} | row for row in rows]
 
 
-def _stacked(run: RunFolder, name: str, columns: tuple[str, ...] | None = None) -> pa.Table | Rows:
+def _stacked(run: CheckedRun, name: str, columns: tuple[str, ...] | None = None) -> pa.Table | Rows:
     """One file of all checkpoints under each other, with a column ``edits``."""
     parts = []
     for edits, tables in run.checkpoints.items():
@@ -91,7 +92,7 @@ def _stacked(run: RunFolder, name: str, columns: tuple[str, ...] | None = None) 
     return pa.concat_tables(parts) if parts else []
 
 
-def _diagnostics(run: RunFolder, batches: Mapping[int, Mapping[str, Any]]) -> pa.Table | Rows:
+def _diagnostics(run: CheckedRun, batches: Mapping[int, Mapping[str, Any]]) -> pa.Table | Rows:
     """What was measured at the checkpoints, and what the batches before each reported."""
     measured = _stacked(run, "diagnostics.parquet")
     if not isinstance(measured, pa.Table):
@@ -114,7 +115,7 @@ def _reported(event: Mapping[str, Any], begin: int) -> Reported:
     return Reported(max(0, event["edits"] - begin), numbers(parts.get("counters")), numbers(parts.get("values")))
 
 
-def _run(run: RunFolder, found: Aggregates, batches: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+def _run(run: CheckedRun, found: Aggregates, batches: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     spec = run.spec
     seconds = [number(event.get("seconds_edit")) for event in batches.values()]
     edits = [whole(event.get("edits")) or 0 for event in batches.values()]
@@ -155,12 +156,12 @@ def _run(run: RunFolder, found: Aggregates, batches: Mapping[int, Mapping[str, A
     }
 
 
-def _started(run: RunFolder) -> str | None:
+def _started(run: CheckedRun) -> str | None:
     times = [segment.get("started_at") for segment in run.segments[:1]] + [e.get("time") for _, e in run.events[:1]]
     return next((time for value in times if (time := utc_time(value)) is not None), None)
 
 
-def _finished(run: RunFolder) -> str | None:
+def _finished(run: CheckedRun) -> str | None:
     if run.ending is None:
         return None
     return next((utc_time(e.get("time")) for _, e in reversed(run.events) if e["event"] in _ENDINGS), None)
@@ -180,7 +181,7 @@ def _endurance(found: Aggregates) -> Rows:
     ]
 
 
-def _checkpoints(run: RunFolder, found: Aggregates) -> Rows:
+def _checkpoints(run: CheckedRun, found: Aggregates) -> Rows:
     costs: dict[int, Mapping[str, Any]] = {}
     for _, event in run.events:
         edits = whole(event.get("edits"))
@@ -232,7 +233,7 @@ def _ability_scores(found: Aggregates) -> Rows:
     ]
 
 
-def _batches(run: RunFolder) -> dict[int, Mapping[str, Any]]:
+def _batches(run: CheckedRun) -> dict[int, Mapping[str, Any]]:
     """Batch index → its event; a batch that was redone after a resumption counts once, as done last."""
     batches: dict[int, Mapping[str, Any]] = {}
     for _, event in run.events:
@@ -287,7 +288,7 @@ def _command(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _events(run: RunFolder) -> Rows:
+def _events(run: CheckedRun) -> Rows:
     """The journal without the batches, which `timings` and `batch_reports` have."""
     rows: Rows = []
     for line, event in run.events:

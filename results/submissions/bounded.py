@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from palimpsest.results.reading.tables import Problem
+from palimpsest.results.reading.problems import Problem
 from palimpsest.results.submissions.verify import verify_bundle
 
 MEMORY = 8_000_000_000

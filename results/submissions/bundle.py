@@ -23,19 +23,17 @@ from pydantic import Field
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
 from palimpsest.harness.plugins.source_hash import EditorSource
-from palimpsest.harness.runs.score_files import score_files
+from palimpsest.harness.runs.layout import score_files
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
 from palimpsest.harness.system.strict import Strict
 from palimpsest.results.analysis.aggregate import Aggregates, aggregate_run
-from palimpsest.results.reading.run_folder import RunFolder, folder_digest, read_run_folder
-from palimpsest.results.reading.tables import OPTIONAL, SCORES, Invalid
+from palimpsest.results.reading.problems import Invalid
+from palimpsest.results.reading.run_folder import TOP_FILES, CheckedRun, folder_digest, read_run_folder
 
 MANIFEST = "bundle.json"
 BUILT_IN = "palimpsest-bench"
 """Distribution of the editors that come with Palimpsest."""
 FORMAT = 1
-TOP_FILES = ("spec.json", "environment.json", "events.jsonl", "result.json", "cases.parquet", "probes.parquet")
-SCORE_FILES = (*sorted({**SCORES, **OPTIONAL}), "manifest.json")
 MAX_BYTES = 200_000_000
 """Of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
 
@@ -125,7 +123,7 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
     return place
 
 
-def bundle_files(run: RunFolder) -> list[str]:
+def bundle_files(run: CheckedRun) -> list[str]:
     """Names of the files that a complete bundle of ``run`` has beside its manifest."""
     names = {edits: [*sorted(score_files(run.spec, edits)), "manifest.json"] for edits in run.checkpoints}
     scores = [f"scores/{edits:06d}/{name}" for edits in run.checkpoints for name in names[edits]]
@@ -140,7 +138,7 @@ def means(aggregates: Aggregates) -> tuple[Mean, ...]:
     )
 
 
-def totals(run: RunFolder) -> dict[str, float]:
+def totals(run: CheckedRun) -> dict[str, float]:
     """The sum of every column of every table; see `Manifest`."""
     named = {"cases": run.cases, "probes": run.probes}
     for edits, tables in run.checkpoints.items():
@@ -164,7 +162,7 @@ def file_entry(path: Path) -> File:
     return File(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def _finished(folder: Path) -> tuple[RunFolder, Aggregates]:
+def _finished(folder: Path) -> tuple[CheckedRun, Aggregates]:
     if not folder.is_dir():
         raise UsageError(f"There is no run {folder.name} in {folder.parent}. All: palimpsest list runs")
     try:

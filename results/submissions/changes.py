@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.results.reading.cleaning import clean_text
-from palimpsest.results.reading.tables import Problem
+from palimpsest.results.reading.problems import Problem
 from palimpsest.results.submissions.bundle import BUILT_IN, MANIFEST, Manifest
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")

@@ -19,14 +19,15 @@ import pyarrow as pa
 from palimpsest.harness.errors import EditorError, RunFailed
 from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.harness.runs.executor import Executor
+from palimpsest.harness.runs.layout import TEXTS
 from palimpsest.harness.runs.progress import Progress
 from palimpsest.harness.runs.replay import check_statistics, task_of
 from palimpsest.harness.runs.run import RunSettings
-from palimpsest.harness.runs.score_files import TEXTS
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.environment import changed_environment, environment_segment
-from palimpsest.results.reading.run_folder import RunFolder
-from palimpsest.results.reading.tables import filled, read_score_folder
+from palimpsest.results.reading.run_folder import CheckedRun
+from palimpsest.results.reading.score_folder import read_score_folder
+from palimpsest.results.reading.tables import filled
 from palimpsest.results.submissions.bundle import Source
 
 if TYPE_CHECKING:
@@ -72,14 +73,14 @@ class Rerun:
         return "tolerance" if near and (self.platform or not self.same_source) else "differs"
 
 
-def chosen_checkpoints(run: RunFolder, count: int, seed: int) -> tuple[int, ...]:
+def chosen_checkpoints(run: CheckedRun, count: int, seed: int) -> tuple[int, ...]:
     """A seeded sample of the checkpoints with edits that the run has scored."""
     scored = [edits for edits in run.checkpoints if edits > 0]
     return tuple(sorted(random.Random(f"{seed} {run.run_id}").sample(scored, min(count, len(scored)))))
 
 
 def rerun(
-    run: RunFolder,
+    run: CheckedRun,
     sources: Sequence[Source],
     home: Path,
     progress: Progress,
@@ -136,7 +137,7 @@ def rerun(
     return Rerun(run.run_id, tuple(agreements), tuple(platform), same_source)
 
 
-def _require_editors(run: RunFolder, sources: Sequence[Source]) -> bool:
+def _require_editors(run: CheckedRun, sources: Sequence[Source]) -> bool:
     installed = editor_sources(run.spec.editor.name)
     for theirs, ours in zip(sources, installed, strict=True):
         if (theirs.distribution, theirs.version) != (ours.distribution, ours.version):

@@ -16,17 +16,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS
 from palimpsest.results.analysis.aggregate import aggregate_run
+from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.plausible import implausible
-from palimpsest.results.reading.run_folder import RunFolder, read_run_folder
-from palimpsest.results.reading.tables import BYTES_JSON, Invalid, Problem, read_bytes
+from palimpsest.results.reading.problems import Invalid, Problem
+from palimpsest.results.reading.run_folder import TOP_FILES, CheckedRun, read_run_folder
 from palimpsest.results.submissions.bundle import (
     FORMAT,
     MANIFEST,
     MAX_BYTES,
-    SCORE_FILES,
-    TOP_FILES,
     Manifest,
     Mean,
     bundle_files,
@@ -35,6 +35,7 @@ from palimpsest.results.submissions.bundle import (
 )
 
 _MAX_FILES = 5_000
+SCORE_FILES = (*SCORE_COLUMNS, *OPTIONAL_COLUMNS, "manifest.json")
 _SHOWN_MEANS = 20
 _TOLERANCE = 1e-9
 
@@ -45,7 +46,7 @@ class Verification:
 
     folder: Path
     manifest: Manifest | None = None
-    run: RunFolder | None = None
+    run: CheckedRun | None = None
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -150,7 +151,7 @@ def _check_files(found: Verification, manifest: Manifest) -> None:
             found.add(name, f"does not match its size or checksum in {MANIFEST}: it was damaged or changed")
 
 
-def _check_complete(found: Verification, run: RunFolder) -> None:
+def _check_complete(found: Verification, run: CheckedRun) -> None:
     if run.ending is None or run.ending.status not in ("complete", "collapsed"):
         status = "none" if run.ending is None else run.ending.status
         found.add("result.json", f"must say complete or collapsed, got {status}")
@@ -166,7 +167,7 @@ def _check_complete(found: Verification, run: RunFolder) -> None:
             found.add(name, f"belongs to the run, but is not listed in {MANIFEST}")
 
 
-def _check_editors(found: Verification, run: RunFolder, manifest: Manifest) -> None:
+def _check_editors(found: Verification, run: CheckedRun, manifest: Manifest) -> None:
     """The sources named must be those of the composition in the spec, and of the distributions in it."""
     named = "(".join(source.name for source in manifest.editors) + ")" * (len(manifest.editors) - 1)
     if named != run.spec.editor.name:
@@ -177,7 +178,7 @@ def _check_editors(found: Verification, run: RunFolder, manifest: Manifest) -> N
             found.add(MANIFEST, f"editors: {part} {', '.join(stated)}, but the spec says {key}")
 
 
-def _check_means(found: Verification, run: RunFolder, stated: Sequence[Mean]) -> None:
+def _check_means(found: Verification, run: CheckedRun, stated: Sequence[Mean]) -> None:
     try:
         computed = {_key(mean): mean for mean in means(aggregate_run(run))}
     except Exception as error:  # outcomes that no aggregate can be made of are a problem of the bundle
@@ -201,7 +202,7 @@ def _check_means(found: Verification, run: RunFolder, stated: Sequence[Mean]) ->
         found.add(MANIFEST, f"means: {len(wrong) - _SHOWN_MEANS} more do not agree with their rows")
 
 
-def _check_totals(found: Verification, run: RunFolder, stated: Mapping[str, float]) -> None:
+def _check_totals(found: Verification, run: CheckedRun, stated: Mapping[str, float]) -> None:
     computed = totals(run)
     for name in sorted(set(computed) ^ set(stated)):
         if computed.get(name) or stated.get(name):  # a column that came later is empty in bundles from before

@@ -9,9 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome
+from palimpsest.harness.runs.layout import ABILITIES, SCORE_COLUMNS
 from palimpsest.harness.runs.score_files import ability_file
 from palimpsest.results.analysis.abilities import ability_results
-from palimpsest.results.reading.tables import SCORES, Invalid, _check_abilities, parse_table
+from palimpsest.results.reading.problems import Invalid
+from palimpsest.results.reading.score_rows import check_abilities
+from palimpsest.results.reading.tables import parse_table
 
 PRISTINE = [0, 0, 1, 1, 1, 0, 1, 0]
 LABELS = [0, 1, 1, 1, 0, 0, 1, 0]
@@ -32,7 +35,7 @@ def text(name: str, *values: float) -> AbilityOutcome:
 
 def results(*checkpoints: list[AbilityOutcome]) -> Any:
     tables = {
-        100 * i: {"abilities.parquet": parse_table(ability_file(outcomes), SCORES["abilities.parquet"])}
+        100 * i: {"abilities.parquet": parse_table(ability_file(outcomes), SCORE_COLUMNS[ABILITIES])}
         for i, outcomes in enumerate(checkpoints)
     }
     return ability_results(SimpleNamespace(checkpoints=tables))  # type: ignore[arg-type]
@@ -72,7 +75,7 @@ def test_folders_without_labels_stay_readable() -> None:
     old = old.append_column("correct", pa.array([True, False]))
     stream = pa.BufferOutputStream()
     pq.write_table(old, stream)
-    table = parse_table(stream.getvalue().to_pybytes(), SCORES["abilities.parquet"])
+    table = parse_table(stream.getvalue().to_pybytes(), SCORE_COLUMNS[ABILITIES])
     found = ability_results(SimpleNamespace(checkpoints={0: {"abilities.parquet": table}}))  # type: ignore[arg-type]
     assert [row.metric for row in found.metrics] == ["abilities_kept"]
     assert found.scores[0].interval.value == 50
@@ -81,8 +84,8 @@ def test_folders_without_labels_stay_readable() -> None:
 def test_items_that_contradict_their_labels_are_refused() -> None:
     good = outcome("one", PRISTINE)
     wrong = AbilityOutcome("one", "acc", 0.0, 0.5, (ItemOutcome(0, True, 0, 1), *good.items[1:]), "hash")
-    table = parse_table(ability_file([wrong]), SCORES["abilities.parquet"])
+    table = parse_table(ability_file([wrong]), SCORE_COLUMNS[ABILITIES])
     spec = SimpleNamespace(abilities=(SimpleNamespace(name="one"),))
     with pytest.raises(Invalid, match="against their labels"):
-        _check_abilities(table, spec)  # type: ignore[arg-type]
-    _check_abilities(parse_table(ability_file([good]), SCORES["abilities.parquet"]), spec)  # type: ignore[arg-type]
+        check_abilities(table, spec)  # type: ignore[arg-type]
+    check_abilities(parse_table(ability_file([good]), SCORE_COLUMNS[ABILITIES]), spec)  # type: ignore[arg-type]
