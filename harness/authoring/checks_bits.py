@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -15,8 +14,9 @@ import torch
 
 from palimpsest.harness.authoring.bench import TASK, Bench, copied, differing
 from palimpsest.harness.authoring.report import Finding
-from palimpsest.harness.authoring.worker import AFTER_STATE, AFTER_WEIGHTS, STATE, WEIGHTS, environment
+from palimpsest.harness.authoring.worker import AFTER_STATE, AFTER_WEIGHTS, ALONE, STATE, WEIGHTS
 from palimpsest.harness.runs.journal import read_events
+from palimpsest.harness.system import child
 from palimpsest.harness.system.atomic_files import read_manifest
 
 _PATIENCE = 600.0
@@ -83,10 +83,7 @@ def goes_on_from_a_save(bench: Bench) -> Finding:
             "batch": [asdict(request) for request in bench.batches[2]],
         }
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-        command = [sys.executable, "-m", "palimpsest.cli.check_worker", place]
-        ended = subprocess.run(
-            command, capture_output=True, text=True, env=environment(), timeout=_PATIENCE, check=False
-        )
+        ended = child.run("-m", "palimpsest.cli.check_worker", place, variables=ALONE, timeout=_PATIENCE)
         expected = "the bits of the course that was not cut"
         place_to_look = "`state_dict` and `load_state_dict`: all that `edit` carries from batch to batch"
         if ended.returncode:
@@ -136,14 +133,12 @@ def killed_and_resumed(bench: Bench) -> Finding:
 
 def _run(bench: Bench, home: Path) -> subprocess.Popen[str]:
     settings = [part for key, value in bench.overrides.items() for part in ("--set", f"{key}={_as_flag(value)}")]
-    command = [
-        *(sys.executable, "-m", "palimpsest.cli", "run", "--editor", bench.editor, "--model", bench.small),
+    arguments = [
+        *("run", "--editor", bench.editor, "--model", bench.small),
         *("--task", TASK, "--edits", str(_EDITS), "--batch-size", str(_BATCH), "--checkpoints", _CHECKPOINTS),
         *("--abilities", "none", "--home", str(home), "--quiet", *settings),
     ]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), cwd=home
-    )
+    return child.start("-m", "palimpsest.cli", *arguments, variables=ALONE, folder=home)
 
 
 def _as_flag(value: object) -> str:

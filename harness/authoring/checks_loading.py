@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 from pydantic import ValidationError
 
 from palimpsest.harness.authoring.bench import Bench
 from palimpsest.harness.authoring.report import Finding
-from palimpsest.harness.authoring.worker import environment
+from palimpsest.harness.authoring.worker import ALONE
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.configuration import resolve_config
 from palimpsest.harness.specs.composition import HOST
+from palimpsest.harness.system import child
 
 SECONDS = 2.0
 _PROBE = """
@@ -36,9 +35,7 @@ print(json.dumps({"seconds": seconds, "network": sorted(set(reached)), "gpu": to
 
 def loads_alone(bench: Bench) -> Finding:
     """C01. The harness, torch and transformers are there already; what is counted is the editor's own import."""
-    ended = subprocess.run(
-        [sys.executable, "-c", _PROBE, bench.editor], capture_output=True, text=True, env=environment(), check=False
-    )
+    ended = child.run("-c", _PROBE, bench.editor, variables=ALONE)
     place = "the module that the entry point names: what it does when it is imported"
     if ended.returncode:
         said = ended.stderr.strip().splitlines()[-1:] or ["no message"]

@@ -9,8 +9,6 @@ next batch are written into it.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import torch
@@ -25,14 +23,8 @@ WEIGHTS, STATE, AFTER_WEIGHTS, AFTER_STATE = (
 )
 
 
-def environment() -> dict[str, str]:
-    """This process's environment, without GPUs and with the import path that it has itself."""
-    return os.environ | {
-        "CUDA_VISIBLE_DEVICES": "",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-    }
+ALONE = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+"""Environment variables of every child of a check: no GPU, no network."""
 
 
 def main(folder: Path, installed: Installation) -> None:

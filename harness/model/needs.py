@@ -6,12 +6,14 @@ Lower bounds: a run that does not fit these numbers cannot be done. `harness.for
 from __future__ import annotations
 
 import json
+import math
 import shutil
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.model.catalogue import ModelEntry, ModelShape, is_here, locate
@@ -74,20 +76,10 @@ def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
 def _elements(path: Path) -> int:
     """Number of weights in a safetensors file, from its header."""
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, 100_000_000)))
-    except (OSError, ValueError, struct.error):
+        with safe_open(path, framework="np") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
         return 0
-    shapes = (tensor["shape"] for name, tensor in header.items() if name != "__metadata__")
-    return sum(_product(shape) for shape in shapes)
-
-
-def _product(shape: list[int]) -> int:
-    result = 1
-    for size in shape:
-        result *= size
-    return result
 
 
 def needs(entry: ModelEntry, shape: ModelShape, config: Mapping[str, Any], placement: Placement) -> Needs:
@@ -125,7 +117,7 @@ def lacking(found: Needs, home: Path, placement: Placement) -> list[str]:
     """What this machine has too little of, each with numbers; empty when nothing is known to be."""
     problems = []
     free = free_memory()
-    if free is not None and found.host_memory > free:
+    if found.host_memory > free:
         problems.append(f"memory: needs at least {gigabytes(found.host_memory)}, {gigabytes(free)} are free")
     if placement.device.startswith("cuda"):
         import torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.errors import RunBusy
 from palimpsest.harness.runs.journal import Journal, read_events
+from palimpsest.harness.runs.layout import LOCK
 from palimpsest.harness.runs.saves import Saves
 from palimpsest.harness.runs.score_files import CONTINUATIONS, parquet_bytes, score_files
 from palimpsest.harness.specs.cases import Case
@@ -29,6 +29,7 @@ from palimpsest.harness.system.atomic_files import (
     write_folder,
 )
 from palimpsest.harness.system.environment import changed_environment
+from palimpsest.harness.system.locks import Held, locked
 
 if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import RunSpec
@@ -69,22 +70,14 @@ class RunFolder:
         """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                holder = os.read(handle, 100).decode(errors="replace").strip() or "unknown"
-                raise RunBusy(
-                    f"Run {self.spec.id} is being worked on by another process ({holder}). "
-                    f"Wait for it or stop it, then give the same command again. Folder: {self.path}"
-                ) from error
-            with disk_errors(self.path):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            os.close(handle)
+            with locked(self.path / LOCK):
+                yield
+        except Held as held:
+            raise RunBusy(
+                f"Run {self.spec.id} is being worked on by another process ({held}). "
+                f"Wait for it or stop it, then give the same command again. Folder: {self.path}"
+            ) from held
 
     def check(self, cases: Sequence[Case]) -> None:
         """Clear what a killed process left, and write or repair the files that describe the run."""
@@ -259,17 +252,15 @@ def move_aside(home: Path, spec: RunSpec) -> Path | None:
     Raises:
         RunBusy: Another process works on it.
     """
-    import fcntl
-
     folder = home / "runs" / spec.id
     if not folder.exists():
         return None
-    with (folder / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunBusy(f"Run {spec.id} is being worked on by another process; it cannot begin again.") from error
-        place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(place)
+    try:
+        with locked(folder / LOCK):
+            place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(place)
+    except Held as held:
+        raise RunBusy(f"Run {spec.id} is being worked on by another process ({held}); it cannot begin again.") from held
+    (place / f"{LOCK}.holder").unlink(missing_ok=True)
     return place

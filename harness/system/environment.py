@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -11,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+import psutil
 
+from palimpsest.harness.system import child
 
 _PACKAGES = (
     "torch",
@@ -39,7 +38,7 @@ def environment_segment(command: Sequence[str] | None = None, editor_distributio
         command: The command that was given; None: this process's arguments.
         editor_distribution: Distribution of the editor, listed with the packages; those of a composition with `` + ``.
     """
-    commit, dirty = _commit(Path(__file__).resolve().parent)
+    commit, dirty = _commit(Path(__file__).resolve().parents[2])
     names = [*_PACKAGES, *(editor_distribution.split(" + ") if editor_distribution else [])]
     return {
         "started_at": utc_now(),
@@ -49,9 +48,9 @@ def environment_segment(command: Sequence[str] | None = None, editor_distributio
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "cores": _cores(),
+        "cores": cores(),
         "threads": _threads(),
-        "memory_gb": _memory_gb(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": _gpu(),
         "packages": {name: version for name in names if (version := _version(name)) is not None},
         "command": shlex.join(command if command is not None else _own_command()),
@@ -85,20 +84,20 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit of the source tree and whether it has changes; (None, None) outside a repository."""
+def _commit(root: Path) -> tuple[str | None, bool | None]:
+    """Commit of the source tree at ``root`` and whether it has changes; (None, None) where it is no repository."""
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit.strip(), bool(_git(folder, "status", "--porcelain", "--untracked-files=no").strip())
+        if Path(_git(root, "rev-parse", "--show-toplevel")).resolve() != root:
+            return None, None  # the repository of something else, inside which this is installed
+        return _git(root, "rev-parse", "HEAD"), bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
-    )
-    return done.stdout
+    done = child.git(folder, *arguments, timeout=10)
+    done.check_returncode()
+    return done.stdout.decode(errors="replace").strip()
 
 
 def _cpu() -> str:
@@ -109,20 +108,15 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores() -> int:
+    """Processor cores that this process may use."""
+    process = psutil.Process()
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
 
 
 def _threads() -> int | None:
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads()) if torch is not None else None
-
-
-def _memory_gb() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (ValueError, OSError, AttributeError):
-        return None
 
 
 def _gpu() -> str | None:

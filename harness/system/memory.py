@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import resource
 import sys
 import time
 from pathlib import Path
+
+import psutil
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -63,22 +64,22 @@ def _high_water() -> float | None:
 
 
 def _whole_process() -> float:
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / 1e6)
+    import resource  # only where it exists
+
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / 1e6 if sys.platform == "darwin" else kilobytes * 1024 / 1e6
 
 
-def free_memory() -> int | None:
-    """Bytes that can be had now, within the limit of the container; None where the system does not say."""
+def free_memory() -> int:
+    """Bytes that can be had now, within the limit of the container."""
+    available = int(psutil.virtual_memory().available)
+    group = Path("/sys/fs/cgroup")
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
-    try:
-        group = Path("/sys/fs/cgroup")
         limit = (group / "memory.max").read_text(encoding="ascii").strip()
         if limit.isdecimal():
             available = min(available, int(limit) - int((group / "memory.current").read_text(encoding="ascii")))
     except (OSError, ValueError):
-        pass
+        pass  # no container, or none with a limit
     return available

@@ -7,11 +7,11 @@ and the parent says so.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
+from palimpsest.harness.system import child
 from palimpsest.results.reading.problems import Problem
 from palimpsest.results.submissions.verify import verify_bundle
 
@@ -22,16 +22,9 @@ SECONDS = 300
 
 def verify_bounded(folder: Path, *, memory: int = MEMORY, seconds: int = SECONDS) -> list[Problem]:
     """All problems of the bundle in ``folder``; empty: nothing speaks against it."""
-    command = [
-        sys.executable,
-        "-m",
-        "palimpsest.results.submissions.bounded",
-        str(folder.absolute()),
-        str(memory),
-        str(seconds),
-    ]
+    arguments = ("-m", "palimpsest.results.submissions.bounded", str(folder.absolute()), str(memory), str(seconds))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * seconds, check=False)
+        done = child.run(*arguments, timeout=2 * seconds)
     except subprocess.TimeoutExpired:
         return [Problem(str(folder), f"takes more than {2 * seconds} s to check: refused")]
     if done.returncode == 0:
@@ -40,8 +33,11 @@ def verify_bounded(folder: Path, *, memory: int = MEMORY, seconds: int = SECONDS
 
 
 def _main(folder: str, memory: str, seconds: str) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+    if sys.platform != "win32":  # where there are no such limits, the parent's patience is the only one
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
     print(json.dumps(verify_bundle(Path(folder)).problems))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.harness.system import child
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.problems import Problem
 from palimpsest.results.submissions.bundle import BUILT_IN, MANIFEST, Manifest
@@ -44,9 +44,9 @@ def changed_bundles(revision: str, submissions: Path) -> tuple[list[Path], list[
 def _changed_names(revision: str) -> list[str]:
     if not _REVISION.fullmatch(revision):
         raise UsageError(f"--since: {clean_text(revision, 100)!r} is no Git revision.")
-    command = ["git", "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", f"{revision}...HEAD"]
+    arguments = ("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", f"{revision}...HEAD")
     try:
-        done = subprocess.run(command, capture_output=True, check=False)
+        done = child.git(Path.cwd(), *arguments)
     except FileNotFoundError as error:
         raise UsageError("--since needs git, which was not found. Name the bundles instead.") from error
     if done.returncode:

@@ -21,6 +21,7 @@ from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
 from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
+from palimpsest.harness.system.environment import cores
 from palimpsest.harness.system.memory import free_memory
 from palimpsest.results.store.database import Store
 from palimpsest.tasks.ability_library import ability_refs
@@ -113,17 +114,16 @@ def _version(name: str) -> str:
 
 
 def _machine() -> Iterator[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available_cores = cores()
     threads = os.environ.get("OMP_NUM_THREADS")
-    too_many = threads is not None and threads.isdecimal() and int(threads) > cores
+    too_many = threads is not None and threads.isdecimal() and int(threads) > available_cores
     advice = f"OMP_NUM_THREADS is {threads}, more than the cores: runs get slower. Unset it." if too_many else ""
-    yield Check("cores", "warn" if too_many else "ok", f"{cores} cores, threads {threads or 'automatic'}", advice)
-    available = free_memory()
-    if available is not None:
-        free = available / 1e9
-        short = free < MEMORY_GB
-        advice = f"The pocket suite needs up to {MEMORY_GB:g} GB. Close other programs." if short else ""
-        yield Check("memory", "warn" if short else "ok", f"{free:.1f} GB free", advice)
+    seen = f"{available_cores} cores, threads {threads or 'automatic'}"
+    yield Check("cores", "warn" if too_many else "ok", seen, advice)
+    free = free_memory() / 1e9
+    short = free < MEMORY_GB
+    advice = f"The pocket suite needs up to {MEMORY_GB:g} GB. Close other programs." if short else ""
+    yield Check("memory", "warn" if short else "ok", f"{free:.1f} GB free", advice)
 
 
 def _home(home: Path) -> Iterator[Check]:

@@ -1,0 +1,44 @@
+"""A lock between processes, which says who holds it; a process that ends, however it ends, gives it back."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from palimpsest.harness.system.environment import utc_now
+
+
+class Held(Exception):
+    """Another process holds the lock; the message names it as ``HOST:PID since TIME``."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock at ``path``; beside it, ``NAME.holder`` tells others who does.
+
+    Raises:
+        Held: Another process does; it is not waited for.
+    """
+    told = path.with_name(f"{path.name}.holder")
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise Held(_holder(told)) from error
+    try:
+        told.write_text(f"{socket.gethostname()}:{os.getpid()} since {utc_now()}\n", encoding="utf-8")
+        yield
+    finally:
+        told.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(told: Path) -> str:
+    with suppress(OSError):
+        return told.read_text(encoding="utf-8", errors="replace")[:200].strip()
+    return "unknown"
