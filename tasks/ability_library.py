@@ -18,7 +18,7 @@ from pathlib import Path
 from palimpsest.harness.abilities.items import AbilitySource
 from palimpsest.harness.abilities.stock import stock_names
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
-from palimpsest.harness.specs.run_spec import AbilityRef
+from palimpsest.harness.specs.run_spec import LARGEST, AbilityRef
 from palimpsest.tasks import ability_data
 from palimpsest.tasks.ability_data import data_file
 
@@ -99,17 +99,18 @@ class AbilityLibrary:
         """References to the tasks of these names, groups and folders replaced by their tasks, each task once.
 
         Args:
-            names: Tasks, groups, folders of lm-eval tasks, or YAML files.
-            limit: At most this many items of each task, from its first; None: what a group fixes, else all.
+            names: Tasks, groups, folders of lm-eval tasks, or YAML files; ``NAME=N``: at most N items of its tasks.
+            limit: At most this many items of each other task, from its first; None: what a group fixes, else all.
 
         Raises:
-            UsageError: A name that is none of these.
+            UsageError: A name that is none of these, or a limit below 1.
             MissingResource: Local data are needed and were not given, or lack a file.
         """
         chosen: dict[str, int | None] = {}
-        for name in names:
+        for text in names:
+            name, own = _with_limit(text)
             for task, fixed in self._expand(name):
-                chosen.setdefault(task, fixed if limit is None else limit)
+                chosen.setdefault(task, own or limit or fixed)
         return tuple(AbilityRef(name=n, content_hash=self._content(n), limit=count) for n, count in chosen.items())
 
     def source(self, ref: AbilityRef) -> AbilitySource:
@@ -191,6 +192,16 @@ class AbilityLibrary:
     def _data_file(self, path: Path) -> Path:
         """The items of one of the papers' tasks; raises `MissingResource`."""
         return data_file(_field(path, "  file:") or path.stem, [str(folder) for folder in self.data])
+
+
+def _with_limit(text: str) -> tuple[str, int | None]:
+    """``NAME=N`` as a name and its limit; every other text as it is."""
+    name, equals, number = text.rpartition("=")
+    if not equals or not (number.isascii() and number.isdecimal()) or Path(text).exists():
+        return text, None
+    if not 1 <= int(number) <= LARGEST:
+        raise UsageError(f"Ability {text!r}: expected a number of items from 1 to {LARGEST} behind the =.")
+    return name, int(number)
 
 
 def _unpacked(path: Path) -> bytes:

@@ -19,23 +19,6 @@ from palimpsest.harness.system.validation_messages import describe, dotted, show
 SUITES_FOLDER = Path(__file__).resolve().parent.parent.parent / "tasks" / "suites"
 
 _SINGULARS = {"model": "models", "task": "tasks", "editor": "editors", "seed": "seeds"}
-FLAG_OF_FIELD = {
-    "models": "--model",
-    "tasks": "--task",
-    "editors": "--editor",
-    "seeds": "--seed",
-    "schedule.edits": "--edits",
-    "schedule.batch_size": "--batch-size",
-    "schedule.checkpoints": "--checkpoints",
-    "schedule.order_seed": "--order-seed",
-    "schedule": "--edits, --batch-size, --checkpoints",
-    "scoring.sample": "--sample",
-    "scoring.generation": "--generation",
-    "scoring.top": "--top",
-    "scoring.reference_tokenisation": "--reference-tokenisation",
-    "abilities.tasks": "--abilities",
-    "abilities.limit": "--ability-limit",
-}
 
 
 class EditorChoice(Strict):
@@ -172,9 +155,3 @@ def build_suite(values: Mapping[str, Any], *, place: Callable[[Sequence[str | in
 
 def _in_file(source: str) -> Callable[[Sequence[str | int]], str]:
     return lambda path: ", ".join(part for part in (source, dotted(path)) if part)
-
-
-def on_command_line(path: Sequence[str | int]) -> str:
-    """The flag that a field of a suite was given by, for messages about flags."""
-    field = dotted([part for part in path if isinstance(part, str)][:2])
-    return FLAG_OF_FIELD.get(field) or FLAG_OF_FIELD.get(field.partition(".")[0]) or field or "command line"

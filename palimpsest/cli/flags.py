@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.cli.options import whole_numbers
 from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.plugins.compositions import canonical_name
+from palimpsest.harness.specs.command import FLAGS, on_command_line, put
 from palimpsest.harness.specs.planning import Place, with_settings
-from palimpsest.harness.specs.suite import Suite, build_suite, load_suite, on_command_line
+from palimpsest.harness.specs.suite import Suite, build_suite, load_suite
 from palimpsest.harness.system.validation_messages import shown
 
 _WORD = re.compile(r"[A-Za-z_][\w.:/+-]*")
@@ -24,24 +25,31 @@ _FALSE_FRIENDS = {"true": "true", "false": "false", "null": "null", "none": "nul
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The flags that say what is run; None or empty: not given."""
+    """The flags that say what is run, each under its name in the table of flags; None or empty: not given."""
 
     suite: str | None = None
-    models: Sequence[str] = ()
-    editors: Sequence[str] = ()
-    tasks: Sequence[str] = ()
+    model: Sequence[str] = ()
+    editor: Sequence[str] = ()
+    task: Sequence[str] = ()
     edits: int | None = None
     batch_size: int | None = None
     checkpoints: str | None = None
-    seeds: Sequence[int] = ()
     order_seed: int | str | None = None
-    settings: Sequence[str] = ()
-    abilities: Sequence[str] = ()
-    ability_limit: int | None = None
     sample: int | None = None
+    scoring_seed: int | None = None
     generation: int | None = None
+    generation_tokens: int | None = None
+    generation_top_k: int | None = None
     top: bool = False
     reference_tokenisation: bool = False
+    abilities: Sequence[str] = ()
+    ability_limit: int | None = None
+    seed: Sequence[int] = ()
+    set: Sequence[str] = ()
+
+
+_NEEDED = ("--model", "--editor", "--task", "--edits")
+"""Flags that say what is run where no suite does."""
 
 
 def selected(flags: Flags) -> tuple[Suite, Place]:
@@ -51,80 +59,80 @@ def selected(flags: Flags) -> tuple[Suite, Place]:
         UsageError: Flags that are needed without a suite are missing, or a value cannot be read.
         ConfigError: Values that do not fit together; all are listed.
     """
+    given = _given(flags)
     base = load_suite(flags.suite) if flags.suite is not None else None
-    values = _without_suite(flags) if base is None else base.model_dump()
-    _apply(flags, values, base)
+    values = _without_suite(given) if base is None else base.model_dump()
+    _apply(given, values, base)
     suite = build_suite(values, place=on_command_line)
     settings: dict[str, Any] = {}
-    for key, value in map(setting, flags.settings):
+    for key, value in map(setting, flags.set):
         if key in settings:
             raise UsageError(f"--set {key} is given twice.")
         settings[key] = value
     suite = suite.model_copy(update={"editors": with_settings(suite.editors, settings)})
-    changed = {"models": flags.models, "tasks": flags.tasks, "editors": flags.editors, "abilities": flags.abilities}
+    changed = {flag.suite.removesuffix(".tasks") for flag in FLAGS if flag.words in given}
 
     def place(path: Sequence[str | int]) -> str:
-        if base is None or changed.get(str(path[0])):
+        if base is None or str(path[0]) in changed:
             return on_command_line(path)
         return f"suite {flags.suite}, {path[0]}" + (f"[{path[1]}]" if len(path) > 1 else "")
 
     return suite, place
 
 
-def _without_suite(flags: Flags) -> dict[str, Any]:
-    needed = {
-        "--model": flags.models,
-        "--editor": flags.editors,
-        "--task": flags.tasks,
-        "--edits": flags.edits,
-    }
-    missing = [flag for flag, value in needed.items() if not value and value != 0]
+def _given(flags: Flags) -> dict[str, Any]:
+    """Flag → value, of those that were given; the words of ``--checkpoints`` as numbers."""
+    values = {flag.words: getattr(flags, flag.name) for flag in FLAGS}
+    given = {words: value for words, value in values.items() if _is_given(value)}
+    if "--checkpoints" in given:
+        given["--checkpoints"] = whole_numbers(given["--checkpoints"], "--checkpoints", "0,50,100")
+    return given
+
+
+def _is_given(value: object) -> bool:
+    """Whether a flag has a value; 0 is one."""
+    return bool(value) if isinstance(value, list | tuple | bool) else value is not None
+
+
+def _without_suite(given: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [words for words in _NEEDED if words not in given]
     if missing:
         raise UsageError(
             f"Missing {', '.join(missing)}. Give a suite (palimpsest run --suite smoke) or all of "
-            f"{', '.join(needed)}. Suites: palimpsest list suites"
+            f"{', '.join(_NEEDED)}. Suites: palimpsest list suites"
         )
     return {"name": "command line", "schedule": {}}
 
 
-def _apply(flags: Flags, values: dict[str, Any], base: Suite | None) -> None:
+def _apply(given: Mapping[str, Any], values: dict[str, Any], base: Suite | None) -> None:
     """Put the given flags over the suite's values."""
-    lists: dict[str, Sequence[Any]] = {"models": flags.models, "tasks": flags.tasks, "seeds": flags.seeds}
-    values |= {name: list(given) for name, given in lists.items() if given}
-    values["editors"] = _editors(flags, base)
-    values["schedule"] = _schedule(flags, dict(values["schedule"]))
-    values["scoring"] = _scoring(flags, dict(values.get("scoring", {})))
-    abilities = dict(values.get("abilities", {}))
-    if flags.abilities:
-        abilities["tasks"] = [name for name in flags.abilities if name != "none"]
-    if flags.ability_limit is not None:
-        abilities["limit"] = flags.ability_limit
-    values["abilities"] = abilities
+    editors = _editors(given, base)
+    checkpoints = values["schedule"].get("checkpoints", (0,))
+    for flag in FLAGS:
+        if flag.words in given and flag.words not in ("--editor", "--set"):
+            put(values, flag.suite, given[flag.words])
+    values["editors"] = editors
+    if "--abilities" in given:
+        put(values, "abilities.tasks", [name for name in given["--abilities"] if name != "none"])
+    _complete_schedule(given, values["schedule"], checkpoints)
 
 
-def _editors(flags: Flags, base: Suite | None) -> list[dict[str, Any]]:
+def _editors(given: Mapping[str, Any], base: Suite | None) -> list[dict[str, Any]]:
     """The suite's editors, or those named, each as often as the suite has it; in the batch size given, if one is."""
     ours = [choice.model_dump() for choice in base.editors] if base else []
-    if flags.batch_size is not None:
+    if "--batch-size" in given:
         alike = [choice | {"batch_size": None} for choice in ours]
         ours = [choice for place, choice in enumerate(alike) if choice not in alike[:place]]
-    if not flags.editors:
+    if "--editor" not in given:
         return ours
     known: dict[str, list[dict[str, Any]]] = {}
     for choice in ours:
         known.setdefault(_complete(choice["name"]), []).append(choice)
     return [
-        choice for name in flags.editors for choice in known.get(_complete(name) if known else name, [{"name": name}])
+        choice
+        for name in given["--editor"]
+        for choice in known.get(_complete(name) if known else name, [{"name": name}])
     ]
-
-
-def _scoring(flags: Flags, scoring: dict[str, Any]) -> dict[str, Any]:
-    if flags.sample is not None:
-        scoring["sample"] = flags.sample
-    if flags.generation is not None:
-        scoring["generation"] = {**scoring.get("generation", {}), "cases": flags.generation}
-    switches = {"top": flags.top, "reference_tokenisation": flags.reference_tokenisation}
-    return scoring | {name: True for name, given in switches.items() if given}
 
 
 def _complete(name: str) -> str:
@@ -135,22 +143,12 @@ def _complete(name: str) -> str:
         return name
 
 
-def _schedule(flags: Flags, schedule: dict[str, Any]) -> dict[str, Any]:
-    """The schedule; when only the number of edits changes, the checkpoints before it stay."""
-    if flags.edits is not None:
-        kept = [point for point in schedule.get("checkpoints", (0,)) if point < flags.edits]
-        schedule |= {"edits": flags.edits, "checkpoints": [*kept, flags.edits]}
-    if flags.batch_size is not None:
-        schedule["batch_size"] = flags.batch_size
-    elif "batch_size" not in schedule:
-        schedule["batch_size"] = max(1, min(100, schedule["edits"]))
-    if flags.order_seed is not None:
-        schedule["order_seed"] = flags.order_seed
-    if flags.checkpoints is not None:
-        schedule["checkpoints"] = whole_numbers(flags.checkpoints, "--checkpoints", "0,50,100")
-        if flags.edits is None and schedule.get("edits") is None:
-            schedule["edits"] = max(schedule["checkpoints"], default=0)
-    return schedule
+def _complete_schedule(given: Mapping[str, Any], schedule: dict[str, Any], checkpoints: Sequence[int]) -> None:
+    """Add what the flags leave open; when only the number of edits changes, the checkpoints before it stay."""
+    edits = schedule["edits"]
+    schedule.setdefault("batch_size", max(1, min(100, edits)))
+    if "--edits" in given and "--checkpoints" not in given:
+        schedule["checkpoints"] = [*(point for point in checkpoints if point < edits), edits]
 
 
 def setting(text: str) -> tuple[str, Any]:

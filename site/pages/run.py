@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palimpsest.harness.specs.command import command_words
 from palimpsest.results.records import BoardRow, Curve, CurvePoint, Interval, Track
 from palimpsest.results.store.bulk import Series
 from palimpsest.results.store.diagnostics import diagnostic_groups
@@ -188,61 +189,9 @@ def figure_columns(curves: Sequence[Series]) -> dict[str, list[Any]]:
 
 def command(spec: Mapping[str, Any]) -> str:
     """The command that repeats a run: every setting written out, quoted for a shell."""
-    schedule, editor, scoring = spec["schedule"], spec["editor"], spec["scoring"]
-    parts = [
-        ("palimpsest run", ""),
-        ("--model", spec["model"]["name"]),
-        ("--editor", editor["name"]),
-        *_task(spec["task"]),
-        ("--edits", schedule["edits"]),
-        ("--batch-size", schedule["batch_size"]),
-        ("--checkpoints", ",".join(str(edits) for edits in schedule["checkpoints"])),
-    ]
-    if schedule.get("order_seed") is not None:
-        parts.append(("--order-seed", schedule["order_seed"]))
-    parts += _scoring(scoring)
-    abilities = spec["abilities"]
-    parts += [("--abilities", ability["name"]) for ability in abilities] or [("--abilities", "none")]
-    limits = {ability.get("limit") for ability in abilities} - {None}
-    parts += [("--ability-limit", limit) for limit in sorted(limits)]
-    if any(ability["name"] in papers_tasks() for ability in abilities):
-        parts.append(("--ability-data", "DIR"))
-    if spec.get("statistics") is not None:
-        parts.append(("--stats-text", "TEXT"))
-    parts.append(("--seed", spec["seed"]))
-    parts += [("--set", f"{key}={json.dumps(value)}") for key, value in _settings(editor["config"])]
-    words = [f"{flag} {shlex.quote(clean(str(value)))}" if value != "" else flag for flag, value in parts]
-    return " \\\n  ".join(_lines(words))
-
-
-def _task(task: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """A task, the file that its data come from, and whether bad records are left out."""
-    name, _, file = str(task["name"]).partition(":")
-    parts: list[tuple[str, Any]] = [("--task", name)]
-    if file:
-        parts.append(("--data", file))
-    if task.get("skipped"):
-        parts.append(("--skip-bad-records", ""))
-    return parts
-
-
-def _scoring(scoring: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    parts: list[tuple[str, Any]] = []
-    if scoring.get("sample") is not None:
-        parts.append(("--sample", scoring["sample"]))
-    if (scoring.get("generation") or {}).get("cases"):
-        parts.append(("--generation", scoring["generation"]["cases"]))
-    switches = ("top", "reference_tokenisation")
-    return parts + [(f"--{name.replace('_', '-')}", "") for name in switches if scoring.get(name)]
-
-
-def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The fields of a config; those of a filter's host as ``host.name``."""
-    for key, value in sorted(config.items()):
-        if key == "host" and isinstance(value, Mapping):
-            yield from _settings(value, f"{prefix}host.")
-        else:
-            yield f"{prefix}{key}", value
+    given = command_words(spec, papers_tasks())
+    words = [f"{flag} {shlex.quote(clean(value))}" if value else flag for flag, value in given]
+    return " \\\n  ".join(_lines(["palimpsest run", *words]))
 
 
 def _lines(words: Sequence[str], width: int = 92) -> list[str]:

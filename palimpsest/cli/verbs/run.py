@@ -130,6 +130,16 @@ def run(
             rich_help_panel=SCORING,
         ),
     ] = None,
+    scoring_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--scoring-seed",
+            parser=options.whole_number,
+            metavar="N",
+            help="Which cases are sampled; without it, seed 0.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
     generation: Annotated[
         int | None,
         typer.Option(
@@ -138,6 +148,26 @@ def run(
             metavar="N",
             envvar="PALIMPSEST_GENERATION",
             help="Sample texts of this many cases at each checkpoint, for fluency and consistency.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    generation_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--generation-tokens",
+            parser=options.whole_number,
+            metavar="N",
+            help="Length of a sampled text with its prompt; without it, 100.",
+            rich_help_panel=SCORING,
+        ),
+    ] = None,
+    generation_top_k: Annotated[
+        int | None,
+        typer.Option(
+            "--generation-top-k",
+            parser=options.whole_number,
+            metavar="N",
+            help="Each token is drawn among so many of highest probability; without it, 5.",
             rich_help_panel=SCORING,
         ),
     ] = None,
@@ -161,7 +191,8 @@ def run(
         list[str] | None,
         typer.Option(
             "--abilities",
-            help="Ability task, group, lm-eval task or folder of them; none for none; repeatable.",
+            metavar="NAME[=N]",
+            help="Ability task, group, lm-eval task or folder of them, =N for at most N items; none; repeatable.",
             rich_help_panel=SCORING,
         ),
     ] = None,
@@ -226,21 +257,24 @@ def run(
     chosen, place = selected(
         Flags(
             suite=suite,
-            models=model or (),
-            editors=editor or (),
-            tasks=task or (),
+            model=model or (),
+            editor=editor or (),
+            task=task or (),
             edits=edits,
             batch_size=batch_size,
             checkpoints=checkpoints,
-            seeds=seed or (),
             order_seed=order_seed,
-            settings=settings or (),
-            abilities=abilities or (),
-            ability_limit=ability_limit,
             sample=sample,
+            scoring_seed=scoring_seed,
             generation=generation,
+            generation_tokens=generation_tokens,
+            generation_top_k=generation_top_k,
             top=top,
             reference_tokenisation=reference_tokenisation,
+            abilities=abilities or (),
+            ability_limit=ability_limit,
+            seed=seed or (),
+            set=settings or (),
         )
     )
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)

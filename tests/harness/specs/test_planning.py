@@ -10,9 +10,10 @@ import pytest
 from palimpsest.cli.flags import Flags, selected, setting
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError, UsageError, unknown_name
 from palimpsest.harness.specs.cases import Case, EditRequest, EditTask, Origin
+from palimpsest.harness.specs.command import on_command_line
 from palimpsest.harness.specs.planning import Catalog, plan
 from palimpsest.harness.specs.run_spec import AbilityRef, EditorRef, ModelRef
-from palimpsest.harness.specs.suite import build_suite, on_command_line
+from palimpsest.harness.specs.suite import build_suite
 
 EDITORS = ("memit", "ft-l")
 
@@ -43,11 +44,11 @@ def fake_catalog(cases: int = 1000, missing: Sequence[str] = ()) -> Catalog:
 
 
 def flags(**changes: Any) -> Flags:
-    return Flags(**{"models": ["a"], "editors": ["memit"], "tasks": ["facts"], "edits": 20} | changes)
+    return Flags(**{"model": ["a"], "editor": ["memit"], "task": ["facts"], "edits": 20} | changes)
 
 
 def test_runs_are_the_product_with_editors_innermost() -> None:
-    suite, place = selected(flags(models=["a", "b"], editors=["memit", "ft-l"], seeds=[0, 1], abilities=["x"]))
+    suite, place = selected(flags(model=["a", "b"], editor=["memit", "ft-l"], seed=[0, 1], abilities=["x"]))
     runs = plan(suite, fake_catalog(), place=place)
     told = [(run.spec.model.name, run.spec.seed, run.spec.editor.name) for run in runs]
     assert told == [(m, s, e) for m in ("a", "b") for s in (0, 1) for e in ("memit", "ft-l")]
@@ -62,7 +63,7 @@ def test_data_that_do_not_ship_bring_their_order_into_the_spec_and_split_no_trac
     shipped = catalog.task("facts")
     given = replace(shipped, origin=Origin("facts.jsonl", records=1001, skipped=1))
     turned = replace(given, cases=given.cases[::-1])
-    suite, place = selected(flags(seeds=[0, 1], order_seed="run"))
+    suite, place = selected(flags(seed=[0, 1], order_seed="run"))
     plans = [
         plan(suite, replace(catalog, task=lambda _, task=task: task), place=place) for task in (shipped, given, turned)
     ]
@@ -74,7 +75,7 @@ def test_data_that_do_not_ship_bring_their_order_into_the_spec_and_split_no_trac
 
 
 def test_all_wrong_names_are_told_together() -> None:
-    suite, place = selected(flags(models=["a"], editors=["memitt", "ft-l"], tasks=["fact"]))
+    suite, place = selected(flags(model=["a"], editor=["memitt", "ft-l"], task=["fact"]))
     with pytest.raises(PalimpsestError) as caught:
         plan(suite, fake_catalog(), place=place)
     assert caught.value.exit_code == 2
@@ -85,13 +86,13 @@ def test_all_wrong_names_are_told_together() -> None:
 
 
 def test_a_wrong_name_in_a_suite_is_told_with_its_place() -> None:
-    suite, place = selected(Flags(suite="smoke", models=["a"]))
+    suite, place = selected(Flags(suite="smoke", model=["a"]))
     with pytest.raises(UsageError, match=r"^suite smoke, tasks\[0\]: Task 'pocket-counterfact' is not known"):
         plan(suite, fake_catalog(), place=place)
 
 
 def test_a_missing_model_is_a_lack_not_a_wrong_use() -> None:
-    suite, place = selected(flags(models=["a", "b"]))
+    suite, place = selected(flags(model=["a", "b"]))
     with pytest.raises(MissingResource, match="(?s)--model: Model 'a'.*--model: Model 'b'"):
         plan(suite, fake_catalog(missing=["a", "b"]), place=place)
 
@@ -119,7 +120,7 @@ def test_an_editor_s_own_batch_size_makes_another_track_and_must_fit_the_checkpo
 
 
 def test_flags_change_a_suite() -> None:
-    suite, _ = selected(Flags(suite="pocket", editors=["ft-l"], edits=200, sample=7, seeds=[3], ability_limit=5))
+    suite, _ = selected(Flags(suite="pocket", editor=["ft-l"], edits=200, sample=7, seed=[3], ability_limit=5))
     assert [editor.name for editor in suite.editors] == ["ft-l"]
     assert suite.schedule.checkpoints == (0, 50, 100, 200)
     assert (suite.scoring.sample, suite.seeds, suite.abilities.limit) == (7, (3,), 5)
@@ -128,16 +129,16 @@ def test_flags_change_a_suite() -> None:
 
 
 def test_settings_go_to_all_editors_or_to_the_named_one() -> None:
-    suite, _ = selected(flags(editors=["memit", "ft-l"], settings=["a=1", "ft-l.steps=[2, 3]", "ft-l.name=x"]))
+    suite, _ = selected(flags(editor=["memit", "ft-l"], set=["a=1", "ft-l.steps=[2, 3]", "ft-l.name=x"]))
     assert [editor.set for editor in suite.editors] == [{"a": 1}, {"a": 1, "steps": [2, 3], "name": "x"}]
     with pytest.raises(ConfigError, match="--set rome.a: 'rome' is not among the editors memit"):
-        selected(flags(settings=["rome.a=1"]))
+        selected(flags(set=["rome.a=1"]))
     with pytest.raises(UsageError, match="--set a is given twice"):
-        selected(flags(settings=["a=1", "a=2"]))
+        selected(flags(set=["a=1", "a=2"]))
 
 
 def test_an_editor_that_a_suite_has_in_two_batch_sizes_is_chosen_in_both() -> None:
-    suite, _ = selected(Flags(suite="editors", editors=["alphaedit", "memit"]))
+    suite, _ = selected(Flags(suite="editors", editor=["alphaedit", "memit"]))
     assert [(choice.name, choice.batch_size) for choice in suite.editors] == [
         ("alphaedit", None),
         ("alphaedit", 1),
@@ -146,7 +147,7 @@ def test_an_editor_that_a_suite_has_in_two_batch_sizes_is_chosen_in_both() -> No
 
 
 def test_a_batch_size_given_is_that_of_all_editors_of_a_suite() -> None:
-    suite, _ = selected(Flags(suite="editors", editors=["alphaedit"], batch_size=10))
+    suite, _ = selected(Flags(suite="editors", editor=["alphaedit"], batch_size=10))
     assert [(choice.name, choice.batch_size) for choice in suite.editors] == [("alphaedit", None)]
     whole, _ = selected(Flags(suite="editors", batch_size=10))
     assert (whole.schedule.batch_size, {choice.batch_size for choice in whole.editors}) == (10, {None})
@@ -159,21 +160,21 @@ def test_an_editor_chosen_from_a_suite_keeps_its_settings_however_it_is_spelled(
         "models: [a]\ntasks: [facts]\neditors: [memit, {name: revive, set: {tau: 0.2}}]\n"
         "schedule: {edits: 2, batch_size: 1, checkpoints: [2]}\n"
     )
-    suite, _ = selected(Flags(suite=str(file), editors=["revive( alphaedit )"]))
+    suite, _ = selected(Flags(suite=str(file), editor=["revive( alphaedit )"]))
     assert [editor.set for editor in suite.editors] == [{"tau": 0.2}]
-    suite, _ = selected(Flags(suite=str(file), editors=["revive(memit)"]))
+    suite, _ = selected(Flags(suite=str(file), editor=["revive(memit)"]))
     assert [(editor.name, editor.set) for editor in suite.editors] == [("revive(memit)", {})]
 
 
 def test_settings_reach_hosts_of_filters() -> None:
     settings = ["tau=0.2", "host.ridge=1", "revive(memit).host.steps=3", "host.host.layers=[1]"]
-    suite, _ = selected(flags(editors=["revive( memit )", "rect(memit)"], settings=settings))
+    suite, _ = selected(flags(editor=["revive( memit )", "rect(memit)"], set=settings))
     assert [editor.name for editor in suite.editors] == ["revive(memit)", "rect(memit)"]
     common = {"ridge": 1, "host": {"layers": [1]}}
     assert suite.editors[0].set == {"tau": 0.2, "host": common | {"steps": 3}}
     assert suite.editors[1].set == {"tau": 0.2, "host": common}
     with pytest.raises(ConfigError, match=r"--set memit.tau: 'memit' is not among the editors revive\(memit\)"):
-        selected(flags(editors=["revive(memit)"], settings=["memit.tau=1"]))
+        selected(flags(editor=["revive(memit)"], set=["memit.tau=1"]))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_settings_without_a_key(text: str) -> None:
 
 
 def test_checkpoints() -> None:
-    flags = Flags(models=["a"], editors=["b"], tasks=["facts"], batch_size=50)
+    flags = Flags(model=["a"], editor=["b"], task=["facts"], batch_size=50)
     chosen, _ = selected(replace(flags, checkpoints="0, 50,100", edits=100))
     assert chosen.schedule.checkpoints == (0, 50, 100)
     for wrong in ("0;50", "a", "", "1.5", "-1", "0,,5", "²"):
@@ -215,7 +216,7 @@ def test_checkpoints() -> None:
 
 def test_without_a_suite_the_missing_flags_are_named() -> None:
     with pytest.raises(UsageError, match="Missing --editor, --edits"):
-        selected(Flags(models=["a"], tasks=["facts"]))
+        selected(Flags(model=["a"], task=["facts"]))
 
 
 @pytest.mark.parametrize(
@@ -225,9 +226,9 @@ def test_without_a_suite_the_missing_flags_are_named() -> None:
         ({"batch_size": -5}, "--batch-size: expected a whole number of at least 1, got -5."),
         ({"sample": 0}, "--sample: expected a whole number of at least 1, got 0."),
         ({"ability_limit": 0}, "--ability-limit: expected a whole number of at least 1, got 0."),
-        ({"seeds": [-1]}, "--seed: expected whole numbers from 0 to 9223372036854775807, got [-1]."),
+        ({"seed": [-1]}, "--seed: expected whole numbers from 0 to 9223372036854775807, got [-1]."),
         ({"order_seed": -1}, '--order-seed: expected a whole number from 0 to 9223372036854775807, or "run", got -1.'),
-        ({"editors": ["memit", "memit"]}, '--editor: "memit" stands twice.'),
+        ({"editor": ["memit", "memit"]}, '--editor: "memit" stands twice.'),
         ({"checkpoints": "0,10"}, "--edits, --batch-size, --checkpoints: the last checkpoint"),
     ],
 )
