@@ -1,7 +1,8 @@
-"""`verify_bundle` in a process of its own, with bounds on its time and memory: a bundle may be made to burst.
+"""Bundles, read in a process of its own with bounds on its time and memory: a malicious bundle may expand.
 
-A Parquet page says itself how large it unpacks, and no check of a file's size sees that. What bursts ends the child,
-and the parent says so.
+A Parquet page says itself how large it unpacks, and no check of a file's size sees that. What expands ends the child,
+and the parent says so. The parent never opens a table of a bundle: it gets back problems, the checked spec and a few
+texts as JSON, and for a re-run how each checkpoint agrees.
 """
 
 from __future__ import annotations
@@ -9,36 +10,132 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from palimpsest.harness.errors import RunFailed
+from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system import child
-from palimpsest.results.reading.problems import Problem
+from palimpsest.results.reading.cleaning import clean_json
+from palimpsest.results.reading.problems import Invalid, Problem
+from palimpsest.results.reading.score_folder import read_score_folder
+from palimpsest.results.submissions.agreement import Agreement, compared
+from palimpsest.results.submissions.bundle import Source
 from palimpsest.results.submissions.verify import verify_bundle
 
 MEMORY = 8_000_000_000
-"""Bytes of address space; the libraries alone take about two thousand million."""
+"""Bytes of address space; the libraries alone take about 2 GB."""
 SECONDS = 300
+_MOST_PROBLEMS = 1_000
 
 
-def verify_bounded(folder: Path, *, memory: int = MEMORY, seconds: int = SECONDS) -> list[Problem]:
-    """All problems of the bundle in ``folder``; empty: nothing speaks against it."""
-    arguments = ("-m", "palimpsest.results.submissions.bounded", str(folder.absolute()), str(memory), str(seconds))
+class CheckedBundle(BaseModel):
+    """Content of a bundle that passed through the child: small, cleaned, and no table."""
+
+    model_config = ConfigDict(frozen=True)
+
+    problems: tuple[Problem, ...]
+    """Everything that speaks against the bundle; empty: nothing does."""
+    digest: str = ""
+    """SHA-256 of its ``bundle.json``, which names the checksums of all other files."""
+    spec: RunSpec | None = None
+    editors: tuple[Source, ...] = ()
+    """Outermost first."""
+    segment: dict[str, Any] = Field(default_factory=dict)
+    """Environment of the run's last start or resumption; texts cleaned."""
+    scored: tuple[int, ...] = ()
+    """Checkpoints with scores, ascending."""
+
+
+def verify_bounded(folder: Path, *, memory: int = MEMORY, seconds: int = SECONDS) -> CheckedBundle:
+    """Check the bundle in ``folder``.
+
+    Args:
+        folder: of the bundle.
+        memory: bytes of address space that the check may take.
+        seconds: of processor time that it may take.
+    """
+    try:
+        return CheckedBundle.model_validate_json(_child("verify", [str(folder.absolute())], memory, seconds))
+    except (Invalid, ValidationError) as error:
+        reason = str(error) if isinstance(error, Invalid) else "gives back what no check gives: refused"
+        return CheckedBundle(problems=(Problem(str(folder), reason),))
+
+
+def compare_bounded(folder: Path, digest: str, own: Path, checkpoints: Sequence[int]) -> list[Agreement]:
+    """Compare the scores of a bundle with those of a run done again here.
+
+    Args:
+        folder: of the bundle.
+        digest: that the bundle had when it was checked.
+        own: run folder of the run done again.
+        checkpoints: numbers of edits.
+
+    Raises:
+        RunFailed: the bundle is no longer the one that was checked, or cannot be read within the bounds.
+    """
+    given = [str(folder.absolute()), digest, str(own.absolute()), *map(str, checkpoints)]
+    try:
+        answer = json.loads(_child("compare", given, MEMORY, SECONDS))
+    except Invalid as error:
+        raise RunFailed(f"{folder} {error}") from error
+    if isinstance(answer, str):
+        raise RunFailed(f"{folder} {answer}")
+    return [Agreement(**values) for values in answer]
+
+
+def _child(task: str, given: Sequence[str], memory: int, seconds: int) -> str:
+    """The JSON text that the child prints last.
+
+    Raises:
+        Invalid: it did not get there within the bounds.
+    """
+    arguments = ("-m", "palimpsest.results.submissions.bounded", str(memory), str(seconds), task, *given)
     try:
         done = child.run(*arguments, timeout=2 * seconds)
-    except subprocess.TimeoutExpired:
-        return [Problem(str(folder), f"takes more than {2 * seconds} s to check: refused")]
-    if done.returncode == 0:
-        return [Problem(*pair) for pair in json.loads(done.stdout.splitlines()[-1])]
-    return [Problem(str(folder), f"cannot be checked within {memory} bytes of memory and {seconds} s of time: refused")]
+    except subprocess.TimeoutExpired as error:
+        raise Invalid(f"takes more than {2 * seconds} s to check: refused") from error
+    if done.returncode:
+        raise Invalid(f"cannot be checked within {memory} bytes of memory and {seconds} s of time: refused")
+    return done.stdout.splitlines()[-1]
 
 
-def _main(folder: str, memory: str, seconds: str) -> None:
+def _verify(folder: str) -> str:
+    found = verify_bundle(Path(folder))
+    run, manifest = found.run, found.manifest
+    checked = CheckedBundle(
+        problems=tuple(found.problems[:_MOST_PROBLEMS]),
+        digest=found.digest,
+        spec=run.spec if run is not None else None,
+        editors=manifest.editors if manifest is not None else (),
+        segment=clean_json(run.segments[-1]) if run is not None and run.segments else {},
+        scored=tuple(run.checkpoints) if run is not None else (),
+    )
+    return checked.model_dump_json()
+
+
+def _compare(folder: str, digest: str, own: str, *checkpoints: str) -> str:
+    found = verify_bundle(Path(folder))
+    if found.run is None or found.problems or found.digest != digest:
+        return json.dumps("was changed while its run was done again.")
+    answers = []
+    for edits in map(int, checkpoints):
+        ours = read_score_folder(Path(own) / "scores" / f"{edits:06d}", edits)
+        answers.append(asdict(compared(found.run.checkpoints[edits], ours, edits)))
+    return json.dumps(answers)
+
+
+def _main(memory: str, seconds: str, task: str, *given: str) -> None:
     if sys.platform != "win32":  # where there are no such limits, the parent's patience is the only one
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    print(json.dumps(verify_bundle(Path(folder)).problems))
+    print(_verify(*given) if task == "verify" else _compare(*given))
 
 
 if __name__ == "__main__":

@@ -11,23 +11,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import pyarrow as pa
-
-from palimpsest.harness.errors import EditorError, RunFailed
+from palimpsest.harness.errors import ConfigError, EditorError, RunFailed
 from palimpsest.harness.plugins.source_hash import editor_sources
+from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.executor import Executor
-from palimpsest.harness.runs.layout import TEXTS
 from palimpsest.harness.runs.progress import Progress
 from palimpsest.harness.runs.replay import check_statistics, task_of
 from palimpsest.harness.runs.run import RunSettings
 from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.environment import changed_environment, environment_segment
-from palimpsest.results.reading.run_folder import CheckedRun
-from palimpsest.results.reading.score_folder import read_score_folder
-from palimpsest.results.reading.tables import filled
+from palimpsest.results.submissions.agreement import Agreement
+from palimpsest.results.submissions.bounded import CheckedBundle, compare_bounded
 from palimpsest.results.submissions.bundle import Source
 
 if TYPE_CHECKING:
@@ -36,26 +33,12 @@ if TYPE_CHECKING:
 
 MEAN_NATS = 0.02
 DIFFERENT_OUTCOMES = 0.01
-_PROBE = ("case_id", "kind", "index")
-_SIDES = ("new", "true", "top")
 Verdict = Literal["bits", "tolerance", "differs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """How one checkpoint agrees."""
-
-    edits: int
-    same_bits: bool
-    mean_nats: float
-    """Mean absolute difference of the finite likelihoods."""
-    different: float
-    """Share of probes and ability items that were answered otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
 class Rerun:
-    """What doing it again showed."""
+    """Outcome of doing a run again."""
 
     run: str
     checkpoints: tuple[Agreement, ...]
@@ -73,15 +56,16 @@ class Rerun:
         return "tolerance" if near and (self.platform or not self.same_source) else "differs"
 
 
-def chosen_checkpoints(run: CheckedRun, count: int, seed: int) -> tuple[int, ...]:
-    """A seeded sample of the checkpoints with edits that the run has scored."""
-    scored = [edits for edits in run.checkpoints if edits > 0]
-    return tuple(sorted(random.Random(f"{seed} {run.run_id}").sample(scored, min(count, len(scored)))))
+def chosen_checkpoints(bundle: CheckedBundle, count: int, seed: int) -> tuple[int, ...]:
+    """A seeded sample of at most ``count`` checkpoints with edits that the bundle has scored, ascending."""
+    scored = [edits for edits in bundle.scored if edits > 0]
+    run = bundle.spec.id if bundle.spec is not None else ""
+    return tuple(sorted(random.Random(f"{seed} {run}").sample(scored, min(count, len(scored)))))
 
 
 def rerun(
-    run: CheckedRun,
-    sources: Sequence[Source],
+    folder: Path,
+    bundle: CheckedBundle,
     home: Path,
     progress: Progress,
     installed: Installation,
@@ -90,30 +74,33 @@ def rerun(
     count: int = 2,
     seed: int = 0,
 ) -> Rerun:
-    """Do ``run`` again in a home of its own and compare.
+    """Do a run again in a home of its own and compare.
 
     Args:
-        run: The checked content of a bundle.
-        sources: The editors that it names.
-        home: Folder for the new run; with what is there already the run goes on.
-        progress: Is told how it goes.
-        installed: Finds tasks, ability tasks and statistics texts.
-        statistics: Key statistics that the run had in place of the model's own.
-        count: How many checkpoints are compared.
-        seed: Which ones.
+        folder: of a bundle.
+        bundle: its content, checked, without problems.
+        home: folder for the new run; with what is there already the run goes on.
+        progress: receives progress events.
+        installed: finds tasks, ability tasks and statistics texts.
+        statistics: key statistics that the run had in place of the model's own.
+        count: number of checkpoints that are compared.
+        seed: of their choice.
 
     Raises:
-        EditorError: Another version of an editor is installed than the run was made with.
-        ConfigError: The task, the model or the statistics are not those of the run.
-        MissingResource: They are not here.
-        RunFailed: The new run did not get that far.
+        EditorError: another version of an editor is installed than the run was made with.
+        ConfigError: the task, the model or the statistics are not those of the run.
+        MissingResource: they are not here.
+        RunFailed: the new run did not get that far, or the bundle was changed meanwhile.
     """
-    same_source = _require_editors(run, sources)
-    check_statistics(run.spec, statistics.digest if statistics else None)
-    task = task_of(run.spec, installed.tasks)
-    wanted = chosen_checkpoints(run, count, seed)
-    command = ("palimpsest", "verify", "--rerun", run.run_id)
-    segment = environment_segment(command, run.spec.editor.distribution)
+    spec = bundle.spec
+    if spec is None or bundle.problems:
+        raise ConfigError(f"{folder}: only a bundle without problems is done again.")
+    same_source = _require_editors(spec, bundle.editors)
+    check_statistics(spec, statistics.digest if statistics else None)
+    task = task_of(spec, installed.tasks)
+    wanted = chosen_checkpoints(bundle, count, seed)
+    command = ("palimpsest", "verify", "--rerun", spec.id)
+    segment = environment_segment(command, spec.editor.distribution)
     executor = Executor(
         home,
         progress=progress,
@@ -121,64 +108,27 @@ def rerun(
         installed=installed,
         statistics=statistics.source if statistics else None,
     )
-    outcome = executor.execute(PlannedRun(run.spec, run.spec.model.name, task))
-    agreements = []
+    outcome = executor.execute(PlannedRun(spec, spec.model.name, task))
     for edits in wanted:
-        folder = outcome.folder / "scores" / f"{edits:06d}"
-        if not folder.is_dir():
+        if not (outcome.folder / layout.SCORES / layout.position(edits)).is_dir():
             raise RunFailed(
                 f"The new run is {outcome.status} after {outcome.edits} edits: {outcome.reason or 'stopped'}."
             )
-        agreements.append(_compared(run.checkpoints[edits], read_score_folder(folder, edits), edits))
-    before = run.segments[-1] if run.segments else {}
+    agreements = compare_bounded(folder, bundle.digest, outcome.folder, wanted)
     segment |= {"threads": environment_segment()["threads"]}  # torch is loaded by now
     ignored = ("commit", "dirty", "palimpsest_version")
-    platform = [c for c in changed_environment(before, segment) if not c.startswith(ignored)]
-    return Rerun(run.run_id, tuple(agreements), tuple(platform), same_source)
+    platform = [c for c in changed_environment(bundle.segment, segment) if not c.startswith(ignored)]
+    return Rerun(spec.id, tuple(agreements), tuple(platform), same_source)
 
 
-def _require_editors(run: CheckedRun, sources: Sequence[Source]) -> bool:
-    installed = editor_sources(run.spec.editor.name)
+def _require_editors(spec: RunSpec, sources: Sequence[Source]) -> bool:
+    """Whether the installed source is that of the submission; an `EditorError` where the version is another."""
+    installed = editor_sources(spec.editor.name)
     for theirs, ours in zip(sources, installed, strict=True):
         if (theirs.distribution, theirs.version) != (ours.distribution, ours.version):
             raise EditorError(
-                f"Run {run.run_id} was made with {theirs.name} of {theirs.distribution} {theirs.version}; installed is "
+                f"Run {spec.id} was made with {theirs.name} of {theirs.distribution} {theirs.version}; installed is "
                 f"{ours.distribution} {ours.version}. Install that version: pip install "
                 f"{theirs.distribution}=={theirs.version}"
             )
     return [source.sha256 for source in sources] == [source.sha256 for source in installed]
-
-
-def _compared(theirs: dict[str, pa.Table], ours: dict[str, pa.Table], edits: int) -> Agreement:
-    keys: dict[str, tuple[str, ...]] = {"probes.parquet": _PROBE, "abilities.parquet": ("ability", "item")}
-    keys |= {TEXTS: _PROBE} if TEXTS in theirs and TEXTS in ours else {}
-    pairs = [(_sorted(theirs[name], by), _sorted(ours[name], by)) for name, by in keys.items()]
-    if any(not one.select(by).equals(other.select(by)) for (one, other), by in zip(pairs, keys.values(), strict=True)):
-        return Agreement(edits, same_bits=False, mean_nats=float("inf"), different=1.0)  # other questions
-    (probes, own_probes), (items, own_items) = pairs[:2]
-    nats = [_nats(probes, own_probes, side) for side in ("nll_new", "nll_true")]
-    outcomes = [_unequal(probes, own_probes, f"{what}_{side}") for what in ("exact", "hits") for side in _SIDES]
-    answered = np.concatenate([np.any(outcomes, axis=0), _unequal(items, own_items, "correct")])
-    return Agreement(
-        edits,
-        same_bits=all(one.equals(other) for one, other in pairs),
-        mean_nats=float(np.concatenate(nats).mean()) if len(probes) else 0.0,
-        different=float(answered.mean()) if answered.size else 0.0,
-    )
-
-
-def _sorted(table: pa.Table, by: Sequence[str]) -> pa.Table:
-    return table.sort_by([(name, "ascending") for name in by]).combine_chunks()
-
-
-def _nats(one: pa.Table, other: pa.Table, column: str) -> Any:
-    """Absolute differences; infinite where only one of the two is a number."""
-    a, b = one[column].to_numpy(), other[column].to_numpy()
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(a - b)
-    neither = ~np.isfinite(a) & ~np.isfinite(b)
-    return np.where(neither, 0.0, np.where(np.isfinite(a) & np.isfinite(b), difference, np.inf))
-
-
-def _unequal(one: pa.Table, other: pa.Table, column: str) -> Any:
-    return filled(one, column) != filled(other, column)

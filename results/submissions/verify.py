@@ -42,10 +42,12 @@ _TOLERANCE = 1e-9
 
 @dataclass(slots=True)
 class Verification:
-    """What was found in one bundle."""
+    """Findings in one bundle."""
 
     folder: Path
     manifest: Manifest | None = None
+    digest: str = ""
+    """SHA-256 of ``bundle.json``, which names the checksums of all other files."""
     run: CheckedRun | None = None
     problems: list[Problem] = field(default_factory=list)
 
@@ -124,6 +126,7 @@ def _expected(name: str) -> bool:
 def _read_manifest(found: Verification) -> None:
     try:
         data = read_bytes(found.folder / MANIFEST, BYTES_JSON * 4)
+        found.digest = hashlib.sha256(data).hexdigest()
         found.manifest = Manifest.model_validate_json(data)
     except Invalid as error:
         found.add(MANIFEST, str(error))

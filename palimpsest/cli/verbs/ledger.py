@@ -12,7 +12,6 @@ from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.system.environment import utc_now
 from palimpsest.results.submissions.bounded import verify_bounded
 from palimpsest.results.submissions.ledger import Entry, append, read_ledger
-from palimpsest.results.submissions.verify import verify_bundle
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Keep the record of inclusions, replacements and withdrawals."
@@ -84,11 +83,10 @@ def show(ledger: LedgerOption = LEDGER, as_json: options.JsonOption = False) -> 
 def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -> None:
     if not bundle.is_dir():
         raise UsageError(f"There is no bundle {bundle}.")
-    problems = verify_bounded(bundle) if action != "withdraw" else []
-    if problems:
-        raise ConfigError("\n".join(f"{problem.path}: {problem.message}" for problem in problems))
-    found = verify_bundle(bundle)
-    editor = found.run.spec.editor.name if found.run is not None else "unknown"
+    checked = verify_bounded(bundle)
+    if checked.problems and action != "withdraw":
+        raise ConfigError("\n".join(f"{problem.path}: {problem.message}" for problem in checked.problems))
+    editor = checked.spec.editor.name if checked.spec is not None else "unknown"
     try:
         entry = Entry.model_validate(
             {"time": utc_now(), "action": action, "run": bundle.name, "editor": editor, "reason": reason, **more}

@@ -35,7 +35,7 @@ def submit(
         folder = find_run(options.home_folder(home), name)
         editor = str((summarise(folder).spec or {}).get("editor", {}).get("name", ""))
         bundle = write_bundle(folder, out, editor_sources(editor), version=__version__, note=note)
-        problems = verify_bounded(bundle)
+        problems = verify_bounded(bundle).problems
         if problems:
             lines = "\n".join(f"{problem.path}: {problem.message}" for problem in problems)
             raise RunFailed(f"{bundle} would not pass the check:\n{lines}")

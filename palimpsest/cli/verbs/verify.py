@@ -12,9 +12,8 @@ from palimpsest.cli import means, options, output
 from palimpsest.cli.progress import make_progress
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.statistics.texts import StatisticsSource
-from palimpsest.results.submissions.bounded import verify_bounded
+from palimpsest.results.submissions.bounded import CheckedBundle, verify_bounded
 from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
-from palimpsest.results.submissions.verify import verify_bundle
 from palimpsest.tasks.registry import data_files
 
 if TYPE_CHECKING:
@@ -71,10 +70,10 @@ def verify(
         if not as_json:
             output.line(f"{problem.path}: {problem.message}")
     for bundle in chosen:
-        problems = verify_bounded(bundle)
-        result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in problems]}
-        if again and not problems:
-            found = _done_again(bundle, options.home_folder(home), checkpoints, seed, given)
+        checked = verify_bounded(bundle)
+        result: dict[str, Any] = {"bundle": bundle, "problems": [problem._asdict() for problem in checked.problems]}
+        if again and not checked.problems:
+            found = _done_again(bundle, checked, options.home_folder(home), checkpoints, seed, given)
             result["rerun"] = {**asdict(found), "verdict": found.verdict}
         results.append(result)
         if not as_json:
@@ -94,17 +93,17 @@ def _require_any(chosen: list[Path], strange: list[Any], since: str | None) -> N
         raise UsageError(f"{changed} Name one, e.g. palimpsest verify {options.SUBMISSIONS}/3f9c0a1b2c3d")
 
 
-def _done_again(bundle: Path, home: Path, checkpoints: int, seed: int, given: means.Means) -> Rerun:
+def _done_again(
+    bundle: Path, checked: CheckedBundle, home: Path, checkpoints: int, seed: int, given: means.Means
+) -> Rerun:
     # Late: torch loads in 2 s, and only a re-run needs it.
     from palimpsest.results.submissions.rerun import rerun
 
-    found = verify_bundle(bundle)
-    assert found.run is not None and found.manifest is not None  # the bounded check found nothing
     source, digest = given.statistics, given.statistics_hash or ""
     statistics = None if source is None else StatisticsSource(source, digest)
     return rerun(
-        found.run,
-        found.manifest.editors,
+        bundle,
+        checked,
         home / "reruns",
         make_progress(),
         given.installed,

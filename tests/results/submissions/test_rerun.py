@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.cli.app import main
-from palimpsest.results.submissions.rerun import Agreement, Rerun
+from palimpsest.harness.errors import RunFailed
+from palimpsest.results.submissions.agreement import Agreement
+from palimpsest.results.submissions.bounded import compare_bounded
+from palimpsest.results.submissions.rerun import Rerun
 
 RUN = [
     *("run", "--model", "pocket-gpt2", "--task", "pocket-counterfact", "--editor", "ft-l", "--edits", "6"),
@@ -43,6 +47,34 @@ def test_an_honest_run_gives_the_same_bits_again(
     (result,) = json.loads(capsys.readouterr().out)
     assert result["problems"] == [] and result["rerun"]["verdict"] == "bits" and result["rerun"]["same_source"]
     assert [point["edits"] for point in result["rerun"]["checkpoints"]] == [3, 6]
+
+
+def test_a_re_run_opens_no_table_of_the_bundle_outside_the_bounds(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = submitted(home, tmp_path / "out")
+    opened: list[str] = []
+    parquet_file = pq.ParquetFile
+
+    def noted(source: Any, *rest: Any, **options: Any) -> Any:
+        opened.append(str(source))
+        return parquet_file(source, *rest, **options)
+
+    def refused(folder: Path, *_: Any) -> Any:
+        raise AssertionError(f"{folder} was parsed in the parent")
+
+    monkeypatch.setattr("palimpsest.results.submissions.bounded.verify_bundle", refused)
+    monkeypatch.setattr("palimpsest.results.submissions.bounded.read_score_folder", refused)
+    monkeypatch.setattr("palimpsest.results.reading.tables.pq.ParquetFile", noted)
+    assert main(["verify", str(bundle), "--rerun", "--home", str(tmp_path / "fresh")]) == 0
+    assert not [place for place in opened if "BufferReader" in place or str(bundle) in place]
+
+
+def test_a_bundle_that_is_swapped_while_its_run_is_done_again_gets_no_verdict(home: Path, tmp_path: Path) -> None:
+    bundle = submitted(home, tmp_path / "out")
+    (run,) = (home / "runs").iterdir()
+    with pytest.raises(RunFailed, match="was changed while its run was done again"):
+        compare_bounded(bundle, "0" * 64, run, [3])
 
 
 def test_a_consistent_lie_is_found_by_doing_it_again(
