@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from palimpsest.harness.editor import EditReport
 
 from palimpsest.harness.system.environment import utc_now
+from palimpsest.harness.system.json_values import json_value
 
 
 class Journal:
@@ -32,7 +32,10 @@ class Journal:
         Raises:
             MissingResource: The disk is full.
         """
-        line = json.dumps({"time": utc_now(), "event": event, **plain(fields)}, allow_nan=False) + "\n"
+        line = (
+            json.dumps({"time": utc_now(), "event": event, **json_value(fields, not_finite=str)}, allow_nan=False)
+            + "\n"
+        )
         data = line.encode()
         with disk_errors(self.path.parent, len(data)):
             announce("append", self.path)
@@ -82,17 +85,6 @@ def _mend(path: Path) -> None:
         file.write(b"\n")
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON can hold it: numbers that are not finite become text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
-
-
 class Past:
     """Reports and checksums of an earlier process that worked on the same run."""
 
@@ -108,7 +100,7 @@ class Past:
     def unlike_batch(self, number: int, report: EditReport) -> list[str]:
         """A warning if the batch was done before and reported other numbers; told once."""
         before = self._batches.get(number)
-        now = {"counters": plain(report.counters), "values": plain(report.values)}
+        now = json_value({"counters": report.counters, "values": report.values}, not_finite=str)
         if not isinstance(before, Mapping) or self._told:
             return []
         if all(before.get(part) == value for part, value in now.items()):

@@ -8,9 +8,11 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Sequence
 from typing import Any
+
+from palimpsest.harness.system.clean_text import Breaks, harmless
+from palimpsest.harness.system.json_values import json_value
 
 
 def line(text: str = "") -> None:
@@ -47,34 +49,14 @@ def _drop_stdout() -> None:
 
 def clean(text: str) -> str:
     """The text without control and direction characters, which could take over the terminal."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(" " if c in "\t\n\r" else c for c in text if c in "\t\n\r" or unicodedata.category(c) not in _UNSAFE)
-
-
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+    return harmless(text, Breaks.SPACE)
 
 
 def json_line(value: Any) -> None:
     """A value as indented JSON on stdout; numbers that JSON cannot write become null."""
-    line_safe = json.dumps(plain(value), indent=2, ensure_ascii=True, allow_nan=False)
+    line_safe = json.dumps(json_value(value), indent=2, ensure_ascii=True, allow_nan=False)
     for text in line_safe.split("\n"):
         line(text)
-
-
-def plain(value: Any) -> Any:
-    """The value in JSON's types: dataclasses as objects, paths and times as text, NaN and infinities as null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, str | bool | int) or value is None:
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        return [plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
-    return str(value)
 
 
 def cell(value: Any) -> str:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from typing import Any
+
+from palimpsest.harness.system import clean_text as system
+from palimpsest.harness.system.json_values import json_value
 
 NAME_LENGTH = 200
 TEXT_LENGTH = 4000
 _DEPTH = 8
 _WIDTH = 500  # entries of one JSON object or list
-
-_SPACES = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
-# Controls, direction marks and overrides, zero-width characters, surrogates, tags, variation selectors of plane 14.
-_UNWANTED = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\uffff"
-    "\ud800-\udfff\U000e0000-\U000e0fff]"
-)
 
 
 def clean_text(value: object, limit: int = TEXT_LENGTH) -> str:
@@ -25,12 +18,7 @@ def clean_text(value: object, limit: int = TEXT_LENGTH) -> str:
 
     Line breaks and tabs become a space; a text that was cut ends in an ellipsis.
     """
-    text = value if isinstance(value, str) else str(value)
-    text = text[: 4 * limit]  # bounds the work below; normalising never shrinks a text by more
-    if not (text.isascii() and text.isprintable()):
-        text = _UNWANTED.sub("", _SPACES.sub(" ", text))
-        text = unicodedata.normalize("NFC", text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return system.clean_text(value if isinstance(value, str) else str(value), system.Breaks.JOIN, limit)
 
 
 def clean_optional(value: object, limit: int = NAME_LENGTH) -> str | None:
@@ -38,16 +26,16 @@ def clean_optional(value: object, limit: int = NAME_LENGTH) -> str | None:
     return None if value is None else clean_text(value, limit)
 
 
-def clean_json(value: Any, depth: int = 0) -> Any:
+def clean_json(value: Any) -> Any:
     """A JSON value with all its texts and keys cleaned, and depth and width bounded."""
-    if isinstance(value, str):
-        return clean_text(value)
+    return json_value(_bounded(value, 0), not_finite=str, text=clean_text)
+
+
+def _bounded(value: Any, depth: int) -> Any:
+    if isinstance(value, dict | list) and depth >= _DEPTH:
+        return "…"
     if isinstance(value, dict):
-        if depth >= _DEPTH:
-            return "…"
-        return {clean_text(k, NAME_LENGTH): clean_json(v, depth + 1) for k, v in list(value.items())[:_WIDTH]}
+        return {clean_text(k, NAME_LENGTH): _bounded(v, depth + 1) for k, v in list(value.items())[:_WIDTH]}
     if isinstance(value, list):
-        return "…" if depth >= _DEPTH else [clean_json(item, depth + 1) for item in value[:_WIDTH]]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return [_bounded(item, depth + 1) for item in value[:_WIDTH]]
     return value

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
+from palimpsest.harness.system.json_values import json_value
 from palimpsest.site.jobs import File
 from palimpsest.site.words.text import clean
 
@@ -63,13 +64,7 @@ def _tidy_column(values: Sequence[Any]) -> Sequence[Any]:
     if kinds == {str}:
         cleaned = {text: clean(text) for text in set(values) if text is not None}
         return [cleaned.get(value) for value in values]
-    return [_tidy(value) for value in values] if kinds else values
-
-
-def _tidy(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return clean(value) if isinstance(value, str) else value
+    return [json_value(value, text=clean) for value in values] if kinds else values
 
 
 def _csv(table: pa.Table) -> bytes:

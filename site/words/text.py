@@ -10,10 +10,12 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from typing import Any
 
 from markupsafe import Markup
+
+from palimpsest.harness.system.clean_text import Breaks, clean_text, is_clean
+from palimpsest.harness.system.json_values import json_value
 
 MISSING = "–"
 """Shown where nothing was measured."""
@@ -21,16 +23,11 @@ NARROW = "\u202f"
 """Narrow no-break space: between thousands and before units."""
 
 _LIMIT = 4000
-_BIDIRECTIONAL = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
-_INVISIBLE = {0x00AD, 0x200B, 0x2060, 0xFEFF}
 _SAFE_NAME = re.compile(r"[0-9a-z]{4,64}")
 _UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _UNSAFE = re.compile(f"[{''.join(_UNSAFE_IN_SCRIPT)}]")
-_LETTERS = r" -~\u00a1-\u00ac\u00ae-\u02ff\u2010-\u2027\u202f\u2190-\u21ff\u2212\u2264\u2265"
-_HARMLESS = re.compile(rf"[\t\n{_LETTERS}]*")
-"""What `clean` leaves as it is: without it every figure with a dash or a thin space would be looked at by letter."""
-_TO_TIDY = re.compile(rf'[^{_LETTERS}]|\\[bfru]|"[^"]{{{_LIMIT + 1}}}')
-"""Where JSON holds anything that `_tidy` might change."""
+_ESCAPED_OR_LONG = re.compile(rf'\\[bfru]|"[^"]{{{_LIMIT + 1}}}')
+"""Where JSON holds an escaped control character, or a text that `clean` might cut."""
 
 
 def clean(text: str, limit: int = _LIMIT) -> str:
@@ -38,19 +35,7 @@ def clean(text: str, limit: int = _LIMIT) -> str:
 
     Newlines and tabs stay. What is cut off is marked by an ellipsis.
     """
-    if len(text) <= limit and _HARMLESS.fullmatch(text):
-        return text
-    kept = "".join(c for c in unicodedata.normalize("NFC", text) if _shown(c))
-    return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
-
-
-def _shown(character: str) -> bool:
-    if character in "\n\t":
-        return True
-    point = ord(character)
-    if point in _BIDIRECTIONAL or point in _INVISIBLE:
-        return False
-    return unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp")
+    return clean_text(text, Breaks.KEEP, limit)
 
 
 def finalize(value: Any) -> Any:
@@ -66,10 +51,10 @@ def data_block(value: Any) -> Markup:
     try:
         text = _json(value)
     except (ValueError, TypeError):  # numbers that are not finite, keys of several kinds
-        text = _json(_tidy(value))
+        text = _json(json_value(value, text=clean))
     else:
-        if _TO_TIDY.search(text):
-            text = _json(_tidy(value))
+        if not is_clean(text, Breaks.KEEP) or _ESCAPED_OR_LONG.search(text):
+            text = _json(json_value(value, text=clean))
     return Markup(_UNSAFE.sub(lambda found: _UNSAFE_IN_SCRIPT[found[0]], text))
 
 
@@ -83,18 +68,6 @@ def script(name: str, value: Any) -> bytes:
     Pages that lie on a disk may not fetch files, but may load scripts. Everything is escaped as in `data_block`.
     """
     return f"palimpsest.put({data_block(name)},{data_block(value)});\n".encode()
-
-
-def _tidy(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {clean(str(key)): _tidy(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_tidy(item) for item in value]
-    return value
 
 
 def file_name(identity: str) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from palimpsest.cli import app, output
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, StoreError, UsageError
+from palimpsest.harness.system.json_values import json_value
 from tests.cli.helpers import cli
 
 HEAVY = ("torch", "transformers", "lm_eval", "datasets", "pandas", "accelerate", "sklearn", "scipy")
@@ -197,7 +198,7 @@ def test_output_survives_a_narrow_encoding(monkeypatch: pytest.MonkeyPatch) -> N
 def test_values_in_cells_and_json() -> None:
     cells = [output.cell(value) for value in (None, True, 3, 12345.678, 0.0012, "x")]
     assert cells == ["–", "yes", "3", "12 345.68", "0.0012", "x"]
-    assert output.plain({"a": float("nan"), "b": (1, Path("x")), "c": {2, 1}}) == {
+    assert json_value({"a": float("nan"), "b": (1, Path("x")), "c": {2, 1}}) == {
         "a": None,
         "b": [1, "x"],
         "c": [1, 2],
