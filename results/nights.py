@@ -8,7 +8,10 @@ but depend on what else the machine did, and never count as moved.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -44,7 +47,7 @@ class Number(Strict):
 
     @property
     def key(self) -> tuple[str, str, int, str]:
-        """What the number is of."""
+        """Track, editor, seed and metric of the number."""
         return self.track, self.editor, self.seed, self.metric
 
 
@@ -69,7 +72,7 @@ class Move:
 
     @property
     def built_in(self) -> bool:
-        """Whether all of the editor is ours, so that the move is our doing."""
+        """True if all of the editor is ours, so that the move is our doing."""
         return set(self.before.distribution.split(" + ")) == {BUILT_IN}
 
     @property
@@ -145,7 +148,7 @@ def read_nights(folder: Path) -> list[Night]:
 
 
 def moves(before: Night, after: Night) -> list[Move]:
-    """What moved from one night to the next, in the order of the numbers; new numbers are no moves."""
+    """Numbers that moved from one night to the next, in the order of the numbers; new numbers are no moves."""
     now = {number.key: number for number in after.numbers}
     found = [Move(number, now.get(number.key)) for number in before.numbers]
     return [move for move in found if move.after is None or _moved(move.before, move.after)]
@@ -163,3 +166,40 @@ def _moved(before: Number, after: Number) -> bool:
 
 def _shown(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4g}"
+
+
+def as_markdown(night: Night, moved: Sequence[Move]) -> str:
+    """Text of an issue about the numbers that moved."""
+    lines = [f"On {night.day} (commit {night.commit or 'unknown'}) these numbers left their intervals:", ""]
+    lines += [f"- {'' if move.built_in else '(third party) '}{move.words}" for move in moved]
+    return "\n".join([*lines, "", "Repeat with `palimpsest nightly`.", ""])
+
+
+def next_night(nights: Path) -> str:
+    """Day of the newest night if it was cut off before its end, else today in UTC, as ``2026-03-01``.
+
+    Args:
+        nights: folder of the nights, each in a folder named after its day; folders of other names do not count.
+    """
+    newest = max((path.name for path in nights.glob("*") if path.is_dir() and _is_day(path.name)), default=None)
+    if newest is not None and not (nights / newest / NAME).is_file():
+        return newest
+    return datetime.now(UTC).date().isoformat()
+
+
+def _is_day(name: str) -> bool:
+    try:
+        return date.fromisoformat(name).isoformat() == name
+    except ValueError:
+        return False
+
+
+def forget_runs(nights: Path, keep: int) -> None:
+    """Leave only the numbers of all but the newest ``keep`` finished nights below the folder ``nights``."""
+    finished = sorted(path.parent for path in nights.glob(f"????-??-??/{NAME}"))
+    for folder in finished[:-keep]:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != NAME:
+                path.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from palimpsest.cli.app import main
-from palimpsest.cli.verbs.nightly import forget_runs, next_night
+from palimpsest.results.nights import forget_runs, next_night
 
 
 @pytest.fixture(scope="module")

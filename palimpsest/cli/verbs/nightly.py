@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,18 @@ from palimpsest.harness.errors import RunFailed, UsageError
 from palimpsest.harness.specs.planning import plan
 from palimpsest.harness.system.environment import environment_segment
 from palimpsest.harness.system.interrupts import Interrupts
-from palimpsest.results.nights import NAME, Move, Night, moves, night_of, read_nights, write_night
+from palimpsest.results.nights import (
+    NAME,
+    Move,
+    Night,
+    as_markdown,
+    forget_runs,
+    moves,
+    next_night,
+    night_of,
+    read_nights,
+    write_night,
+)
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest_all
 from palimpsest.site.build import build
@@ -83,25 +93,6 @@ def nightly(
         raise typer.Exit(code or 1)
 
 
-def next_night(nights: Path) -> str:
-    """The newest night if it was cut off before its end, else today in UTC."""
-    newest = max((path for path in nights.glob("????-??-??") if path.is_dir()), default=None)
-    if newest is not None and not (newest / NAME).is_file():
-        return checked_day(newest.name)
-    return datetime.now(UTC).date().isoformat()
-
-
-def forget_runs(nights: Path, keep: int) -> None:
-    """Leave of all nights but the newest ``keep`` finished ones only their numbers."""
-    finished = sorted(path.parent for path in nights.glob(f"????-??-??/{NAME}"))
-    for folder in finished[:-keep]:
-        for path in folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != NAME:
-                path.unlink()
-
-
 def checked_day(day: str) -> str:
     """The night's day.
 
@@ -112,13 +103,6 @@ def checked_day(day: str) -> str:
         return date.fromisoformat(day).isoformat()
     except ValueError as error:
         raise UsageError(f"--day: expected a day like 2026-03-01, got {day!r}.") from error
-
-
-def as_markdown(night: Night, moved: list[Move]) -> str:
-    """What an issue says about the numbers that moved."""
-    lines = [f"On {night.day} (commit {night.commit or 'unknown'}) these numbers left their intervals:", ""]
-    lines += [f"- {'' if move.built_in else '(third party) '}{move.words}" for move in moved]
-    return "\n".join([*lines, "", "Repeat with `palimpsest nightly`.", ""])
 
 
 def _run(suite: str, home: Path, *, quiet: bool) -> list[RunResult]:
