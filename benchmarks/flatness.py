@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from palimpsest.harness.diagnostics.tracker import Tracker
-from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.configuration import available_editors, build_editor, canonical_name, resolve_config
 from palimpsest.harness.plugins.session import Editing
@@ -105,7 +105,7 @@ def main() -> int:
     requests = [case.request for case in load_task(arguments.task).cases[: arguments.edits // fifth]]
     steep = False
     with tempfile.TemporaryDirectory() as home:
-        loaded = load(arguments.model, fingerprint(resolve(arguments.model)), Path(home), texts=find_text)
+        loaded = load(resolve(arguments.model), Path(home), texts=find_text)
         for word in arguments.editors or [entry.name for entry in available_editors()]:
             editor, _, size = word.partition(":")
             batch_size = max(1, (int(size) if size else _OWN_BATCH.get(editor, arguments.batch)) // fifth)

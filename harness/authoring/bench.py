@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.editable import hook_places
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
 from palimpsest.harness.plugins.configuration import build_editor, find_editor, resolve_config
@@ -126,7 +126,7 @@ class Bench:
 
     def fresh(self, name: str) -> EditableModel:
         """A model of its own."""
-        return load(name, fingerprint(resolve(name)), self.home, texts=self._installed.texts).model
+        return load(resolve(name), self.home, texts=self._installed.texts).model
 
     @contextmanager
     def editing(self, name: str, model: EditableModel | None = None) -> Iterator[Editing]:

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from palimpsest.harness.forecast.prediction import Costs
 from palimpsest.harness.model.needs import flattened
 from palimpsest.harness.model.pristine_statistics import SecondMoments
 from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.plugins.session import Editing, restore_pristine
-from palimpsest.harness.runs.instruments import ModelInstruments
-from palimpsest.harness.runs.score_files import model_files
+from palimpsest.harness.runs.score_files import Instruments, measure
+from palimpsest.harness.scoring.generation import sample_texts
 from palimpsest.harness.specs.run_spec import Generation
 from palimpsest.harness.specs.schedule import order
 from palimpsest.harness.statistics.second_moments import seconds_per_token
@@ -35,6 +36,7 @@ from palimpsest.harness.system.memory import PeakMemory
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.ability_harness import AbilityHarness
     from palimpsest.harness.abilities.items import AbilityFinder
+    from palimpsest.harness.model.editable import EditableModel
     from palimpsest.harness.model.placement import Placement
     from palimpsest.harness.runs.loaded_model import LoadedModel
     from palimpsest.harness.specs.planning import PlannedRun
@@ -45,33 +47,7 @@ ITEMS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """What parts of a run cost on this machine."""
-
-    seconds_prepare: float
-    """Preparing the editor with statistics that are there."""
-    seconds_statistics: float
-    """Collecting the key statistics, where they are not there yet; estimated from a sample of tokens."""
-    seconds_batch: float
-    """One whole batch."""
-    seconds_checkpoint: float
-    """One checkpoint, whatever the number of cases."""
-    seconds_case: float
-    """Each scored case more."""
-    seconds_abilities: float
-    """One round of the ability tasks."""
-    seconds_texts: float
-    """Sampling the texts of one case; 0 where none are."""
-    seconds_start: float
-    """Loading the model and rendering the ability tasks."""
-    seconds_save: float
-    bytes_save: int
-    """Of one save: edited weights and the editor's state after a batch."""
-    peak_memory_mb: float
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
+class AskingCost:
     """The part of a calibration that is the same for all editors."""
 
     seconds_start: float
@@ -83,7 +59,7 @@ class Asking:
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class EditingCost:
     """The part that is an editor's own."""
 
     seconds_prepare: float
@@ -94,7 +70,7 @@ class Writing:
     peak_memory_mb: float
 
 
-_Part = TypeVar("_Part", Asking, Writing)
+_Part = TypeVar("_Part", AskingCost, EditingCost)
 
 
 def calibrated(
@@ -104,7 +80,7 @@ def calibrated(
     placement: Placement,
     load: Callable[[], LoadedModel] | None,
     library: AbilityFinder,
-) -> Calibration | None:
+) -> Costs | None:
     """The calibration of a run's editor, model and task on this machine.
 
     Args:
@@ -131,12 +107,12 @@ def calibrated(
     folder = home / "models" / spec.model.fingerprint / "calibrations"
     write = None if load is None else partial(_measured_writing, planned, load)
     ask = None if load is None else partial(_measured_asking, planned, load, library)
-    writing = _remembered(folder, Writing, machine | written, write)
-    asking = _remembered(folder, Asking, machine | asked, ask)
+    writing = _remembered(folder, EditingCost, machine | written, write)
+    asking = _remembered(folder, AskingCost, machine | asked, ask)
     if writing is None or asking is None:
         return None
     peak = {"peak_memory_mb": max(writing.peak_memory_mb, asking.peak_memory_mb)}
-    return Calibration(**asdict(writing) | asdict(asking) | peak)
+    return Costs(**asdict(writing) | asdict(asking) | peak)
 
 
 def _remembered(
@@ -154,7 +130,7 @@ def _remembered(
     return found
 
 
-def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityFinder) -> Asking:
+def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityFinder) -> AskingCost:
     """Score a few cases and ask a few items of the unedited model, timed."""
     loaded, memory = load(), PeakMemory()
     spec, model = planned.spec, loaded.model
@@ -163,13 +139,13 @@ def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], libra
     harness = loaded.abilities(few, library)
     seconds_start = time.perf_counter() - begin + loaded.seconds_load
     cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
-    fixed, each = _scoring(planned, cases, ModelInstruments(model, None))
+    fixed, each = _scoring(planned, cases, Instruments(model, lambda edits, scored: ()))
     seconds = _abilities(harness, loaded, spec.abilities, library)
-    texts = _texts(planned, cases, ModelInstruments(model, None))
-    return Asking(seconds_start, fixed, each, seconds, texts, memory.megabytes())
+    texts = _texts(planned, cases, model)
+    return AskingCost(seconds_start, fixed, each, seconds, texts, memory.megabytes())
 
 
-def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> Writing:
+def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> EditingCost:
     """Do a few edits, timed; the model is pristine again afterwards."""
     loaded, memory = load(), PeakMemory()
     spec, model = planned.spec, loaded.model
@@ -188,7 +164,7 @@ def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> W
         restore_pristine(model)
         if stand_in:
             loaded.resources.set_second_moments(None)
-    return Writing(seconds_prepare, statistics, seconds_batch, seconds_save, size, memory.megabytes())
+    return EditingCost(seconds_prepare, statistics, seconds_batch, seconds_save, size, memory.megabytes())
 
 
 def _statistics(loaded: LoadedModel, config: Mapping[str, Any]) -> tuple[float, bool]:
@@ -229,7 +205,7 @@ def _edit(editing: Editing, cases: Any, count: int) -> float:
     return editing.edit(1, [case.request for case in cases[:count]])[1]
 
 
-def _scoring(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> tuple[float, float]:
+def _scoring(planned: PlannedRun, cases: Any, instruments: Instruments) -> tuple[float, float]:
     """Seconds of a checkpoint without cases, and of each case, from checkpoints over few and over more."""
     counts = sorted({min(len(cases), n) for n in (8, 60)})
     seconds = []
@@ -238,7 +214,7 @@ def _scoring(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> 
         scoring = planned.spec.scoring.model_copy(update={"generation": Generation()})
         spec = planned.spec.model_copy(update={"schedule": schedule, "scoring": scoring})
         begin = time.perf_counter()
-        model_files(spec, cases[:count], count, instruments)
+        measure(spec, cases[:count], count, instruments)
         seconds.append(time.perf_counter() - begin)
     if len(counts) == 1:
         return 0.0, seconds[-1] / counts[0]
@@ -246,14 +222,15 @@ def _scoring(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> 
     return max(0.0, seconds[-1] - each * counts[1]), each
 
 
-def _texts(planned: PlannedRun, cases: Any, instruments: ModelInstruments) -> float:
+def _texts(planned: PlannedRun, cases: Any, model: EditableModel) -> float:
     """Seconds of the sampled texts of one case, from a batch of some."""
-    few = cases[: min(FEW, planned.spec.scoring.generation.cases)]
+    scoring = planned.spec.scoring
+    few = cases[: min(FEW, scoring.generation.cases)]
     if not few:
         return 0.0
-    instruments.texts(few[:1], planned.spec.scoring)  # the first one is slow
+    sample_texts(model, few[:1], scoring.generation, seed=scoring.seed)  # the first one is slow
     begin = time.perf_counter()
-    instruments.texts(few, planned.spec.scoring)
+    sample_texts(model, few, scoring.generation, seed=scoring.seed)
     return (time.perf_counter() - begin) / len(few)
 
 

@@ -1,4 +1,4 @@
-"""What a plan says of each run: where it is, what is missing, how long it will take."""
+"""A look ahead at each run of a plan: where it stands, what it lacks, how long it will take."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.forecast.history import past_costs
+from palimpsest.harness.forecast.prediction import Prediction, predict_run, shares_pristine
+from palimpsest.harness.model.catalogue import is_here
+from palimpsest.harness.model.needs import Needs, gigabytes, lacking, needs, shape_of
+from palimpsest.harness.runs.reading import run_state
 
 if TYPE_CHECKING:
-    from palimpsest.harness.forecast.prediction import Prediction
     from palimpsest.harness.model.placement import Placement
     from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.runs.loaded_model import LoadedModel
@@ -29,9 +33,9 @@ class Outlook:
     statistics: str | None
     """Source of key statistics in place of each model's own."""
     measure: bool
-    """Whether what was not measured yet is measured."""
+    """Measure what was not measured yet."""
     tell: Callable[[str], None]
-    """Is told what is tried, and what could not be."""
+    """Receives what is tried, and what could not be."""
     _loaded: LoadedModel | None = None
 
     def rows(self, planned: Sequence[PlannedRun]) -> list[dict[str, Any]]:
@@ -39,46 +43,54 @@ class Outlook:
         return [self._row(run, [other.spec for other in planned[:i]]) for i, run in enumerate(planned)]
 
     def _row(self, run: PlannedRun, earlier: Sequence[RunSpec]) -> dict[str, Any]:
-        from palimpsest.harness.forecast.history import predict
-        from palimpsest.harness.model.catalogue import is_here, resolve
-        from palimpsest.harness.model.needs import gigabytes, lacking, needs, shape_of
-        from palimpsest.harness.runs.reading import run_state
-
-        spec, entry = run.spec, resolve(run.model_source)
-        shape, here = shape_of(entry), is_here(entry)
-        found = None if shape is None else needs(entry, shape, spec.editor.config, self.placement)
+        spec = run.spec
+        shape = shape_of(run.model)
+        here = is_here(run.model)
+        found = None if shape is None else needs(run.model, shape, spec.editor.config, self.placement)
         problems = [] if found is None else lacking(found, self.home, self.placement)
-        state = run_state(self.home, spec)
-        ahead = self._prediction(run, earlier) if here and not problems else None
-        past = predict(self.home, spec) if here and ahead is None else None
-        seconds = ahead.seconds if ahead is not None else past.seconds if past is not None else None
-        least = None if found is None else (found.memory if self.placement.device != "cpu" else found.host_memory)
-        fetched = "" if here or found is None else f"to be fetched, {gigabytes(found.download)}"
+        state = str(run_state(self.home, spec))
+        if not here and found is not None:
+            state = f"to be fetched, {gigabytes(found.download)}"
+        basis = "sizes"
+        ahead = None
+        if here and not problems:
+            ahead = self._measured(run, earlier)
+            basis = "calibration" if ahead is not None else basis
+        if here and ahead is None:
+            ahead = self._remembered(spec, earlier)
+            basis = "past runs" if ahead is not None else basis
         return {
             "run": spec.id if here else None,
             "editor": spec.editor.name,
             "model": spec.model.name,
             "task": spec.task.name,
             "seed": spec.seed,
-            "state": fetched or str(state),
-            "seconds": seconds,
-            "peak_memory_mb": _memory(ahead, least),
-            "disk_mb": ahead.disk_bytes / 1e6 if ahead is not None else None if found is None else found.disk / 1e6,
-            "basis": "calibration" if ahead is not None else "past runs" if past is not None else "sizes",
-            "parts": dict(ahead.parts) if ahead is not None else {},
+            "state": state,
+            "seconds": None if ahead is None else ahead.seconds,
+            "peak_memory_mb": _memory(ahead if basis == "calibration" else None, found, self.placement),
+            "disk_mb": _disk(ahead if basis == "calibration" else None, found),
+            "basis": basis,
+            "parts": dict(ahead.parts) if ahead is not None and basis == "calibration" else {},
             "problems": problems,
         }
 
-    def _prediction(self, run: PlannedRun, earlier: Sequence[RunSpec]) -> Prediction | None:
-        """From a calibration, remembered or made now; None where there is none, or the editor cannot be tried."""
-        from palimpsest.harness.forecast.prediction import predict_run, shares_pristine
-        from palimpsest.harness.runs.reading import run_state
+    def _remembered(self, spec: RunSpec, earlier: Sequence[RunSpec]) -> Prediction | None:
+        """From past runs alone; a run that is done takes no time."""
+        if run_state(self.home, spec).status in ("complete", "collapsed"):
+            return Prediction(0.0, {}, 0.0, 0)
+        costs = past_costs(self.home, spec)
+        if costs is None:
+            return None
+        return predict_run(self.home, spec, costs, pristine_is_there=shares_pristine(spec, earlier))
 
+    def _measured(self, run: PlannedRun, earlier: Sequence[RunSpec]) -> Prediction | None:
+        """From a calibration, remembered or made now; None where there is none, or the editor cannot be tried."""
         calibrations = self.home / "models" / run.spec.model.fingerprint / "calibrations"
         if run_state(self.home, run.spec).status in ("complete", "collapsed"):
             return None
         if not self.measure and not calibrations.is_dir():
             return None
+        # Late: torch loads in 2 s, which a plan from past runs need not wait for.
         from palimpsest.harness.forecast.calibration import calibrated
 
         try:
@@ -104,9 +116,9 @@ class Outlook:
         if self._loaded is None or self._loaded.fingerprint != wanted or not self._loaded.restored():
             self._loaded = None
             self._loaded = load(
-                run.model_source,
-                wanted,
+                run.model,
                 self.home,
+                expected=wanted,
                 placement=self.placement,
                 statistics=self.statistics,
                 texts=self.installed.texts,
@@ -114,7 +126,17 @@ class Outlook:
         return self._loaded
 
 
-def _memory(ahead: Prediction | None, least: int | None) -> float | None:
+def _memory(ahead: Prediction | None, found: Needs | None, placement: Placement) -> float | None:
+    """Megabytes, measured or at least needed; None: unknown."""
     if ahead is not None:
         return ahead.peak_memory_mb
-    return None if least is None else least / 1e6
+    if found is None:
+        return None
+    return (found.memory if placement.device != "cpu" else found.host_memory) / 1e6
+
+
+def _disk(ahead: Prediction | None, found: Needs | None) -> float | None:
+    """Megabytes, measured or at least needed; None: unknown."""
+    if ahead is not None:
+        return ahead.disk_bytes / 1e6
+    return None if found is None else found.disk / 1e6

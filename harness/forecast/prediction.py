@@ -1,4 +1,4 @@
-"""How long runs take and what they need, told before they begin: from a calibration, the schedule and what is there."""
+"""How long runs take and what they need, told before they begin: from what parts of them cost and what is there."""
 
 from __future__ import annotations
 
@@ -7,17 +7,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palimpsest.harness.model.needs import SAVES_KEPT
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.windows import WINDOWS, window_size
 
 if TYPE_CHECKING:
-    from palimpsest.harness.forecast.calibration import Calibration
     from palimpsest.harness.specs.run_spec import RunSpec
 
-SAVES_KEPT = 3
-"""Two saves stay, a third is being written."""
 CASE_BYTES = 700
 """Scores and answers on the disk, per scored case; measured on the pocket tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What parts of a run cost on this machine; 0 for what is not known."""
+
+    seconds_batch: float
+    """One whole batch."""
+    seconds_case: float
+    """Each scored case."""
+    seconds_abilities: float
+    """One round of the ability tasks."""
+    seconds_checkpoint: float = 0.0
+    """One checkpoint, whatever the number of cases."""
+    seconds_texts: float = 0.0
+    """Sampling the texts of one case; 0 where none are."""
+    seconds_start: float = 0.0
+    """Loading the model and rendering the ability tasks."""
+    seconds_prepare: float = 0.0
+    """Preparing the editor with statistics that are there."""
+    seconds_statistics: float = 0.0
+    """Collecting the key statistics, where they are not there yet; estimated from a sample of tokens."""
+    seconds_save: float = 0.0
+    bytes_save: int = 0
+    """Of one save: edited weights and the editor's state after a batch."""
+    peak_memory_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +65,14 @@ def scored_cases(spec: RunSpec, edits: int) -> int:
     return min(total, sum(min(window_size(window, edits), sample) for window in WINDOWS))
 
 
-def predict_run(home: Path, spec: RunSpec, costs: Calibration, *, pristine_is_there: bool) -> Prediction:
+def predict_run(home: Path, spec: RunSpec, costs: Costs, *, pristine_is_there: bool) -> Prediction:
     """What is left of a run.
 
     Args:
         home: Folder of runs; how far this one is.
         spec: The run.
         costs: Measured for its editor, model and task on this machine.
-        pristine_is_there: Whether the unedited model is scored already, by this or another run.
+        pristine_is_there: The unedited model is scored already, by this or another run.
     """
     state = run_state(home, spec)
     if state.status in ("complete", "collapsed"):
@@ -73,7 +97,7 @@ def predict_run(home: Path, spec: RunSpec, costs: Calibration, *, pristine_is_th
 
 
 def shares_pristine(spec: RunSpec, earlier: Sequence[RunSpec]) -> bool:
-    """Whether a run before this one scores the same unedited model on the same cases and abilities."""
+    """Tell if a run before this one scores the same unedited model on the same cases and abilities."""
 
     def asked(one: RunSpec) -> tuple[object, ...]:
         order = one.seed if one.schedule.order_seed == "run" else one.schedule.order_seed

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import MissingResource, unknown_name
+from palimpsest.harness.specs.model_entry import ModelEntry, ModelShape
 
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
 _PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
@@ -24,44 +25,6 @@ _FINGERPRINTED = (
     "merges.txt",
     "tokenizer.model",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ModelShape:
-    """Sizes of a model, for predictions before its files are here."""
-
-    parameters: int
-    blocks: int
-    hidden: int
-    """d_out of the down-projections."""
-    inner: int
-    """d_in of the down-projections."""
-    vocabulary: int
-    context: int
-    """Longest text, tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """Where a model comes from and how it is loaded."""
-
-    name: str
-    folder: Path | None
-    """Local folder; None for a model from the hub."""
-    hub: str | None = None
-    revision: str | None = None
-    dtype: str = "float32"
-    """Data type of the weights that are not edited; edited ones keep a float32 master copy."""
-    statistics: str | None = None
-    """Name of the text that key statistics are taken from; see `palimpsest.tasks.statistics_texts.statistics_text`."""
-    description: str = ""
-    notes: str = ""
-    """What a user must know: a gate, where numbers come from, what could not be checked."""
-    layers: tuple[int, ...] = ()
-    """Blocks that the papers edit; a note only, the editors' presets say what is edited."""
-    shape: ModelShape | None = None
-    expected_fingerprint: str | None = None
-    """`fingerprint` of the files as they ship, checked by ``palimpsest doctor``."""
 
 
 @cache
@@ -78,6 +41,7 @@ def _entry(name: str, values: dict[str, Any]) -> ModelEntry:
         None if folder is None else _PACKAGE / folder,
         layers=tuple(values.pop("layers", ())),
         shape=None if shape is None else ModelShape(**shape),
+        source=name,
         **values,
     )
 
@@ -99,12 +63,13 @@ def resolve(name: str) -> ModelEntry:
         return entry
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
-        return ModelEntry(folder.resolve().name, folder.resolve())
+        place = folder.resolve()
+        return ModelEntry(place.name, place, source=str(place))
     if folder.is_dir():
         raise MissingResource(f"Model folder {folder}: no config.json. Expected what save_pretrained writes.")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         hub, _, revision = name.partition("@")
-        return ModelEntry(hub, None, hub=hub, revision=revision or None)
+        return ModelEntry(hub, None, hub=hub, revision=revision or None, source=name)
     raise unknown_name("Model", name, registered_models(), "palimpsest list models (or give a folder or a hub id)")
 
 
@@ -127,9 +92,15 @@ def locate(entry: ModelEntry) -> Path:
         ) from error
 
 
-def revision_of(entry: ModelEntry, folder: Path) -> str | None:
-    """The commit that ``folder`` of a hub model is of, by its name in the hub's cache; None for local folders."""
-    name = folder.name
+def located(entry: ModelEntry) -> ModelEntry:
+    """The entry with the folder of its files, fetched from the hub when they are not there yet; raises as `locate`."""
+    folder = locate(entry)
+    return entry if entry.folder is not None else replace(entry, folder=folder)
+
+
+def revision_of(entry: ModelEntry) -> str | None:
+    """The commit that the files of a located hub model are of, by its folder in the hub's cache; None if local."""
+    name = "" if entry.folder is None else entry.folder.name
     is_commit = len(name) == 40 and all(digit in "0123456789abcdef" for digit in name)
     return name if entry.hub is not None and is_commit else entry.revision
 
@@ -161,10 +132,16 @@ def fingerprint(entry: ModelEntry) -> str:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise MissingResource(f"Model {entry.name!r}: no .safetensors weights in {folder}. Other formats are not read.")
+    files = [path for path in [*weights, *(folder / name for name in _FINGERPRINTED)] if path.is_file()]
+    return _digest(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+@cache
+def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """The fingerprint of files that have these sizes and times; read once, however often a process asks."""
     digest = hashlib.sha256()
-    for path in [*weights, *(folder / name for name in _FINGERPRINTED)]:
-        if path.is_file():
-            with path.open("rb") as stream:
-                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for path, size, _ in files:
+        with path.open("rb") as stream:
+            digest.update(f"{path.name}\0{size}\0".encode())
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

@@ -16,14 +16,15 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from palimpsest.harness.errors import MissingResource
-from palimpsest.harness.model.catalogue import ModelEntry, ModelShape, is_here, locate
+from palimpsest.harness.model.catalogue import is_here, locate
 from palimpsest.harness.model.placement import Placement
+from palimpsest.harness.specs.model_entry import ModelEntry, ModelShape
 from palimpsest.harness.system.memory import free_memory
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 PROCESS_BYTES = 450_000_000
 """Python with torch and transformers, before any model."""
-_KEPT_SAVES = 3
+SAVES_KEPT = 3
 """Two saves stay, a third is being written."""
 _CONFIG_NAMES = {
     "blocks": ("num_hidden_layers", "n_layer"),
@@ -103,7 +104,7 @@ def needs(entry: ModelEntry, shape: ModelShape, config: Mapping[str, Any], place
     if placement.device == "cpu" and placement.device_map is None:
         on_device, host = on_device + host, on_device + host
     download = 0 if is_here(entry) else shape.parameters * 2
-    return Needs(on_device, host, statistics + _KEPT_SAVES * layers * weight * 4, download)
+    return Needs(on_device, host, statistics + SAVES_KEPT * layers * weight * 4, download)
 
 
 def flattened(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.needs import require
 from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.plugins.configuration import build_editor
-from palimpsest.harness.runs.instruments import ModelInstruments, scoring_environment
+from palimpsest.harness.runs.instruments import AbilityRounds, scoring_environment
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 from palimpsest.harness.runs.pristine_scores import PristineAbilities, PristineScores
-from palimpsest.harness.runs.run import Run, RunOutcome, RunSettings, Workbench
+from palimpsest.harness.runs.run import Run, RunInputs, RunOutcome, RunSettings
+from palimpsest.harness.runs.score_files import Instruments
 from palimpsest.harness.specs.schedule import order
 from palimpsest.harness.system.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from palimpsest.harness.runs.installation import Installation
-    from palimpsest.harness.runs.progress import Progress
+    from palimpsest.harness.runs.journal import Progress
     from palimpsest.harness.specs.cases import EditTask
     from palimpsest.harness.specs.planning import PlannedRun
 
@@ -44,10 +44,10 @@ class Executor:
 
         Args:
             home: Folder of runs and caches.
-            progress: Is told how it goes.
+            progress: Receives the events of all runs.
             settings: How runs are carried out.
             interrupts: Signals to heed, entered by the caller; None: those of Python.
-            placement: Where models are loaded, and which engine answers; None: the CPU, in memory.
+            placement: Device of models, and the engine of ability tasks; None: the CPU, in memory.
             installed: Finds ability tasks and the texts of key statistics.
             statistics: Text that key statistics are taken from, in place of each model's own.
         """
@@ -64,7 +64,7 @@ class Executor:
         """Do or continue one run; a run that is done is only checked, and no model is loaded for it.
 
         Raises:
-            PalimpsestError: The run could not be begun or gone on with; what is saved stays. An editor that fails or
+            PalimpsestError: The run could not be started or resumed; saved work is kept. An editor that fails or
                 a model that collapses is an outcome, not an error.
         """
         spec = planned.spec
@@ -73,7 +73,7 @@ class Executor:
             spec,
             cases,
             self.home,
-            workbench=lambda: self._workbench(planned),
+            inputs=lambda: self._inputs(planned),
             progress=self._progress,
             settings=self._settings,
             interrupts=self._interrupts,
@@ -91,29 +91,31 @@ class Executor:
         if self._loaded is not None and (self._loaded.fingerprint != wanted or not self._loaded.restored()):
             self._loaded = None
         if self._loaded is None:
-            require(resolve(planned.model_source), planned.spec.editor.config, self.home, self._placement)
+            require(planned.model, planned.spec.editor.config, self.home, self._placement)
             self._loaded = load(
-                planned.model_source,
-                wanted,
+                planned.model,
                 self.home,
+                expected=wanted,
                 placement=self._placement,
                 statistics=self._statistics,
                 texts=self._installed.texts,
             )
         return self._loaded
 
-    def _workbench(self, planned: PlannedRun) -> Workbench:
+    def _inputs(self, planned: PlannedRun) -> RunInputs:
         spec = planned.spec
-        self._progress.phase(f"loading {spec.model.name}")
+        self._progress.tell({"event": "phase", "what": f"loading {spec.model.name}"})
         loaded = self.loaded(planned)
-        model, cache = loaded.model, self.home / "models" / loaded.model.fingerprint
+        model = loaded.model
+        cache = self.home / "models" / model.fingerprint
         harness = loaded.abilities(spec.abilities, self._installed.abilities)
         environment = scoring_environment(loaded, self._placement.device)
         asked = {"items": dict(harness.items_hashes)} if harness is not None else {}
-        return Workbench(
+        rounds = AbilityRounds(harness, spec.abilities, PristineAbilities(cache, environment))
+        return RunInputs(
             model=model,
             make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),
-            instruments=ModelInstruments(model, harness, spec.abilities, PristineAbilities(cache, environment)),
+            instruments=Instruments(model, rounds),
             pristine_scores=PristineScores(cache, spec, environment | asked),
             provenance={
                 "revision": loaded.revision,
@@ -127,7 +129,7 @@ class Executor:
 
 
 def _data(task: EditTask) -> dict[str, Any]:
-    """What to record about data that do not ship."""
+    """The record of data that do not ship."""
     if task.origin is None:
         return {}
     about = {name: getattr(task.origin, name) for name in _ORIGIN}

@@ -1,33 +1,92 @@
-"""The journal of a run: one JSON object per line, appended and synced, readable after any crash."""
+"""The journal of a run, one JSON object per line, synced and readable after any crash; and what listens to it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from palimpsest.harness.runs.saves import STATE, WEIGHTS
+from palimpsest.harness.runs.layout import STATE, WEIGHTS
 from palimpsest.harness.system.atomic_files import announce, disk_errors
+from palimpsest.harness.system.environment import utc_now
+from palimpsest.harness.system.json_values import json_value
 
 if TYPE_CHECKING:
     from palimpsest.harness.editor import EditReport
 
-from palimpsest.harness.system.environment import utc_now
-from palimpsest.harness.system.json_values import json_value
+
+class Progress(Protocol):
+    """Listens to one run after another."""
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Receive one event: plain data, its kind under ``event``.
+
+        Recorded in the journal are ``run_started``, ``prepared``, ``run_resumed`` (edits), ``batch`` (edits,
+        seconds_edit), ``save`` (edits), ``checkpoint`` (edits), ``warning`` (message), ``interrupted`` (edits) and
+        ``run_finished``, ``run_collapsed``, ``run_failed`` (edits, reason).
+
+        Told only are ``started`` (run, editor, model, planned, edits: how many of those are saved), ``phase`` (what:
+        something that takes time begins), ``scores`` (edits, scores: the main ones, in percent) and ``ended`` (status,
+        edits, reason).
+        """
+
+
+class SilentProgress:
+    """Says nothing, except warnings when asked to."""
+
+    def __init__(self, warn: Callable[[str], None] | None = None) -> None:
+        """Choose who hears warnings.
+
+        Args:
+            warn: Takes the text of a warning; None: nobody does.
+        """
+        self._warn = warn
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Hand a warning on."""
+        if self._warn is not None and event["event"] == "warning":
+            self._warn(event["message"])
 
 
 class Journal:
-    """Appends events to a file. One process at a time may hold it."""
+    """Appends events to a file and tells them on. One process at a time may hold it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path`` for appending; a torn last line that a killed process left is removed."""
+    def __init__(self, path: Path, progress: Progress | None = None) -> None:
+        """Set up; nothing is read or written yet.
+
+        Args:
+            path: The file.
+            progress: Receives every event; None: nobody does.
+        """
         self.path = path
-        _mend(path)
+        self._progress = progress or SilentProgress()
+
+    def mend(self) -> None:
+        """Leave the file empty or ending in a newline: complete a whole last line, cut a torn one.
+
+        Raises:
+            MissingResource: The disk is full.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        if not data or data.endswith(b"\n"):
+            return
+        kept = data.rfind(b"\n") + 1
+        try:
+            json.loads(data[kept:])
+        except ValueError:
+            announce("truncate", self.path)
+            os.truncate(self.path, kept)
+            return
+        with disk_errors(self.path.parent, 1), self.path.open("ab") as file:
+            file.write(b"\n")
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one event and wait until it is on the disk.
+        """Write one event, wait until it is on the disk, and tell it.
 
         Raises:
             MissingResource: The disk is full.
@@ -47,6 +106,20 @@ class Journal:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+        self.tell(event, **fields)
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Tell an event without writing it."""
+        self._progress.tell({"event": event, **json_value(fields, not_finite=str)})
+
+    def warn(self, messages: Sequence[str]) -> None:
+        """Write and tell warnings."""
+        for message in messages:
+            self.append("warning", message=message)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Everything written so far."""
+        return read_events(self.path)
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
@@ -66,30 +139,15 @@ def read_events(path: Path) -> list[dict[str, Any]]:
     return events
 
 
-def _mend(path: Path) -> None:
-    """Leave the file empty or ending in a newline: complete a whole last line, cut a torn one."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    if not data or data.endswith(b"\n"):
-        return
-    kept = data.rfind(b"\n") + 1
-    try:
-        json.loads(data[kept:])
-    except ValueError:
-        announce("truncate", path)
-        os.truncate(path, kept)
-        return
-    with disk_errors(path.parent, 1), path.open("ab") as file:
-        file.write(b"\n")
-
-
-class Past:
-    """Reports and checksums of an earlier process that worked on the same run."""
+class RepeatCheck:
+    """Compares what a run does again with what its journal says of the first time. It warns once."""
 
     def __init__(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Args: the journal's events so far."""
+        """Read the reports and checksums of earlier processes.
+
+        Args:
+            events: The journal's so far.
+        """
         self._batches = {e.get("index"): e.get("report") for e in events if e["event"] == "batch"}
         self._saves = {e.get("edits"): e.get("sha256") for e in events if e["event"] == "save"}
         done = [e.get("edits") for e in events if e["event"] in ("batch", "save")]
@@ -97,8 +155,8 @@ class Past:
         """Edits that were made before, saved or not."""
         self._told = False
 
-    def unlike_batch(self, number: int, report: EditReport) -> list[str]:
-        """A warning if the batch was done before and reported other numbers; told once."""
+    def batch(self, number: int, report: EditReport) -> list[str]:
+        """A warning if the batch was done before and reported other numbers."""
         before = self._batches.get(number)
         now = json_value({"counters": report.counters, "values": report.values}, not_finite=str)
         if not isinstance(before, Mapping) or self._told:
@@ -111,8 +169,13 @@ class Past:
             "repeat itself to the bit."
         ]
 
-    def unlike_save(self, edits: int, checksums: Mapping[str, str]) -> list[str]:
-        """A warning if a save at this position was made before, with other content; told once."""
+    def save(self, edits: int, checksums: Mapping[str, str]) -> list[str]:
+        """A warning if a save at this position was made before, with other content.
+
+        Args:
+            edits: The position.
+            checksums: File → SHA-256.
+        """
         before = self._saves.get(edits)
         if not isinstance(before, Mapping) or self._told:
             return []

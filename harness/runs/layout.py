@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from palimpsest.harness.specs.windows import WINDOWS
 
@@ -118,3 +121,23 @@ def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
     """
     written = [field for field in schema if field.name in columns or not field.metadata]
     return pa.table({field.name: pa.array(columns[field.name], field.type) for field in written})
+
+
+def packed(content: pa.Table) -> bytes:
+    """A table as Parquet; the same columns give the same bytes, whether they were just made or read back."""
+    stream = io.BytesIO()
+    pq.write_table(content.combine_chunks(), stream, compression="zstd")
+    return stream.getvalue()
+
+
+def read_table(path: Path) -> pa.Table:
+    """The table in a file of ours, as it was when it was written.
+
+    Raises:
+        OSError: It cannot be read.
+        pyarrow.ArrowException: It is no Parquet file.
+    """
+    content = pq.ParquetFile(path).read()
+    # Parquet names the elements of lists otherwise than Arrow does.
+    kinds = [pa.list_(kind.value_type) if pa.types.is_list(kind) else kind for kind in content.schema.types]
+    return content.cast(pa.schema(zip(content.column_names, kinds, strict=True)))

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.model.catalogue import fingerprint as fingerprint_of_files
-from palimpsest.harness.model.catalogue import locate, resolve, revision_of
+from palimpsest.harness.model.catalogue import fingerprint, located, revision_of
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.model.placement import Placement
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from palimpsest.harness.abilities.engine import Engine
     from palimpsest.harness.abilities.items import AbilityFinder
     from palimpsest.harness.model.editable import EditableModel
+    from palimpsest.harness.specs.model_entry import ModelEntry
     from palimpsest.harness.specs.run_spec import AbilityRef
     from palimpsest.harness.statistics.resources import Resources
     from palimpsest.harness.statistics.texts import TextFinder
@@ -49,12 +49,12 @@ class LoadedModel:
     _engine: Engine | None = None
 
     def restored(self) -> bool:
-        """Undo all edits; whether every parameter is as it was loaded, to the bit."""
+        """Undo all edits; true if every parameter is as it was loaded, to the bit."""
         restore_pristine(self.model)
         return parameter_digests(self.model.model) == self.digests
 
     def engine(self) -> Engine:
-        """Who answers ability tasks; started on first use and kept."""
+        """The engine that answers ability tasks; started on first use and kept."""
         if self._engine is None:
             from palimpsest.harness.abilities.engines import make_engine
 
@@ -71,40 +71,40 @@ class LoadedModel:
 
 
 def load(
-    source: str,
-    fingerprint: str,
+    entry: ModelEntry,
     home: Path,
     *,
+    expected: str | None = None,
     placement: Placement | None = None,
     statistics: str | None = None,
     texts: TextFinder,
 ) -> LoadedModel:
-    """Load the model behind ``source`` and check that it is the one with this fingerprint.
+    """Load a model.
 
     Args:
-        source: What `model_registry.resolve` takes.
-        fingerprint: As in the spec's `ModelRef`.
+        entry: The model, as the catalogue has it.
         home: Folder of runs and caches.
+        expected: The fingerprint that it must have; None: whatever it has.
         placement: Where it goes; None: the CPU.
         statistics: Text for key statistics in place of the model's own, or ``npz:PATH``.
         texts: Finds such texts by name.
 
     Raises:
-        ConfigError: It is another one.
+        ConfigError: It has another fingerprint.
         MissingResource: It cannot be loaded.
     """
-    begin, placement = time.perf_counter(), placement or Placement()
+    begin = time.perf_counter()
+    placement = placement or Placement()
     placement.check()
-    entry = resolve(source)
-    found = fingerprint_of_files(entry)
-    if found != fingerprint:
+    entry = located(entry)
+    found = fingerprint(entry)
+    if expected is not None and found != expected:
         raise ConfigError(
-            f"Model {entry.name!r} is {found[:12]} now, but the run is of {fingerprint[:12]}: its files have changed. "
+            f"Model {entry.name!r} is {found[:12]} now, but the run is of {expected[:12]}: its files have changed. "
             "Plan the run again, or give the folder of the right model."
         )
-    folder = locate(entry)
     model = load_model(
-        str(folder),
+        str(entry.folder),
         name=entry.name,
         dtype=entry.dtype,
         device=placement.device,
@@ -113,9 +113,16 @@ def load(
     )
     resources = with_statistics(model, home / "models", offload=placement.offload)
     _set_statistics(resources, model.anatomy.d_inner, statistics or entry.statistics, texts)
-    digests = parameter_digests(model.model)
-    revision, seconds = revision_of(entry, folder), time.perf_counter() - begin
-    return LoadedModel(model, resources, fingerprint, digests, folder, revision, placement.engine, seconds)
+    return LoadedModel(
+        model,
+        resources,
+        found,
+        digests=parameter_digests(model.model),
+        folder=entry.folder,
+        revision=revision_of(entry),
+        engine_name=placement.engine,
+        seconds_load=time.perf_counter() - begin,
+    )
 
 
 def _set_statistics(resources: Resources, size: int, name: str | None, texts: TextFinder) -> None:

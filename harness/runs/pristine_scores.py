@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
-from palimpsest.harness.runs.score_files import ABILITIES, DIAGNOSTICS, ability_file, score_files
+from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome, score_of
+from palimpsest.harness.runs.layout import ABILITIES, DIAGNOSTICS, packed, read_table, score_files
+from palimpsest.harness.runs.score_files import ability_table
 from palimpsest.harness.system.atomic_files import remove_folder, verify_folder, write_folder
 
 if TYPE_CHECKING:
-    from palimpsest.harness.abilities.items import AbilityOutcome
     from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
 
 
@@ -23,7 +23,13 @@ class PristineScores:
     """A folder below ``<home>/models/<fingerprint>/scores``, addressed by everything that its content depends on."""
 
     def __init__(self, cache: Path, spec: RunSpec, environment: Mapping[str, Any]) -> None:
-        """Args: folder of the model's caches; a run; versions and hardware, which may move the last bits."""
+        """Address the scores that a run would have of the unedited model.
+
+        Args:
+            cache: Folder of the model's caches.
+            spec: The run.
+            environment: Versions and hardware, which may move the last bits.
+        """
         relevant = {
             "protocol": spec.protocol,
             "task": spec.task.model_dump(mode="json"),
@@ -40,26 +46,27 @@ class PristineScores:
         self._key = hashlib.sha256(text.encode()).hexdigest()
         self.folder = cache / "scores" / self._key[:24]
 
-    def find(self) -> dict[str, bytes] | None:
-        """The files, verified; None if they are not there or damaged."""
+    def find(self) -> dict[str, pa.Table] | None:
+        """The tables by file name, verified; None if they are not there or damaged."""
         if not self.folder.exists():
             return None
         if verify_folder(self.folder, edits=0, names=self._names, key=self._key):
             remove_folder(self.folder)
             return None
-        return {name: (self.folder / name).read_bytes() for name in self._names}
+        return {name: read_table(self.folder / name) for name in self._names}
 
-    def keep(self, files: Mapping[str, bytes]) -> None:
-        """Store the files for other runs.
+    def keep(self, tables: Mapping[str, pa.Table]) -> None:
+        """Store the tables for other runs.
 
         Raises:
             MissingResource: The disk is full.
         """
-        needed = sum(len(files[name]) for name in self._names)
+        files = {name: packed(tables[name]) for name in self._names}
+        needed = sum(map(len, files.values()))
         try:
             with write_folder(self.folder, edits=0, bytes_needed=needed, key=self._key) as partial:
-                for name in self._names:
-                    (partial / name).write_bytes(files[name])
+                for name, content in files.items():
+                    (partial / name).write_bytes(content)
         except OSError:
             if self.find() is None:  # unless another process was quicker
                 raise
@@ -72,7 +79,12 @@ class PristineAbilities:
     """
 
     def __init__(self, cache: Path, environment: Mapping[str, Any]) -> None:
-        """Args: folder of the model's caches; versions, hardware and engine, which may move the last bits."""
+        """Address outcomes below a cache.
+
+        Args:
+            cache: Folder of the model's caches.
+            environment: Versions, hardware and engine, which may move the last bits.
+        """
         self._cache = cache / "abilities"
         self._environment = json.dumps(dict(environment), sort_keys=True, default=str)
 
@@ -84,7 +96,7 @@ class PristineAbilities:
         if verify_folder(folder, edits=0, names=(ABILITIES,), key=key):
             remove_folder(folder)
             return None
-        return read_outcome((folder / ABILITIES).read_bytes())
+        return _outcome(read_table(folder / ABILITIES))
 
     def keep(self, ref: AbilityRef, outcome: AbilityOutcome) -> None:
         """Store an outcome for other runs.
@@ -93,7 +105,7 @@ class PristineAbilities:
             MissingResource: The disk is full.
         """
         folder, key = self._place(ref, outcome.items_hash)
-        content = ability_file([outcome])
+        content = packed(ability_table([outcome]))
         try:
             with write_folder(folder, edits=0, bytes_needed=len(content), key=key) as partial:
                 (partial / ABILITIES).write_bytes(content)
@@ -107,11 +119,9 @@ class PristineAbilities:
         return self._cache / key[:24], key
 
 
-def read_outcome(content: bytes) -> AbilityOutcome:
-    """The one outcome that `measurement.ability_file` wrote."""
-    from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome, score_of
-
-    rows = pq.read_table(io.BytesIO(content)).to_pylist()
+def _outcome(content: pa.Table) -> AbilityOutcome:
+    """The one outcome that `ability_table` made a table of."""
+    rows = content.to_pylist()
     names = ItemOutcome.__dataclass_fields__
     items = tuple(ItemOutcome(**{name: row[name] for name in names}) for row in rows)
     first = rows[0]

@@ -1,37 +1,62 @@
-"""A quick look into run folders, for lists and `palimpsest show`: no store, no model. The store checks everything."""
+"""Reading run folders, for `palimpsest show`, plans, forecasts and replays: no store, no model, no checksums.
+
+Where a run stands is decided here and nowhere else: by ``result.json`` if it fits the spec, else by the newest save,
+from which the run would go on. The store has a reader of its own, which trusts nothing.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow as pa
 from pydantic import ValidationError
 
+from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
+from palimpsest.harness.metrics.probes import Outcomes, abilities_kept, aggregate, case_table, nan_mean
+from palimpsest.harness.metrics.texts import TextMetrics
+from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import read_events
-from palimpsest.harness.runs.saves import Save, Saves
 from palimpsest.harness.specs.run_spec import RunSpec
+from palimpsest.harness.specs.windows import WINDOWS
+from palimpsest.harness.system.atomic_files import MANIFEST, read_manifest
 from palimpsest.harness.system.strict_json import JsonProblem, parse
 from palimpsest.harness.system.validation_messages import describe, dotted
 
-if TYPE_CHECKING:
-    from palimpsest.harness.specs.run_spec import RunSpec
+ENDINGS = ("complete", "collapsed", "failed")
 
 
-from typing import TYPE_CHECKING
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What ``result.json`` says: how a run ended."""
 
-if TYPE_CHECKING:
-    pass
+    status: str
+    """One of `ENDINGS`."""
+    edits: int
+    """Last good number of edits."""
+    reason: str | None = None
 
 
-from palimpsest.harness.runs.folder import read_ending
-from palimpsest.harness.specs.run_spec import RunSpec
-from palimpsest.harness.system.atomic_files import read_manifest
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Where a run stands."""
 
-_SCORED = ("probes.parquet", "abilities.parquet")
+    status: str
+    """``missing``, ``partial``, ``complete``, ``collapsed`` or ``failed``."""
+    edits: int
+    """Edits of the ending, else of the newest save: from there the run goes on."""
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        """``done``, ``missing``, or the status with the number of edits."""
+        if self.status in ("missing", "complete"):
+            return {"missing": "missing", "complete": "done"}[self.status]
+        return f"{self.status} at {self.edits}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +71,7 @@ class RunSummary:
     status: str
     """``complete``, ``collapsed``, ``failed``, ``partial``, or ``unreadable``."""
     edits_done: int
-    """Edits up to the last checkpoint or save."""
+    """As `RunState.edits`."""
     edits_planned: int | None
     started_at: str | None
     updated_at: str | None
@@ -74,7 +99,7 @@ class LatestScores:
 
 def list_runs(home: Path) -> list[RunSummary]:
     """Every run folder of a home, the newest last."""
-    folders = [path.parent for path in (home / "runs").glob("*/spec.json")]
+    folders = [path.parent for path in (home / layout.RUNS).glob(f"*/{layout.SPEC}")]
     return sorted(map(summarise, folders), key=lambda run: (run.started_at or "", run.run_id))
 
 
@@ -84,9 +109,9 @@ def find_run(home: Path, name: str) -> Path:
     Raises:
         UsageError: None or several begin with it.
     """
-    if (Path(name) / "spec.json").is_file():
+    if (Path(name) / layout.SPEC).is_file():
         return Path(name)
-    folders = {path.parent.name: path.parent for path in (home / "runs").glob("*/spec.json")}
+    folders = {path.parent.name: path.parent for path in (home / layout.RUNS).glob(f"*/{layout.SPEC}")}
     if name in folders:
         return folders[name]
     matching = sorted(folder for folder in folders if name and folder.startswith(name))
@@ -95,29 +120,63 @@ def find_run(home: Path, name: str) -> Path:
     if matching:
         return folders[matching[0]]
     if not folders:
-        raise UsageError(f"There are no runs in {home / 'runs'}. Begin one with: palimpsest run --suite smoke")
+        raise UsageError(f"There are no runs in {home / layout.RUNS}. Begin one with: palimpsest run --suite smoke")
     raise unknown_name("Run", name, folders, "palimpsest list runs")
+
+
+def read_ending(path: Path, planned: int) -> Ending | None:
+    """The ending in a ``result.json``; None if it cannot be read, makes no sense, or does not fit the schedule.
+
+    Args:
+        path: The file.
+        planned: Edits in the run's schedule; a run is complete with exactly that many.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+        ending = Ending(value["status"], value["edits"], value["reason"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if ending.status not in ENDINGS or type(ending.edits) is not int or not 0 <= ending.edits <= planned:
+        return None
+    if ending.reason is not None and not isinstance(ending.reason, str):
+        return None
+    return ending if (ending.status == "complete") == (ending.edits == planned) else None
+
+
+def read_state(folder: Path, planned: int) -> RunState:
+    """Where the run in ``folder`` stands.
+
+    Args:
+        folder: The run's folder; it may be missing.
+        planned: Edits in its schedule.
+    """
+    ending = read_ending(folder / layout.RESULT, planned)
+    if ending is not None:
+        return RunState(ending.status, ending.edits, ending.reason)
+    if not (folder / layout.JOURNAL).exists() and not (folder / layout.SPEC).exists():
+        return RunState("missing", 0)
+    saves = [path for path in (folder / layout.SAVES).glob("*") if path.name.isdecimal() and read_manifest(path)]
+    reason = "result.json is damaged; run makes it anew" if (folder / layout.RESULT).exists() else None
+    return RunState("partial", max((int(path.name) for path in saves), default=0), reason)
+
+
+def run_state(home: Path, spec: RunSpec) -> RunState:
+    """Where the run of ``spec`` stands."""
+    return read_state(home / layout.RUNS / spec.id, spec.schedule.edits)
 
 
 def summarise(folder: Path) -> RunSummary:
     """What the spec, the journal and the result of one run folder say."""
     try:
-        spec = _object(folder / "spec.json")
+        spec = _object(folder / layout.SPEC)
         planned = int(spec["schedule"]["edits"])
     except (ConfigError, KeyError, TypeError, ValueError) as error:
-        return RunSummary(folder.name, folder, None, "unreadable", 0, None, None, None, f"spec.json: {error}")
-    journal = read_events(folder / "events.jsonl")
-    saved = [int(e.get("edits") or 0) for e in journal if e.get("event") in ("save", "checkpoint")]
-    status, done, reason = "partial", max(saved, default=0), None
-    if (folder / "result.json").is_file():
-        try:
-            result = _object(folder / "result.json")
-            status, done, reason = str(result["status"]), int(result["edits"]), result.get("reason")
-        except (ConfigError, KeyError, TypeError, ValueError) as error:
-            status, reason = "unreadable", f"result.json: {error}"
-    times = [str(event["time"]) for event in journal if "time" in event]
-    first, last = (times[0], times[-1]) if times else (None, None)
-    return RunSummary(folder.name, folder, spec, status, done, planned, first, last, reason)
+        return RunSummary(folder.name, folder, None, "unreadable", 0, None, None, None, f"{layout.SPEC}: {error}")
+    state = read_state(folder, planned)
+    times = [str(event["time"]) for event in read_events(folder / layout.JOURNAL) if "time" in event]
+    first = times[0] if times else None
+    last = times[-1] if times else None
+    return RunSummary(folder.name, folder, spec, state.status, state.edits, planned, first, last, state.reason)
 
 
 def read_spec(folder: Path) -> RunSpec:
@@ -127,9 +186,9 @@ def read_spec(folder: Path) -> RunSpec:
         ConfigError: It cannot be read, or is not a spec of this version.
     """
     try:
-        return RunSpec.model_validate(_object(folder / "spec.json"))
+        return RunSpec.model_validate(_object(folder / layout.SPEC))
     except ValidationError as error:
-        raise ConfigError("\n".join(describe(error, RunSpec, partial(_place, folder / "spec.json")))) from error
+        raise ConfigError("\n".join(describe(error, RunSpec, partial(_place, folder / layout.SPEC)))) from error
 
 
 def _place(path: Path, field: Sequence[str | int]) -> str:
@@ -138,7 +197,7 @@ def _place(path: Path, field: Sequence[str | int]) -> str:
 
 def scored_checkpoints(folder: Path) -> list[int]:
     """Numbers of edits whose scores are complete, ascending."""
-    manifests = (folder / "scores").glob("*/manifest.json")
+    manifests = (folder / layout.SCORES).glob(f"*/{MANIFEST}")
     return sorted(int(path.parent.name) for path in manifests if path.parent.name.isdecimal())
 
 
@@ -151,8 +210,8 @@ def latest_scores(folder: Path) -> LatestScores | None:
     scored = scored_checkpoints(folder)
     if not scored:
         return None
-    form = str(_object(folder / "spec.json")["task"]["form"])
-    tables = {edits: _tables(folder / "scores" / f"{edits:06d}") for edits in {scored[0], scored[-1]}}
+    form = str(_object(folder / layout.SPEC)["task"]["form"])
+    tables = {edits: _columns(folder / layout.SCORES / layout.position(edits)) for edits in {scored[0], scored[-1]}}
     probes, abilities = tables[scored[-1]]
     pristine = _ability_scores(tables[0][1]) if 0 in tables else {}
     return LatestScores(
@@ -173,27 +232,21 @@ def _object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _tables(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _columns(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Columns of the outcomes of probes and of ability items."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    tables = [_table(folder / name) for name in (layout.PROBES, layout.ABILITIES)]
+    probes, abilities = ({name: table[name].to_numpy() for name in table.column_names} for table in tables)
+    return probes, abilities
 
-    columns = []
-    for name in _SCORED:
-        try:
-            table = pq.ParquetFile(folder / name).read()
-        except (OSError, pa.ArrowException) as error:
-            raise ConfigError(
-                f"{folder / name} cannot be read ({error}). Check it with: palimpsest store ingest"
-            ) from error
-        columns.append({column: table[column].to_numpy() for column in table.column_names})
-    return columns[0], columns[1]
+
+def _table(path: Path) -> pa.Table:
+    try:
+        return layout.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ConfigError(f"{path} cannot be read ({error}). Check it with: palimpsest store ingest") from error
 
 
 def _window_metrics(probes: Mapping[str, Any], form: str) -> dict[str, dict[str, float]]:
-    from palimpsest.harness.metrics.probes import Outcomes, aggregate, case_table
-    from palimpsest.harness.specs.windows import WINDOWS
-
     metrics: dict[str, dict[str, float]] = {}
     for window in (name for name in WINDOWS if f"window_{name}" in probes):
         inside = probes[f"window_{window}"].astype(bool)
@@ -205,22 +258,10 @@ def _window_metrics(probes: Mapping[str, Any], form: str) -> dict[str, dict[str,
 
 def _with_texts(folder: Path, edits: int, metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     """The metrics with those of sampled texts, where there are any."""
-    from palimpsest.harness.runs.score_files import TEXTS
-
-    place = folder / "scores" / f"{edits:06d}" / TEXTS
+    place = folder / layout.SCORES / layout.position(edits) / layout.TEXTS
     if not place.is_file():
         return metrics
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from palimpsest.harness.metrics.probes import nan_mean
-    from palimpsest.harness.metrics.texts import TextMetrics
-
-    try:
-        paths = (folder / "cases.parquet", folder / "probes.parquet", place)
-        cases, probes, texts = (pq.ParquetFile(path).read() for path in paths)
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"{place} cannot be read ({error}). Check it with: palimpsest store ingest") from error
+    cases, probes, texts = (_table(path) for path in (folder / layout.CASES, folder / layout.PROBES, place))
     found = {name: nan_mean(values) for name, values in TextMetrics(cases, probes).table(texts).values.items()}
     window = "all" if edits else "planned"
     return metrics | {window: metrics.get(window, {}) | found}
@@ -228,55 +269,14 @@ def _with_texts(folder: Path, edits: int, metrics: dict[str, dict[str, float]]) 
 
 def _ability_scores(items: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Ability → (share right, chance); running text has no such share."""
-    from palimpsest.harness.abilities.items import PERPLEXITY
-
     names = sorted(set(items["ability"][items["metric"] != PERPLEXITY]))
     inside = {name: items["ability"] == name for name in names}
     return {n: (float(items["correct"][inside[n]].mean()), float(items["chance"][inside[n]][0])) for n in names}
 
 
 def _kept(now: Mapping[str, tuple[float, float]], pristine: Mapping[str, tuple[float, float]]) -> float | None:
-    from palimpsest.harness.metrics.probes import abilities_kept
-
     names = [name for name in now if name in pristine]
     if not names:
         return None
     chance = [now[name][1] for name in names]
     return abilities_kept([now[name][0] for name in names], [pristine[name][0] for name in names], chance)
-
-
-def newest_good_save(run: Path, spec: RunSpec, at_most: int) -> Save | None:
-    """The newest whole save of a run at no more than ``at_most`` edits; damaged ones stay where they are."""
-    saves = Saves(run / "checkpoints", spec.id)
-    good = (n for n in reversed(saves.positions()) if n <= at_most and not saves.problems(n))
-    edits = next(good, None)
-    return None if edits is None else Save(edits, run / "checkpoints" / f"{edits:06d}")
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """Where a run stands."""
-
-    status: str
-    """``missing``, ``partial``, ``complete``, ``collapsed`` or ``failed``."""
-    edits: int
-    """Edits of the newest save, or of the ending."""
-    reason: str | None = None
-
-    def __str__(self) -> str:
-        """``done``, ``missing``, or the status with the number of edits."""
-        if self.status in ("missing", "complete"):
-            return {"missing": "missing", "complete": "done"}[self.status]
-        return f"{self.status} at {self.edits}"
-
-
-def run_state(home: Path, spec: RunSpec) -> RunState:
-    """Where the run of ``spec`` stands; quick, checksums are not compared."""
-    folder = home / "runs" / spec.id
-    ending = read_ending(folder / "result.json")
-    if ending is not None:
-        return RunState(ending.status, ending.edits, ending.reason)
-    if not (folder / "events.jsonl").exists() and not (folder / "spec.json").exists():
-        return RunState("missing", 0)
-    saves = [int(p.name) for p in (folder / "checkpoints").glob("*") if p.name.isdecimal() and read_manifest(p)]
-    return RunState("partial", max(saves, default=0))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.errors import ConfigError, MissingResource, RunFailed, UsageError
+from palimpsest.harness.model.catalogue import resolve
+from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.plugins.session import Editing
-from palimpsest.harness.runs.journal import Past, read_events
+from palimpsest.harness.runs import layout
+from palimpsest.harness.runs.journal import RepeatCheck, read_events
+from palimpsest.harness.runs.loaded_model import load
+from palimpsest.harness.runs.reading import read_spec, summarise
 from palimpsest.harness.runs.saves import Saves
-from palimpsest.harness.specs.schedule import batches, boundaries
+from palimpsest.harness.specs.schedule import batches, boundaries, order
 
 if TYPE_CHECKING:
     from palimpsest.harness.editor import Editor
@@ -19,20 +26,6 @@ if TYPE_CHECKING:
     from palimpsest.harness.specs.cases import Case, EditTask, TaskFinder
     from palimpsest.harness.specs.run_spec import RunSpec
     from palimpsest.harness.statistics.texts import StatisticsSource
-
-
-import shutil
-import tempfile
-from typing import TYPE_CHECKING
-
-from palimpsest.harness.runs.reading import read_spec, summarise
-
-if TYPE_CHECKING:
-    from palimpsest.harness.runs.installation import Installation
-    from palimpsest.harness.specs.cases import TaskFinder
-    from palimpsest.harness.statistics.texts import StatisticsSource
-
-from palimpsest.harness.runs.reading import newest_good_save
 
 
 def check_position(spec: RunSpec, edits: int) -> None:
@@ -76,17 +69,19 @@ def replay(
     """
     check_position(spec, edits)
     editing = Editing(model, make_editor, spec.editor, spec.seed)
-    past, done = Past(read_events(run / "events.jsonl")), 0
-    save = newest_good_save(run, spec, edits)
+    before = RepeatCheck(read_events(run / layout.JOURNAL))
+    saves = Saves(run / layout.SAVES, spec.id)
+    done = 0
+    save, _ = saves.newest(at_most=edits)
     if save is not None:
-        editing.load(*Saves(run / "checkpoints", spec.id).read(save))
+        editing.load(*saves.read(save))
         done = save.edits
     for batch in batches(spec.schedule):
         if done <= batch.start < edits:
             report, _ = editing.edit(batch.number, [case.request for case in cases[batch.start : batch.stop]])
-            unlike = past.unlike_batch(batch.number, report)
-            if unlike:
-                raise RunFailed(f"{unlike[0]} The model at {edits} edits cannot be made again here.")
+            warnings = before.batch(batch.number, report)
+            if warnings:
+                raise RunFailed(f"{warnings[0]} The model at {edits} edits cannot be made again here.")
     return editing
 
 
@@ -156,17 +151,14 @@ def replay_run(
         ConfigError: Model or task are not those of the run.
         PalimpsestError: They are not available; or as `replay`.
     """
-    from palimpsest.harness.plugins.configuration import build_editor
-    from palimpsest.harness.runs.loaded_model import load
-    from palimpsest.harness.specs.schedule import order
-
     check_position(spec, edits)
     check_statistics(spec, statistics.digest if statistics else None)
     task = task_of(spec, installed.tasks)
     text = statistics.source if statistics else None
-    loaded = load(model_source or spec.model.name, spec.model.fingerprint, home, statistics=text, texts=installed.texts)
+    entry = resolve(model_source or spec.model.name)
+    loaded = load(entry, home, expected=spec.model.fingerprint, statistics=text, texts=installed.texts)
     return replay(
-        home / "runs" / spec.id,
+        home / layout.RUNS / spec.id,
         spec,
         [task.cases[index] for index in order(len(task.cases), spec.schedule, spec.seed)],
         edits,
@@ -204,9 +196,6 @@ def export_model(
         MissingResource: They are not here.
         RunFailed: Edits done again came out otherwise than in the run.
     """
-    from palimpsest.harness.runs.loaded_model import load
-    from palimpsest.harness.runs.reading import newest_good_save
-
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already. Choose a new or empty folder.")
     spec = read_spec(run)
@@ -214,17 +203,18 @@ def export_model(
     done = summarise(run).edits_done
     if edits > done:
         raise UsageError(f"Run {run.name} has made {done} edits so far; --edits can be at most that.")
-    save = newest_good_save(run, spec, edits)
+    saves = Saves(run / layout.SAVES, spec.id)
+    save, _ = saves.newest(at_most=edits)
     if edits and (save is None or save.edits != edits):
         editing = replay_run(
             run.parent.parent, spec, edits, model_source=model_source, installed=installed, statistics=statistics
         )
-        model, written = editing.model, list(editing.written)
+        model = editing.model
+        written = list(editing.written)
     else:
-        model = load(
-            model_source or spec.model.name, spec.model.fingerprint, run.parent.parent, texts=installed.texts
-        ).model
-        weights = {} if save is None else Saves(run / "checkpoints", spec.id).read(save)[0]
+        entry = resolve(model_source or spec.model.name)
+        model = load(entry, run.parent.parent, expected=spec.model.fingerprint, texts=installed.texts).model
+        weights = {} if save is None else saves.read(save)[0]
         model.write_weights(weights)
         written = sorted(weights)
     if edits and not written:

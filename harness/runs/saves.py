@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.errors import RunFailed
+from palimpsest.harness.model.needs import SAVES_KEPT
+from palimpsest.harness.runs.layout import STATE, TRACKER, WEIGHTS, position
 from palimpsest.harness.system.atomic_files import (
     announce,
     disk_errors,
@@ -23,8 +25,8 @@ from palimpsest.harness.system.atomic_files import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-WEIGHTS, STATE = "weights.safetensors", "state.safetensors"
-TRACKER = "diagnostics.safetensors"
+_KEPT = SAVES_KEPT - 1
+"""One more is being written."""
 _NAMES = (WEIGHTS, STATE)
 
 
@@ -46,7 +48,12 @@ class Saves:
     """The folder ``checkpoints`` of one run."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
-        """Args: the folder, and the run whose saves may be in it."""
+        """Name the place; nothing is read yet.
+
+        Args:
+            folder: Where the saves are.
+            run_id: The run whose saves may be in it.
+        """
         self.folder = folder
         self._run_id = run_id
 
@@ -57,27 +64,31 @@ class Saves:
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
     def problems(self, edits: int) -> list[str]:
-        """What is wrong with the save at ``edits``: empty if it is whole."""
+        """Faults of the save at ``edits``; none if it is whole."""
         place = self._place(edits)
         names = (*_NAMES, TRACKER) if (place / TRACKER).exists() or _states(place, TRACKER) else _NAMES
         return verify_folder(place, edits=edits, names=names, run=self._run_id)
 
-    def newest(self, at_most: int, above: int = 0) -> tuple[Save | None, list[str]]:
-        """The newest whole save with ``above`` < edits ≤ ``at_most``; damaged newer ones are set aside.
+    def newest(self, at_most: int, above: int = 0) -> tuple[Save | None, dict[int, list[str]]]:
+        """The newest whole save with ``above`` < edits ≤ ``at_most``. Nothing is changed.
 
         Returns:
-            The save, or None; and a warning for each damaged one.
+            The save, or None; and the faults of each damaged newer one, by its number of edits.
         """
-        warnings: list[str] = []
+        damaged: dict[int, list[str]] = {}
         for edits in reversed(self.positions()):
             if not above < edits <= at_most:
                 continue
             problems = self.problems(edits)
             if not problems:
-                return Save(edits, self._place(edits)), warnings
-            aside = set_aside(self._place(edits))
-            warnings.append(f"The save at {edits} edits is damaged ({'; '.join(problems)}); it was moved to {aside}.")
-        return None, warnings
+                return Save(edits, self._place(edits)), damaged
+            damaged[edits] = problems
+        return None, damaged
+
+    def set_aside(self, edits: int, problems: Sequence[str]) -> str:
+        """Rename a damaged save, so that a new one can be made; a warning that says so."""
+        aside = set_aside(self._place(edits))
+        return f"The save at {edits} edits is damaged ({'; '.join(problems)}); it was moved to {aside}."
 
     def write(
         self,
@@ -126,15 +137,14 @@ class Saves:
         """
         return self._read_tensors(save, TRACKER) if (save.folder / TRACKER).exists() else {}
 
-    def prune(self, current: int) -> None:
-        """Remove all but the newest two saves and the ``current`` one."""
-        positions = self.positions()
-        for edits in positions[:-2]:
-            if edits != current:
+    def prune(self, wanted: Collection[int]) -> None:
+        """Remove all but the newest saves and those that are ``wanted``."""
+        for edits in self.positions()[:-_KEPT]:
+            if edits not in wanted:
                 remove_folder(self._place(edits))
 
     def _place(self, edits: int) -> Path:
-        return self.folder / f"{edits:06d}"
+        return self.folder / position(edits)
 
     def _mark(self, edits: int) -> str:
         return json.dumps({"run": self._run_id, "edits": edits})
@@ -165,5 +175,5 @@ class Saves:
 
 
 def _states(folder: Path, name: str) -> bool:
-    """Whether the folder's manifest lists a file of this name."""
+    """Tell if the folder's manifest lists a file of this name."""
     return name in (read_manifest(folder) or {"files": {}})["files"]

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, PalimpsestError
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.composition import HOST
+from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.run_spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, TaskRef
 from palimpsest.harness.specs.suite import EditorChoice, Suite
-
-if TYPE_CHECKING:
-    pass
-
 
 T = TypeVar("T")
 Place = Callable[[Sequence[str | int]], str]
@@ -28,16 +25,16 @@ class PlannedRun:
     """A run's identity, and where its model and data are on this machine."""
 
     spec: RunSpec
-    model_source: str
-    """What `model_registry.resolve` takes: a registered name, a folder or a hub id."""
+    model: ModelEntry
+    """The spec's model; with its folder, where its files are here."""
     task: EditTask = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """How names become content; `installed_catalog` is the real one."""
+    """How names become content; `palimpsest.cli.wiring.installed_catalog` is the real one."""
 
-    model: Callable[[str], ModelRef]
+    model: Callable[[str], tuple[ModelRef, ModelEntry]]
     task: Callable[[str], EditTask]
     editor: Callable[[str, str, Mapping[str, Any]], EditorRef]
     """(editor, model name, values that differ from the preset) → the complete reference."""
@@ -94,16 +91,16 @@ def plan(
     tasks = [problems.of(("tasks", i), partial(_task, catalog, s, suite)) for i, s in enumerate(suite.tasks)]
     abilities = problems.of(("abilities",), lambda: catalog.abilities(suite.abilities.tasks, suite.abilities.limit))
     sizes = [(i, choice.batch_size) for i, choice in enumerate(suite.editors)]
-    known = [(source, model) for source, model in models if model is not None]
+    known = [(source, *model) for source, model in models if model is not None]
     editors = {
         (source, i): problems.of(("editors", i), partial(_editor, catalog, choice, model.name, unusable))
-        for source, model in known
+        for source, model, _ in known
         for i, choice in enumerate(suite.editors)
     }
     schedules = [problems.of(("editors", i), partial(_schedule, suite, size)) for i, size in sizes]
     problems.tell()
     runs = []
-    for source, model in known:
+    for source, model, entry in known:
         for task, reference in filter(None, tasks):
             for seed in suite.seeds:
                 for i, schedule in enumerate(schedules):
@@ -119,7 +116,7 @@ def plan(
                             seed=seed,
                             statistics=statistics,
                         )
-                        runs.append(PlannedRun(spec, source, task))
+                        runs.append(PlannedRun(spec, entry, task))
     return runs
 
 

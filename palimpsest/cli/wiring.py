@@ -9,6 +9,7 @@ from typing import Any
 from palimpsest.harness.model import catalogue
 from palimpsest.harness.plugins import configuration
 from palimpsest.harness.runs.installation import Installation
+from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import Catalog
 from palimpsest.harness.specs.run_spec import EditorRef, ModelRef
 from palimpsest.tasks.ability_library import AbilityLibrary
@@ -38,11 +39,14 @@ def installed_catalog(installed: Installation | None = None, *, fetch: bool = Tr
     """
     finders = installed or installation()
 
-    def model(name: str) -> ModelRef:
+    def model(name: str) -> tuple[ModelRef, ModelEntry]:
         entry = catalogue.resolve(name)
-        here = fetch or catalogue.is_here(entry)
-        fingerprint = catalogue.fingerprint(entry) if here else UNKNOWN
-        return ModelRef.model_validate({"name": entry.name, "fingerprint": fingerprint, "dtype": entry.dtype})
+        fingerprint = UNKNOWN
+        if fetch or catalogue.is_here(entry):
+            entry = catalogue.located(entry)
+            fingerprint = catalogue.fingerprint(entry)
+        ref = ModelRef.model_validate({"name": entry.name, "fingerprint": fingerprint, "dtype": entry.dtype})
+        return ref, entry
 
     def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
         complete = configuration.canonical_name(name)

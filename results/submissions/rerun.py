@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from palimpsest.harness.errors import ConfigError, EditorError, RunFailed
+from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.executor import Executor
-from palimpsest.harness.runs.progress import Progress
+from palimpsest.harness.runs.journal import Progress
 from palimpsest.harness.runs.replay import check_statistics, task_of
 from palimpsest.harness.runs.run import RunSettings
 from palimpsest.harness.specs.planning import PlannedRun
@@ -108,7 +109,7 @@ def rerun(
         installed=installed,
         statistics=statistics.source if statistics else None,
     )
-    outcome = executor.execute(PlannedRun(spec, spec.model.name, task))
+    outcome = executor.execute(PlannedRun(spec, resolve(spec.model.name), task))
     for edits in wanted:
         if not (outcome.folder / layout.SCORES / layout.position(edits)).is_dir():
             raise RunFailed(

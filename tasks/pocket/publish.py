@@ -63,8 +63,9 @@ def train_and_publish(
 
 def publish(recipe: Recipe, model: Any, tokenizer: Any, folder: Path) -> list[Line]:
     """Write weights, config, tokenizer and a card with the measured report into ``folder``."""
-    from palimpsest.harness.model.catalogue import ModelEntry, fingerprint
+    from palimpsest.harness.model.catalogue import fingerprint
     from palimpsest.harness.model.loading import load_model
+    from palimpsest.harness.specs.model_entry import ModelEntry
 
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)

@@ -8,6 +8,7 @@ import pytest
 
 from palimpsest.cli.many_runs import RunResult, exit_code, last_line, run_all
 from palimpsest.harness.errors import EditorError, MissingResource
+from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.planning import PlannedRun
 from tests.labs.synthetic import SyntheticRun, write_run
@@ -19,7 +20,7 @@ ALL = (MEMIT, FT_L, ALPHAEDIT)
 
 
 def planned(*runs: SyntheticRun) -> list[PlannedRun]:
-    return [PlannedRun(run.spec(), "pocket-llama", EditTask("t", "counterfact", ())) for run in runs]
+    return [PlannedRun(run.spec(), resolve("pocket-llama"), EditTask("t", "counterfact", ())) for run in runs]
 
 
 def writer(home: Path, **behaviour: BaseException | str) -> Callable[[PlannedRun], str | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,12 @@ from palimpsest.harness.abilities.ability_harness import ItemOutcome
 from palimpsest.harness.abilities.items import AbilityOutcome
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
 from palimpsest.harness.model.editable import EditableModel
-from palimpsest.harness.runs.progress import SilentProgress
-from palimpsest.harness.runs.run import Run, RunOutcome, RunSettings, Workbench
-from palimpsest.harness.scoring.generation import continuations, sample_texts
-from palimpsest.harness.scoring.probes import sample_answers, score_cases
+from palimpsest.harness.runs.journal import SilentProgress
+from palimpsest.harness.runs.run import Run, RunInputs, RunOutcome, RunSettings
+from palimpsest.harness.runs.score_files import Instruments
+from palimpsest.harness.scoring.probes import score_cases
 from palimpsest.harness.specs.cases import Case, EditRequest, Probe
 from palimpsest.harness.specs.run_spec import AbilityRef, EditorRef, ModelRef, RunSpec, Schedule, Scoring, TaskRef
-from palimpsest.harness.specs.windows import choose_windows
 from palimpsest.harness.statistics.resources import with_statistics
 
 WORDS = [f"w{i}" for i in range(60)]
@@ -129,37 +127,28 @@ class Nudge(Editor):
         self.momentum = {layer: state[f"momentum.{layer}"] for layer in LAYERS}
 
 
-@dataclass
-class TinyInstruments:
-    model: EditableModel
-    scored: list[int] = field(default_factory=list)
-    """Number of cases of each call."""
+def tiny_instruments(model: EditableModel, scored: list[int] | None = None) -> Instruments:
+    """Instruments with one made-up ability task.
 
-    def windows(self, positions: int, sampling: Scoring, edits: int) -> Mapping[str, Sequence[int]]:
-        return choose_windows(positions, sampling, edits)
+    Args:
+        model: What is asked.
+        scored: Receives the number of cases of each scoring.
+    """
 
-    def score(self, cases: Sequence[Case], continuations: Any = None, *, reference_tokenisation: bool = False) -> Any:
-        self.scored.append(len(cases))
-        return score_cases(
-            self.model, cases, continuations=continuations, reference_tokenisation=reference_tokenisation
-        )
+    def score(model: Any, cases: Sequence[Case], **other: Any) -> Any:
+        if scored is not None:
+            scored.append(len(cases))
+        return score_cases(model, cases, **other)
 
-    def answers(self, cases: Sequence[Case], seed: int) -> Any:
-        return sample_answers(self.model, cases, count=2, seed=seed, max_new_tokens=2)
-
-    def texts(self, cases: Sequence[Case], scoring: Scoring) -> Any:
-        return sample_texts(self.model, cases, scoring.generation, seed=scoring.seed)
-
-    def continuations(self, cases: Sequence[Case]) -> Any:
-        return continuations(self.model, cases)
-
-    def abilities(self, edits: int) -> Any:
+    def abilities(edits: int, cases: Sequence[Case]) -> Any:
         with torch.no_grad():
-            logits = self.model.model(input_ids=torch.arange(2, 42).reshape(8, 5)).logits[:, -1]
+            logits = model.model(input_ids=torch.arange(2, 42).reshape(8, 5)).logits[:, -1]
         right = (logits.argmax(-1) % 2 == 0).tolist()
         return [
             AbilityOutcome("tiny", "acc", sum(right) / 8, 0.5, tuple(ItemOutcome(i, r) for i, r in enumerate(right)))
         ]
+
+    return Instruments(model, abilities, score)
 
 
 def spec(config: Mapping[str, Any] | None = None, **changes: Any) -> RunSpec:
@@ -183,12 +172,12 @@ def run(
     messages: list[str] | None = None,
     **other: Any,
 ) -> RunOutcome:
-    """Do the run in this process. ``other``: arguments of `Run`, fields of `RunSettings`, fields of `Workbench`."""
+    """Do the run in this process. ``other``: arguments of `Run`, fields of `RunSettings`, fields of `RunInputs`."""
     model = model or tiny_model()
-    bench = Workbench(
+    inputs = RunInputs(
         model=model,
         make_editor=other.pop("make_editor", None) or (lambda: Nudge(NudgeConfig(**run_spec.editor.config))),
-        instruments=other.pop("instruments", None) or TinyInstruments(model),
+        instruments=other.pop("instruments", None) or tiny_instruments(model),
         pristine_scores=other.pop("pristine_scores", None),
     )
     interrupts = other.pop("interrupts", None)
@@ -196,7 +185,7 @@ def run(
         run_spec,
         cases(run_spec.schedule.edits),
         home,
-        workbench=lambda: bench,
+        inputs=lambda: inputs,
         progress=other.pop("progress", None) or SilentProgress((messages if messages is not None else []).append),
         settings=RunSettings(**other),
         interrupts=interrupts,

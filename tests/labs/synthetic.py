@@ -136,7 +136,11 @@ def write_run(runs: Path, run: SyntheticRun) -> str:
     for edits in run.checkpoints:
         if edits <= run.end:
             write_checkpoint(folder, run, edits, probes)
-    if run.status != "partial":
+    if run.status == "partial":
+        save = folder / "checkpoints" / f"{run.end:06d}"
+        save.mkdir(parents=True, exist_ok=True)
+        write_manifest(save, run.end)
+    else:
         _write_result(folder, run)
     return spec.id
 

@@ -10,7 +10,7 @@ import typer
 from palimpsest.cli import options, output
 from palimpsest.cli.wiring import installation
 from palimpsest.harness.errors import UsageError
-from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.model.catalogue import resolve
 
 app = typer.Typer(add_completion=False)
 
@@ -54,7 +54,7 @@ def probe_spectrum(
 
     installed = installation()
     refs = installed.abilities.refs(abilities or ["pocket"], ability_limit)
-    loaded = load(model, fingerprint(resolve(model)), options.home_folder(home), texts=installed.texts)
+    loaded = load(resolve(model), options.home_folder(home), texts=installed.texts)
     blocks = _blocks(chosen, loaded.model.anatomy.n_layers, model)
     harness = loaded.abilities(refs, installed.abilities)
     if harness is None:

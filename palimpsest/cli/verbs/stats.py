@@ -9,7 +9,7 @@ import typer
 
 from palimpsest.cli import means, options, output
 from palimpsest.harness.errors import ConfigError, UsageError
-from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.plugins.configuration import resolve_config
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def stats(
     given = means.checked(device, device_map, offload=offload, text=stats_text)
     entry = resolve(model)
     loaded = load(
-        model,
-        fingerprint(entry),
+        entry,
         options.home_folder(home),
         placement=given.placement,
         statistics=given.statistics,

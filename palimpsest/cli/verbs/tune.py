@@ -13,7 +13,7 @@ from palimpsest.cli import means, options, output
 from palimpsest.harness.authoring.tuning import USUAL, AbilityChoice, Trial, best, preset_text
 from palimpsest.harness.authoring.tuning import tune as run_tuning
 from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.model.catalogue import fingerprint, resolve
+from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.plugins.configuration import resolve_config, without_host
 from palimpsest.harness.specs.composition import parse
@@ -66,8 +66,7 @@ def tune(
     for note in edits.origin.notes if edits.origin else ():
         output.note(note)
     loaded = load(
-        model,
-        fingerprint(resolve(model)),
+        resolve(model),
         options.home_folder(home),
         statistics=given.statistics,
         texts=given.installed.texts,

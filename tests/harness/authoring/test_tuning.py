@@ -55,7 +55,7 @@ def test_trials_are_recorded_resumed_and_leave_the_model_pristine(
 ) -> None:
     for name, value in (("EDITS", 4), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
         monkeypatch.setattr(tuning, name, value)
-    loaded = load("pocket-gpt2", fingerprint(resolve("pocket-gpt2")), tmp_path, texts=INSTALLED.texts)
+    loaded = load(resolve("pocket-gpt2"), tmp_path, texts=INSTALLED.texts)
     before = parameter_digests(loaded.model.model)
     task, record = load_task("pocket-counterfact-tuning"), tmp_path / "record.json"
     grid = {"norm_constraint": [1e-3, 1e-2]}
@@ -75,7 +75,7 @@ def test_trials_are_recorded_resumed_and_leave_the_model_pristine(
 def test_filters_are_tuned_around_their_host_with_its_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("EDITS", 2), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
         monkeypatch.setattr(tuning, name, value)
-    loaded = load("pocket-gpt2", fingerprint(resolve("pocket-gpt2")), tmp_path, texts=INSTALLED.texts)
+    loaded = load(resolve("pocket-gpt2"), tmp_path, texts=INSTALLED.texts)
     task, record = load_task("pocket-counterfact-tuning"), tmp_path / "record.json"
     trials = tune(
         loaded,

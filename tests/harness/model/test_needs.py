@@ -6,19 +6,14 @@ import pytest
 import torch
 
 from palimpsest.harness.errors import MissingResource, UsageError
-from palimpsest.harness.forecast.calibration import Calibration
-from palimpsest.harness.forecast.prediction import predict_run, scored_cases, shares_pristine
 from palimpsest.harness.model import needs as needs_module
 from palimpsest.harness.model.catalogue import locate, resolve
 from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.model.needs import Needs, flattened, lacking, needs, require, shape_of
 from palimpsest.harness.model.placement import Placement
-from palimpsest.harness.specs.run_spec import Generation, Scoring
 from palimpsest.harness.statistics.resources import with_statistics
-from tests.labs.run_lab import copied, spec
 
 LLAMA = {"layers": [4, 5, 6, 7, 8], "statistics_tokens": 100_000}
-COSTS = Calibration(1.0, 2.0, 3.0, 0.5, 0.01, 4.0, 0.1, 5.0, 0.25, 1000, 600.0)
 
 
 def test_sizes_come_from_the_registry_or_the_files() -> None:
@@ -59,40 +54,6 @@ def test_what_cannot_fit_is_refused_with_numbers(tmp_path: Path, monkeypatch: py
     assert len(problems) == 1 and problems[0].startswith("disk: needs 1000000000.0 GB")
 
 
-def test_a_prediction_is_the_sum_of_its_parts(tmp_path: Path) -> None:
-    planned = spec({}, edits=20, batch_size=8, checkpoints=(0, 8, 20))
-    found = predict_run(tmp_path, planned, COSTS, pristine_is_there=False)
-    assert found.parts == {
-        "start": 5.0,
-        "statistics": 2.0,
-        "prepare": 1.0,
-        "edits": 9.0,
-        "scoring": pytest.approx(3 * 0.5 + 0.01 * (20 + 8 + 20)),
-        "texts": 0.0,
-        "abilities": 12.0,
-        "saves": 0.5,
-    }
-    assert found.seconds == pytest.approx(sum(found.parts.values())) and found.peak_memory_mb == 600
-    shared = predict_run(tmp_path, planned, COSTS, pristine_is_there=True)
-    assert found.seconds - shared.seconds == pytest.approx(0.5 + 0.2 + 4)
-    assert (
-        scored_cases(planned.model_copy(update={"scoring": planned.scoring.model_copy(update={"sample": 5})}), 20) == 15
-    )
-
-
-def test_a_finished_run_costs_nothing_more(whole: Path, tmp_path: Path) -> None:
-    copied(whole, tmp_path)
-    from tests.labs.run_lab import SHORT
-
-    assert predict_run(tmp_path, spec({}, **SHORT), COSTS, pristine_is_there=True).seconds == 0
-
-
-def test_runs_that_ask_the_unedited_model_the_same_share_it() -> None:
-    one, other = spec({}), spec({"rate": 0.1})
-    assert shares_pristine(other, [one]) and not shares_pristine(other, [])
-    assert not shares_pristine(spec({}, edits=4, checkpoints=(0, 4)), [one])
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -127,9 +88,3 @@ def test_a_device_map_places_the_model_and_its_edits() -> None:
     assert model.weight(1).dtype == torch.float32, "edited layers have float32 masters while the rest is bfloat16"
     torch.testing.assert_close(model.weight(1), before + 1e-4, rtol=0, atol=1e-7)
     assert model.model.get_parameter(model.anatomy.weight_name(1)).dtype == torch.bfloat16
-
-
-def test_sampled_texts_are_part_of_a_prediction(tmp_path: Path) -> None:
-    asked = spec().model_copy(update={"scoring": Scoring(generation=Generation(cases=5))})
-    found = predict_run(tmp_path, asked, COSTS, pristine_is_there=False)
-    assert found.parts["texts"] == pytest.approx(0.1 * (5 + 2 + 4 + 5))

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from palimpsest.harness.errors import RunFailed, UsageError
-from palimpsest.harness.forecast.history import predict
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.runs import executor
 from palimpsest.harness.runs.folder import move_aside
+from palimpsest.harness.runs.journal import SilentProgress
 from palimpsest.harness.runs.pristine_scores import PristineScores
-from palimpsest.harness.runs.progress import SilentProgress
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.runs.replay import replay
 from palimpsest.harness.runs.run import RunOutcome
 from palimpsest.harness.runs.saves import Save, Saves
 from palimpsest.harness.specs.cases import EditTask
+from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import PlannedRun
 from tests.labs.installed import INSTALLED
 from tests.labs.run_lab import (
@@ -27,13 +27,13 @@ from tests.labs.run_lab import (
     EditableModel,
     Nudge,
     NudgeConfig,
-    TinyInstruments,
     cases,
     copied,
     flip,
     results,
     run,
     spec,
+    tiny_instruments,
     tiny_model,
 )
 
@@ -50,21 +50,14 @@ def test_pristine_scores_are_shared_and_verified(tmp_path: Path, lab_model: Edit
     assert shared[0].folder == shared[1].folder
     counts = []
     for run_spec, scores in zip((first, second), shared, strict=True):
-        instruments = TinyInstruments(lab_model)
+        scored: list[int] = []
+        instruments = tiny_instruments(lab_model, scored)
         run(tmp_path, run_spec, lab_model, instruments=instruments, pristine_scores=scores)
-        counts.append(len(instruments.scored))
+        counts.append(len(scored))
     assert counts == [3, 2]
     flip(shared[0].folder / "answers.parquet", 99)
     assert shared[0].find() is None
     assert PristineScores(tmp_path / "cache", first, {"torch": "2"}).folder != shared[0].folder
-
-
-def test_time_is_predicted_from_past_runs(whole: Path, tmp_path: Path) -> None:
-    copied(whole, tmp_path)
-    assert predict(tmp_path, spec({}, **SHORT)).seconds == 0.0  # type: ignore[union-attr]
-    estimate = predict(tmp_path, spec({"rate": 0.2}, edits=8, checkpoints=(0, 8)))
-    assert estimate is not None and estimate.runs == 1 and 0 < estimate.seconds < 60
-    assert predict(tmp_path / "empty", spec({})) is None
 
 
 def test_replay_reaches_any_batch_boundary(whole: Path, tmp_path: Path, lab_model: EditableModel) -> None:
@@ -100,18 +93,17 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
 ) -> None:
     loads = []
 
-    def load(source: str, fingerprint: str, home: Path, **_: object) -> executor.LoadedModel:
-        loads.append(source)
+    def load(entry: ModelEntry, home: Path, *, expected: str, **_: object) -> executor.LoadedModel:
+        loads.append(entry.name)
         fresh = tiny_model()
-        return executor.LoadedModel(fresh, fresh.resources, fingerprint, parameter_digests(fresh.model))
+        return executor.LoadedModel(fresh, fresh.resources, expected, parameter_digests(fresh.model))
 
     monkeypatch.setattr(executor, "load", load)
-    monkeypatch.setattr(executor, "resolve", lambda source: None)
     monkeypatch.setattr(executor, "require", lambda *_: None)
     monkeypatch.setattr(executor, "build_editor", lambda name, config: Nudge(NudgeConfig(**config)))
     task = EditTask("tiny", "counterfact", tuple(cases(4)))
     plans = [
-        PlannedRun(spec(config, **SHORT).model_copy(update={"abilities": ()}), "tiny", task)
+        PlannedRun(spec(config, **SHORT).model_copy(update={"abilities": ()}), ModelEntry("tiny", None), task)
         for config in ({}, {"fail_at": 101}, {"trespass_at": 100}, {"rate": 0.1})
     ]
     outcomes = _all(plans, tmp_path)
@@ -129,7 +121,7 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
 
 def test_pristine_abilities_are_shared_between_runs_over_other_edits(tmp_path: Path) -> None:
     from palimpsest.harness.abilities.ability_harness import AbilityHarness
-    from palimpsest.harness.runs.instruments import ModelInstruments
+    from palimpsest.harness.runs.instruments import AbilityRounds
     from palimpsest.harness.runs.pristine_scores import PristineAbilities
     from palimpsest.tasks.ability_library import ability_refs
     from tests.labs import tiny_models
@@ -145,7 +137,7 @@ def test_pristine_abilities_are_shared_between_runs_over_other_edits(tmp_path: P
 
     def ask(environment: dict[str, str], edits: int = 0) -> object:
         store = PristineAbilities(tmp_path, environment)
-        return ModelInstruments(model, Counted(model, refs), refs, store).abilities(edits)
+        return AbilityRounds(Counted(model, refs, library=INSTALLED.abilities), refs, store)(edits, ())
 
     first = ask({"torch": "1"})
     assert ask({"torch": "1"}) == first

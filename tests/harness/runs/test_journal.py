@@ -26,6 +26,7 @@ def test_torn_last_line(tmp_path: Path, torn: bytes, count: int) -> None:
     path.write_bytes(path.read_bytes() + torn)
     assert len(read_events(path)) == count
     journal = Journal(path)
+    journal.mend()
     journal.append("last")
     assert [event["event"] for event in read_events(path)][-1] == "last"
     assert len(path.read_bytes().splitlines()) == len(read_events(path)) == count + 1

@@ -4,27 +4,18 @@ import io
 
 from palimpsest.cli.progress import PlainProgress, make_progress
 from palimpsest.harness.system.environment import changed_environment, environment_segment
-from tests.harness.specs.test_schedule import schedule
-
-
-class _Spec:
-    id = "0123456789ab"
-    schedule = schedule(100, 10)
-
-    class editor:  # noqa: N801
-        name = "memit"
 
 
 def test_plain_lines_at_checkpoints_and_every_minute() -> None:
     now = [0.0]
     stream = io.StringIO()
     progress = PlainProgress(stream, clock=lambda: now[0])
-    progress.started(_Spec, 0)  # type: ignore[arg-type]
+    progress.tell({"event": "started", "run": "0123456789ab", "editor": "memit", "planned": 100, "edits": 0})
     for edits in range(10, 60, 10):
         now[0] += 25.0
-        progress.batch(edits, 10, 25.0)
-    progress.scored(50, {"score_argmax": 71.26})
-    progress.ended("collapsed", 50, "logits are not finite")
+        progress.tell({"event": "batch", "edits": edits, "seconds_edit": 25.0})
+    progress.tell({"event": "scores", "edits": 50, "scores": {"score_argmax": 71.26}})
+    progress.tell({"event": "ended", "status": "collapsed", "edits": 50, "reason": "logits are not finite"})
     assert stream.getvalue().splitlines() == [
         "0123456789ab memit  100 edits to do",
         "0123456789ab memit  30 of 100 edits, 0.40 edits/s, editing left: 3 min",
@@ -35,8 +26,8 @@ def test_plain_lines_at_checkpoints_and_every_minute() -> None:
 
 def test_quiet_still_warns(capsys) -> None:  # type: ignore[no-untyped-def]
     progress = make_progress(quiet=True)
-    progress.scored(5, {})
-    progress.message("The save at 5 edits is damaged.")
+    progress.tell({"event": "scores", "edits": 5, "scores": {}})
+    progress.tell({"event": "warning", "message": "The save at 5 edits is damaged."})
     assert capsys.readouterr().err == "The save at 5 edits is damaged.\n"
     assert isinstance(make_progress(stream=io.StringIO()), PlainProgress)
 

@@ -8,15 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from palimpsest.harness.errors import RunBusy
 from palimpsest.harness.model.digests import parameter_digests
-from palimpsest.harness.runs.journal import read_events
-from palimpsest.harness.runs.progress import SilentProgress
+from palimpsest.harness.runs.journal import SilentProgress, read_events
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.system.interrupts import Interrupts
 from tests.labs.run_lab import (
@@ -127,8 +128,8 @@ class _SignalAfter(SilentProgress):
         super().__init__()
         self.number, self.at = number, at
 
-    def batch(self, edits: int, size: int, seconds: float) -> None:
-        if edits == self.at:
+    def tell(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "batch" and event["edits"] == self.at:
             os.kill(os.getpid(), self.number)
 
 

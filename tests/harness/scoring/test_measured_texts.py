@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from palimpsest.harness.runs.layout import CONTINUATIONS, TEXTS, packed, read_table
 from palimpsest.harness.runs.pristine_scores import PristineScores
 from palimpsest.harness.runs.reading import latest_scores
-from palimpsest.harness.runs.score_files import CONTINUATIONS, TEXTS
 from palimpsest.harness.specs.run_spec import Generation, RunSpec, Scoring
 from tests.labs import run_lab
 
@@ -86,6 +86,12 @@ def test_edits_do_not_depend_on_what_is_measured(whole: Path, tmp_path: Path) ->
     assert names == []
 
 
+def test_every_table_of_a_run_is_packed_to_the_same_bytes_when_it_is_read_back(whole: Path) -> None:
+    files = sorted(whole.rglob("*.parquet"))
+    assert {path.name for path in files} >= {TEXTS, CONTINUATIONS, "probes.parquet", "cases.parquet"}
+    assert not [path for path in files if packed(read_table(path)) != path.read_bytes()]
+
+
 def test_pristine_texts_and_continuations_are_shared_between_runs(whole: Path, tmp_path: Path) -> None:
     def shared(one: RunSpec) -> PristineScores:
         return PristineScores(tmp_path / "cache", one, {})
@@ -93,9 +99,10 @@ def test_pristine_texts_and_continuations_are_shared_between_runs(whole: Path, t
     run_lab.run(tmp_path, spec(), pristine_scores=shared(spec()))
     other = spec().model_copy(update={"seed": 8})
     model = run_lab.tiny_model()
-    instruments = run_lab.TinyInstruments(model)
+    scored: list[int] = []
+    instruments = run_lab.tiny_instruments(model, scored)
     folder = run_lab.run(tmp_path, other, model, pristine_scores=shared(other), instruments=instruments).folder
-    assert len(instruments.scored) == 2  # of three checkpoints
+    assert len(scored) == 2  # of three checkpoints
     for name in (TEXTS, CONTINUATIONS):
         assert table(folder, 0, name) == table(whole, 0, name)
     fewer = spec().model_copy(update={"schedule": spec().schedule.model_copy(update={"checkpoints": (0, 4)})})

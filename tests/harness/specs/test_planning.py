@@ -11,6 +11,7 @@ from palimpsest.cli.flags import Flags, selected, setting
 from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError, UsageError, unknown_name
 from palimpsest.harness.specs.cases import Case, EditRequest, EditTask, Origin
 from palimpsest.harness.specs.command import on_command_line
+from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import Catalog, plan
 from palimpsest.harness.specs.run_spec import AbilityRef, EditorRef, ModelRef
 from palimpsest.harness.specs.suite import build_suite
@@ -22,10 +23,11 @@ def fake_catalog(cases: int = 1000, missing: Sequence[str] = ()) -> Catalog:
     requests = (EditRequest(i, "{} is in", f"P{i}", "Rome", "Oslo") for i in range(cases))
     task = EditTask("facts", "counterfact", tuple(Case(request, ()) for request in requests))
 
-    def model(name: str) -> ModelRef:
+    def model(name: str) -> tuple[ModelRef, ModelEntry]:
         if name in missing:
             raise MissingResource(f"Model {name!r}: its files are gone.")
-        return ModelRef(name=name, fingerprint=name[0] * 64 if name[0] in "abcdef" else "0" * 64)
+        fingerprint = name[0] * 64 if name[0] in "abcdef" else "0" * 64
+        return ModelRef(name=name, fingerprint=fingerprint), ModelEntry(name, None)
 
     def load(name: str) -> EditTask:
         if name != "facts":

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome
-from palimpsest.harness.runs.layout import ABILITIES, SCORE_COLUMNS
-from palimpsest.harness.runs.score_files import ability_file
+from palimpsest.harness.runs.layout import ABILITIES, SCORE_COLUMNS, packed
+from palimpsest.harness.runs.score_files import ability_table
 from palimpsest.results.analysis.abilities import ability_results
 from palimpsest.results.reading.problems import Invalid
 from palimpsest.results.reading.score_rows import check_abilities
@@ -35,7 +35,7 @@ def text(name: str, *values: float) -> AbilityOutcome:
 
 def results(*checkpoints: list[AbilityOutcome]) -> Any:
     tables = {
-        100 * i: {"abilities.parquet": parse_table(ability_file(outcomes), SCORE_COLUMNS[ABILITIES])}
+        100 * i: {"abilities.parquet": parse_table(packed(ability_table(outcomes)), SCORE_COLUMNS[ABILITIES])}
         for i, outcomes in enumerate(checkpoints)
     }
     return ability_results(SimpleNamespace(checkpoints=tables))  # type: ignore[arg-type]
@@ -84,8 +84,8 @@ def test_folders_without_labels_stay_readable() -> None:
 def test_items_that_contradict_their_labels_are_refused() -> None:
     good = outcome("one", PRISTINE)
     wrong = AbilityOutcome("one", "acc", 0.0, 0.5, (ItemOutcome(0, True, 0, 1), *good.items[1:]), "hash")
-    table = parse_table(ability_file([wrong]), SCORE_COLUMNS[ABILITIES])
+    table = parse_table(packed(ability_table([wrong])), SCORE_COLUMNS[ABILITIES])
     spec = SimpleNamespace(abilities=(SimpleNamespace(name="one"),))
     with pytest.raises(Invalid, match="against their labels"):
         check_abilities(table, spec)  # type: ignore[arg-type]
-    check_abilities(parse_table(ability_file([good]), SCORE_COLUMNS[ABILITIES]), spec)  # type: ignore[arg-type]
+    check_abilities(parse_table(packed(ability_table([good])), SCORE_COLUMNS[ABILITIES]), spec)  # type: ignore[arg-type]
