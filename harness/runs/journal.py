@@ -91,11 +91,8 @@ class Journal:
         Raises:
             MissingResource: The disk is full.
         """
-        line = (
-            json.dumps({"time": utc_now(), "event": event, **json_value(fields, not_finite=str)}, allow_nan=False)
-            + "\n"
-        )
-        data = line.encode()
+        value = {"time": utc_now(), "event": event, **json_value(fields, not_finite=str)}
+        data = (json.dumps(value, allow_nan=False) + "\n").encode()
         with disk_errors(self.path.parent, len(data)):
             announce("append", self.path)
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
