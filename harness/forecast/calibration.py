@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -95,7 +94,6 @@ def calibrated(
     machine = {
         "model": spec.model.model_dump(),
         "machine": [segment[name] for name in ("cpu", "cores", "packages", "palimpsest_version")],
-        "threads": os.environ.get("OMP_NUM_THREADS"),
         "placement": asdict(placement),
     }
     asked = {

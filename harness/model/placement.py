@@ -12,7 +12,7 @@ _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The flags ``--device``, ``--device-map``, ``--offload`` and ``--engine``."""
+    """The flags ``--device``, ``--device-map``, ``--offload``, ``--engine`` and ``--threads``."""
 
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:N``."""
@@ -21,10 +21,12 @@ class Placement:
     offload: bool = False
     """Statistics, their spectra and the solves with them stay on the CPU."""
     engine: str = "hf"
-    """Who answers ability tasks; see `palimpsest.harness.abilities.engine.ENGINES`."""
+    """The engine that answers ability tasks; one of `ENGINES`."""
+    threads: int | None = None
+    """Threads of torch on the CPU; None: one, where the model is on the CPU, else as many as torch likes."""
 
     def check(self) -> None:
-        """Whether this machine has what is asked for; imports torch only for devices other than the CPU.
+        """Check that this machine has what is asked for; imports torch only for devices other than the CPU.
 
         Raises:
             UsageError: A value that does not exist, or two that exclude each other.
@@ -36,10 +38,22 @@ class Placement:
             raise UsageError(f'--device-map: expected auto, got "{self.device_map}".')
         if self.device_map is not None and self.device != "cpu":
             raise UsageError("--device-map auto chooses the devices itself; leave --device away.")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads: expected a whole number of at least 1, got {self.threads}.")
         if self.engine not in ENGINES:
             raise UsageError(f'--engine: expected one of {", ".join(ENGINES)}, got "{self.engine}".')
         if self.device.startswith("cuda"):
             _check_cuda(int(self.device.partition(":")[2] or 0))
+
+
+def use_threads(placement: Placement) -> None:
+    """Fix the number of torch's threads: sums in another number of pieces have other last bits."""
+    import torch
+
+    on_cpu = placement.device == "cpu" and placement.device_map is None
+    threads = placement.threads or (1 if on_cpu else None)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _check_cuda(index: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.model.needs import require
-from palimpsest.harness.model.placement import Placement
+from palimpsest.harness.model.placement import Placement, use_threads
 from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.runs.instruments import AbilityRounds, scoring_environment
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
@@ -67,6 +67,7 @@ class Executor:
             PalimpsestError: The run could not be started or resumed; saved work is kept. An editor that fails or
                 a model that collapses is an outcome, not an error.
         """
+        use_threads(self._placement)
         spec = planned.spec
         cases = [planned.task.cases[index] for index in order(len(planned.task.cases), spec.schedule, spec.seed)]
         run = Run(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from palimpsest.harness.errors import RunBusy
+from palimpsest.harness.errors import RunBusy, UsageError
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import Journal, Progress
 from palimpsest.harness.runs.reading import Ending, read_ending
@@ -89,6 +89,26 @@ class RunFolder:
         warnings = self._warnings
         self._warnings = []
         return warnings
+
+    def require_threads(self, threads: int | None) -> None:
+        """Refuse to go on with another number of torch's threads than the run was begun with: its bits would change.
+
+        Args:
+            threads: Of this process; None: torch is not loaded.
+
+        Raises:
+            UsageError: It is another number, and there are saves or scores of the first.
+        """
+        begun = [path for part in (layout.SAVES, layout.SCORES) for path in (self.path / part).glob("*")]
+        try:
+            before = json.loads((self.path / layout.ENVIRONMENT).read_bytes())["segments"][0]["threads"]
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            return
+        if begun and isinstance(before, int) and threads is not None and threads != before:
+            raise UsageError(
+                f"Run {self.spec.id} was begun with --threads {before}, and this command has --threads {threads}: "
+                f"other last bits would come out. Go on with --threads {before}, or begin again with --fresh."
+            )
 
     def reopen(self, segment: Mapping[str, Any]) -> int:
         """Note that this process goes on with the run: take back its ending, add a segment; the segment's number."""

@@ -12,7 +12,7 @@ from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.catalogue import fingerprint, located, revision_of
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.model.loading import load_model
-from palimpsest.harness.model.placement import Placement
+from palimpsest.harness.model.placement import Placement, use_threads
 from palimpsest.harness.plugins.session import restore_pristine
 from palimpsest.harness.statistics.npz import read_npz
 from palimpsest.harness.statistics.resources import with_statistics
@@ -96,6 +96,7 @@ def load(
     begin = time.perf_counter()
     placement = placement or Placement()
     placement.check()
+    use_threads(placement)
     entry = located(entry)
     found = fingerprint(entry)
     if expected is not None and found != expected:

@@ -79,6 +79,7 @@ class Run:
 
         Raises:
             RunBusy: Another process works on this run.
+            UsageError: It was begun with another number of threads.
             MissingResource: The environment lacks something, disk space for one; the same call continues.
         """
         with self.folder.locked():
@@ -103,6 +104,7 @@ class Run:
         """Record that, and in which environment, this process takes the run up."""
         segment = environment_segment(self._settings.command, self.spec.editor.distribution)
         segment["diagnostics"] = self._settings.diagnostics
+        self.folder.require_threads(segment["threads"])
         self.folder.journal.append("run_started", segment=self.folder.reopen(segment))
         self.folder.journal.warn(self.folder.warnings())
 

@@ -69,16 +69,29 @@ def atomic_write_json(path: Path, value: Any) -> None:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file under a temporary name, then rename it: readers see the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Let ``write`` make a file under a temporary name, then rename it: readers see the whole file or none.
+
+    The name is random, so that processes of one id on several machines or in several containers share none.
+
+    Raises:
+        MissingResource: The disk is full or may not be written; the old content is still there.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with disk_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+    except OSError as error:
+        raise MissingResource(
+            f"{path} cannot be written: {error}. Make its folder writable or choose another --home, then give the same "
+            "command again."
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -239,13 +252,20 @@ def disk_errors(folder: Path, bytes_needed: int = 0) -> Iterator[None]:
     """Turn "no space left" into a message that says where, how much is needed, and what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        if not _says_full(error):
             raise
         available = 0
         with suppress(OSError):
             available = shutil.disk_usage(folder if folder.exists() else folder.parent).free
         raise _disk_full(folder, bytes_needed, available) from error
+
+
+def _says_full(error: Exception) -> bool:
+    """Tell if an error is that of a full disk; safetensors, whose errors are no `OSError`, has it in words alone."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return any(os.strerror(number) in str(error) for number in _FULL)
 
 
 def _disk_full(folder: Path, needed: int, available: int) -> MissingResource:

@@ -35,6 +35,7 @@ def checked(
     *,
     offload: bool,
     engine: str = "hf",
+    threads: int | None = None,
     data: Sequence[Path] | None = None,
     text: Path | None = None,
     files: DataFiles | None = None,
@@ -46,6 +47,7 @@ def checked(
         device_map: ``auto``, or None.
         offload: Whether statistics stay on the CPU.
         engine: Who answers ability tasks.
+        threads: Threads of torch; None: as `Placement` says.
         data: Folders with items of ability tasks.
         text: Text of key statistics in place of each model's own.
         files: Local files for tasks whose data do not ship.
@@ -55,7 +57,7 @@ def checked(
         ConfigError: A statistics file that cannot be read.
         MissingResource: There is no such GPU.
     """
-    placement = Placement(device=device, device_map=device_map, offload=offload, engine=engine)
+    placement = Placement(device=device, device_map=device_map, offload=offload, engine=engine, threads=threads)
     placement.check()
     missing = [folder for folder in data or () if not folder.is_dir()]
     if missing:

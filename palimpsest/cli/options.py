@@ -118,6 +118,20 @@ def whole_number(text: str | int) -> int:
     return int(text)
 
 
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        parser=whole_number,
+        metavar="N",
+        envvar="PALIMPSEST_THREADS",
+        help="Threads of each run on the CPU; a run goes on with as many as it was begun with.",
+        show_default="1 with --device cpu",
+        rich_help_panel=MACHINE,
+    ),
+]
+
+
 def whole_number_or_run(text: str | int) -> int | str:
     """`whole_number`, or the word ``run``."""
     return text if text == "run" else whole_number(text)

@@ -243,6 +243,7 @@ def run(
     device_map: options.DeviceMapOption = None,
     offload: options.OffloadOption = False,
     engine: options.EngineOption = "hf",
+    threads: options.ThreadsOption = None,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -279,7 +280,14 @@ def run(
     )
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
     given = means.checked(
-        device, device_map, offload=offload, engine=engine, data=ability_data, text=stats_text, files=files
+        device,
+        device_map,
+        offload=offload,
+        engine=engine,
+        threads=threads,
+        data=ability_data,
+        text=stats_text,
+        files=files,
     )
     catalog = installed_catalog(given.installed)
     unusable: dict[str, str] = {}

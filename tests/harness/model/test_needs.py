@@ -61,6 +61,7 @@ def test_what_cannot_fit_is_refused_with_numbers(tmp_path: Path, monkeypatch: py
         ({"device_map": "balanced"}, 'expected auto, got "balanced"'),
         ({"device_map": "auto", "device": "cuda"}, "leave --device away"),
         ({"engine": "vlm"}, "expected one of hf, vllm"),
+        ({"threads": 0}, "--threads: expected a whole number of at least 1, got 0"),
     ],
 )
 def test_placements_that_do_not_exist(changes: dict[str, str], words: str) -> None:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
 from palimpsest.harness.errors import MissingResource
+from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.system import atomic_files
+from tests.harness.runs.test_resume_editors import MEMIT, loaded
 from tests.labs.run_lab import (
     SHORT,
     EditableModel,
@@ -143,3 +146,19 @@ def test_too_little_space_is_seen_before_writing(
         run(tmp_path, spec({}, **SHORT), lab_model)
     monkeypatch.undo()
     assert run(tmp_path, spec({}, **SHORT), lab_model).status == "complete"
+
+
+def test_a_full_disk_while_statistics_are_kept_is_not_blamed_on_the_editor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError('Io error: Os { code: 28, kind: StorageFull, message: "No space left on device" }')
+
+    course: dict[str, Any] = {"edits": 2, "batch_size": 2, "checkpoints": (0, 2)}
+    how = {"make_editor": lambda: build_editor("memit", MEMIT)}
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(MissingResource, match=r"The disk of .* is full"):
+            run(tmp_path, spec({}, **course), loaded(tmp_path / "models"), **how)
+    assert not list(tmp_path.glob("runs/*/result.json")), "the run has not failed, it can go on"
+    assert run(tmp_path, spec({}, **course), loaded(tmp_path / "models"), **how).status == "complete"

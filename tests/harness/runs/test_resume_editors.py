@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from palimpsest.harness.plugins.configuration import available_editors, build_editor
+from palimpsest.harness.statistics.resources import with_statistics
 from tests.labs.run_lab import WORDS, EditableModel, results, run, spec, tiny_model
 
 TARGETS = {"target_steps": 3, "target_learning_rate": 0.3, "statistics_tokens": 600}
@@ -34,8 +35,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
 COURSE: dict[str, Any] = {"edits": 6, "batch_size": 2, "checkpoints": (0, 6)}
 
 
-def loaded() -> EditableModel:
+def loaded(folder: Path | None = None) -> EditableModel:
+    """The lab's model with a statistics text; statistics are kept in ``folder``, if one is given."""
     model = tiny_model()
+    if folder is not None:
+        with_statistics(model, folder)
     model.resources.set_statistics("lab", lambda: [" ".join(WORDS[i:] + WORDS[:i]) for i in range(12)])
     return model
 

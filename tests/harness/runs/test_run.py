@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from palimpsest.harness.errors import RunBusy
+from palimpsest.harness.errors import RunBusy, UsageError
 from palimpsest.harness.model.digests import parameter_digests
+from palimpsest.harness.model.placement import Placement, use_threads
 from palimpsest.harness.runs.journal import SilentProgress, read_events
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.system.interrupts import Interrupts
@@ -155,3 +156,29 @@ def test_keep_all_saves(tmp_path: Path, lab_model: EditableModel) -> None:
 
 def test_cases_of_the_lab_are_distinct() -> None:
     assert len({case.request.case_id for case in cases()}) == 8
+
+
+def test_a_run_begun_with_one_number_of_threads_is_not_continued_with_another(
+    whole: Path, tmp_path: Path, lab_model: EditableModel
+) -> None:
+    threads = torch.get_num_threads()
+    run(tmp_path, spec({}, **SHORT), lab_model, limit=2)
+    before = results(tmp_path / "runs" / whole.name)
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.raises(UsageError, match=rf"begun with --threads {threads}, .* --threads {threads + 1}"):
+            run(tmp_path, spec({}, **SHORT), lab_model)
+    finally:
+        torch.set_num_threads(threads)
+    assert results(tmp_path / "runs" / whole.name) == before
+    assert results(run(tmp_path, spec({}, **SHORT), lab_model).folder) == results(whole)
+
+
+def test_on_the_cpu_a_model_is_loaded_for_one_thread_unless_more_are_asked_for() -> None:
+    threads = torch.get_num_threads()
+    try:
+        for placement, expected in [(Placement(), 1), (Placement(threads=2), 2), (Placement(), 1)]:
+            use_threads(placement)
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(threads)

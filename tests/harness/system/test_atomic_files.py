@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.system import atomic_files
@@ -108,3 +109,51 @@ def test_set_aside_and_leftovers(tmp_path: Path) -> None:
     (tmp_path / ".z.1.ab.partial").write_text("")
     atomic_files.remove_partials(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["x.damaged"]
+
+
+def test_processes_of_one_id_write_one_cache_file_without_a_shared_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    parts: list[Path] = []
+
+    def outer(part: Path) -> None:
+        parts.append(part)
+        part.write_text("outer")
+        atomic_files.replace_file(tmp_path / "cache", inner)
+        assert part.read_text() == "outer", "another process of this id wrote into the part"
+
+    def inner(part: Path) -> None:
+        parts.append(part)
+        part.write_text("inner")
+
+    atomic_files.replace_file(tmp_path / "cache", outer)
+    assert len(set(parts)) == 2
+    assert (tmp_path / "cache").read_text() == "outer"
+    assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError('Io error: Os { code: 28, kind: StorageFull, message: "No space left on device" }'),
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_a_lack_of_the_machine(tmp_path: Path, error: Exception) -> None:
+    def write(part: Path) -> None:
+        part.write_text("half")
+        raise error
+
+    with pytest.raises(MissingResource, match=r"is full|cannot be written") as found:
+        atomic_files.replace_file(tmp_path / "cache", write)
+    assert found.value.exit_code == 4 and not list(tmp_path.iterdir())
+
+
+def test_other_errors_of_a_writer_stay_what_they_are(tmp_path: Path) -> None:
+    def write(part: Path) -> None:
+        raise SafetensorError("two tensors share memory")
+
+    with pytest.raises(SafetensorError):
+        atomic_files.replace_file(tmp_path / "cache", write)
