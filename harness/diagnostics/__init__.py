@@ -1,6 +1,6 @@
-"""What editing does to the weights: pure functions, a tracker that feeds them, the record of each number.
+"""Measurements of edited weights: pure functions, and a tracker that feeds them during a run.
 
-`weights`, `spectra` and `edits` take tensors and return numbers; `sample` keeps a seeded sample of edits; `tracker`
-watches a run; `records` says what each name means; `reports` gathers what editors report; `truncation` is the probe
-behind ``palimpsest probe-spectrum``.
+`sphere`, `spectra` and `edits` take tensors and return numbers; `norms` takes a whole model; `keys` asks it; `sample`
+keeps a seeded sample of edits; `gauge` and `tracker` watch a run; `truncation` is the probe behind
+``palimpsest probe-spectrum``. `palimpsest.harness.metrics.diagnostic_definitions` says what each name means.
 """

@@ -35,7 +35,7 @@ def load_model(
         dtype: Of all weights; edited ones keep a float32 master copy.
         device: Where the weights go.
         device_map: ``auto`` spreads the blocks over all GPUs instead.
-        known_fingerprint: That of the files, where the caller has it (`model_registry.fingerprint`); otherwise the
+        known_fingerprint: That of the files, where the caller has it (`catalogue.fingerprint`); otherwise the
             tensors' own is computed.
 
     Raises:
