@@ -12,7 +12,7 @@ from palimpsest.results.analysis.seeds import combine_endurance
 from palimpsest.results.store.bulk import EditorRun
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
-from palimpsest.site.parts.descriptions import Description, describe
+from palimpsest.site.parts.descriptions import BUILT_IN, Description
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
 from palimpsest.site.words import labels
@@ -72,8 +72,8 @@ class EditorView:
     file: str
 
 
-def editor_view(name: str, runs: Sequence[EditorRun]) -> EditorView:
-    """The page of one editor or composition."""
+def editor_view(name: str, runs: Sequence[EditorRun], parts: Sequence[Description]) -> EditorView:
+    """The page of one editor or composition, with the description of each of its parts, outermost first."""
     groups: dict[str, list[EditorRun]] = {}
     for run in runs:
         groups.setdefault(run.row_id, []).append(run)
@@ -82,9 +82,9 @@ def editor_view(name: str, runs: Sequence[EditorRun]) -> EditorView:
         name=name,
         title=labels.editor_title(name),
         distribution=distribution,
-        built_in=distribution == "palimpsest-bench",
+        built_in=distribution == BUILT_IN,
         versions=tuple(sorted({run.version for run in runs})),
-        parts=tuple(describe(part, distribution) for part in labels.editor_parts(name)),
+        parts=tuple(parts),
         rows=tuple(_row(group) for group in list(groups.values())[:MOST_ROWS]),
         total_rows=len(groups),
         total_runs=len(runs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from palimpsest.site.pages import run as run_page
 from palimpsest.site.pages import track as track_page
 from palimpsest.site.pages.plan_extras import Options
 from palimpsest.site.parts import cases, payload
+from palimpsest.site.parts.descriptions import Description, descriptions
 from palimpsest.site.parts.table import TableRow, table_rows
 from palimpsest.site.source import Source
 from palimpsest.site.words import labels, text
@@ -99,8 +100,9 @@ class _Site:
         by_editor: dict[str, list[RunHead]] = {}
         for head in self.heads:
             by_editor.setdefault(head.editor, []).append(head)
+        parts = {name: descriptions(name, found[-1].distribution) for name, found in by_editor.items()}
         jobs = [
-            Job(f"editor/{name}", fingerprint(self.code, sorted((h.run_id, h.digest) for h in found)))
+            Job(f"editor/{name}", fingerprint(self.code, sorted((h.run_id, h.digest) for h in found), parts[name]))
             for name, found in sorted(by_editor.items())
         ]
         listed = [(name, found[-1].distribution, len(found), sorted({h.model for h in found}))
@@ -109,24 +111,24 @@ class _Site:
         def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
             for key in keys:
                 if key == "editors":
-                    yield key, self._editor_list(listed)
+                    yield key, self._editor_list(listed, parts)
                     continue
                 name = key.partition("/")[2]
                 runs = self.source.editor_runs(name)
-                view = editor_page.editor_view(name, runs)
+                view = editor_page.editor_view(name, runs, parts[name])
                 yield key, self.page(f"editor/{view.file}.html", "editor.html", "editors", view=view)
                 for file in editor_page.editor_files(name, runs):
                     yield key, file
 
-        return Batch([*jobs, Job("editors", fingerprint(self.code, listed))], make)
+        return Batch([*jobs, Job("editors", fingerprint(self.code, listed, parts))], make)
 
-    def _editor_list(self, listed: Sequence[tuple[str, str, int, list[str]]]) -> File:
-        from palimpsest.site.parts.descriptions import describe
-
-        rows = []
-        for name, distribution, runs, models in listed:
-            parts = [describe(part, distribution) for part in labels.editor_parts(name)]
-            rows.append((name, labels.editor_title(name), payload.editor_file(name), distribution, runs, models, parts))
+    def _editor_list(
+        self, listed: Sequence[tuple[str, str, int, list[str]]], parts: Mapping[str, Sequence[Description]]
+    ) -> File:
+        rows = [
+            (name, labels.editor_title(name), payload.editor_file(name), distribution, runs, models, parts[name])
+            for name, distribution, runs, models in listed
+        ]
         return self.page("editors.html", "editors.html", "editors", rows=rows)
 
     def _downloads(self) -> Batch:

@@ -1,19 +1,20 @@
-"""What editors say about themselves: the head of their module, read as text. Nothing of an editor is ever imported."""
+"""Descriptions of editors in their own words: the head of their source, read as text. None is ever imported."""
 
 from __future__ import annotations
 
 import ast
-import importlib.metadata
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.metadata import EntryPoint, entry_points
 
+from palimpsest.site.parts.editor_source import documented_fields, find_class, inner_class, read_module
 from palimpsest.site.words import labels
 
+BUILT_IN = "palimpsest-bench"
 _GROUP = "palimpsest.editors"
-_ROOT = Path(__file__).resolve().parent.parent.parent
 _ARXIV = re.compile(r"(?:arXiv[: ]\s?)(\d{4}\.\d{4,5})")
 _LONGEST = 6000
+_MOST_SETTINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +31,47 @@ class Description:
 
     name: str
     title: str
-    headline: str
-    blocks: tuple[Block, ...]
-    paper: str
+    installed: bool
+    """Whether the package that provides it is installed where the page is built."""
+    headline: str = ""
+    blocks: tuple[Block, ...] = ()
+    paper: str = ""
     """arXiv number; empty if none is named."""
-    settings: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...] = ()
     """Fields of its configuration with what they mean."""
 
 
+def descriptions(composition: str, distribution: str) -> tuple[Description, ...]:
+    """The editors of a composition, outermost first; see `describe`."""
+    return tuple(describe(part, distribution) for part in labels.editor_parts(composition))
+
+
 def describe(name: str, distribution: str) -> Description:
-    """One editor by its entry-point name; empty parts where nothing can be read."""
-    tree = _tree(name, distribution)
-    text = (ast.get_docstring(tree) or "") if tree is not None else ""
+    """One editor by its entry-point name; empty parts where nothing can be read.
+
+    Args:
+        name: Of the editor; one part of a composition.
+        distribution: What it comes from; of a composition all of them, with `` + `` between.
+    """
+    entry = _entry(name, distribution)
+    module = None if entry is None else read_module(entry.module)
+    if entry is None or module is None:
+        return Description(name, labels.EDITORS.get(name, name), installed=entry is not None)
+    editor = find_class(module, entry.attr)
+    text = (ast.get_docstring(module.tree) or "") if _alone(entry) else ""
+    text = text or (editor.docstring if editor is not None else "")
     headline, _, body = text[:_LONGEST].partition("\n")
     papers = _ARXIV.findall(text)
-    known = labels.PAPERS.get(name, "") if distribution == "palimpsest-bench" else ""
+    known = labels.PAPERS.get(name, "") if entry.dist is not None and entry.dist.name == BUILT_IN else ""
+    config = inner_class(editor, "Config") if editor is not None else None
     return Description(
         name=name,
         title=labels.EDITORS.get(name, name),
+        installed=True,
         headline=headline.strip(),
         blocks=blocks(body),
         paper=known or (papers[0] if papers else ""),
-        settings=_settings(tree) if tree is not None else (),
+        settings=tuple(documented_fields(config).items())[:_MOST_SETTINGS] if config is not None else (),
     )
 
 
@@ -74,27 +94,18 @@ def blocks(text: str) -> tuple[Block, ...]:
     return tuple(found)
 
 
-def _tree(name: str, distribution: str) -> ast.Module | None:
-    for entry in importlib.metadata.entry_points(group=_GROUP, name=name):
-        if entry.dist is None or entry.dist.name != distribution:
-            continue
-        parts = entry.module.split(".")
-        inside = _ROOT.joinpath(*parts[1:]).with_suffix(".py") if parts[0] == "palimpsest" else None
-        path = inside or Path(str(entry.dist.locate_file("/".join(parts) + ".py")))
-        try:
-            return ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, SyntaxError):
-            return None
-    return None
+def _entry(name: str, distributions: str) -> EntryPoint | None:
+    """The entry point of an editor in one of these distributions."""
+    wanted = {_normal(distribution) for distribution in distributions.split(" + ")}
+    points = entry_points(group=_GROUP, name=name)
+    return next((point for point in points if point.dist is not None and _normal(point.dist.name) in wanted), None)
 
 
-def _settings(tree: ast.Module) -> tuple[tuple[str, str], ...]:
-    """Annotated fields of the class ``Config`` with the text right under each."""
-    found = []
-    for config in (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef) and n.name == "Config"):
-        for field, below in zip(config.body, config.body[1:], strict=False):
-            documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and documented:
-                assert isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-                found.append((field.target.id, " ".join(str(below.value.value).split())))
-    return tuple(found)
+def _alone(entry: EntryPoint) -> bool:
+    """Whether no other editor is in the same module, so that the head of the module is about this one."""
+    return sum(point.module == entry.module for point in set(entry_points(group=_GROUP))) == 1
+
+
+def _normal(distribution: str) -> str:
+    """A distribution's name as indexes compare names."""
+    return re.sub(r"[-_.]+", "-", distribution.strip()).lower()

@@ -12,6 +12,7 @@ from palimpsest.site.pages import editor as editor_page
 from palimpsest.site.pages import run as run_page
 from palimpsest.site.pages import track as track_page
 from palimpsest.site.parts import figures, payload, samples, table
+from palimpsest.site.parts.descriptions import descriptions
 from palimpsest.site.source import RunParts
 from palimpsest.site.words import labels
 from palimpsest.site.words.looks import row_looks
@@ -168,7 +169,7 @@ def test_an_editors_page_says_what_a_version_changed() -> None:
     (run,) = source.editor_runs("alphaedit")[:1]
     config = run.config | {"target_steps": 30, "host": {"ridge": 2.0}}
     newer = run._replace(run_id="new", row_id="new", version="0.2.0", config=config, date="2026-04-01")
-    view = editor_page.editor_view("alphaedit", [run, newer])
+    view = editor_page.editor_view("alphaedit", [run, newer], descriptions("alphaedit", "palimpsest-bench"))
     (change,) = view.changes
     assert (change.before, change.after) == ("0.1.0", "0.2.0")
     assert change.fields == (("host.ridge", "–", "2.0"), ("target_steps", "20", "30"))
@@ -178,8 +179,9 @@ def test_an_editors_page_says_what_a_version_changed() -> None:
 
 def test_an_editor_that_is_not_installed_has_a_page_without_description() -> None:
     (run,) = SampleSource(RUNS[:1]).editor_runs("alphaedit")[:1]
-    view = editor_page.editor_view("<b>odd", [run._replace(distribution="elsewhere")])
-    assert view.parts[0].headline == "" and not view.built_in
+    parts = descriptions("<b>odd", "elsewhere")
+    view = editor_page.editor_view("<b>odd", [run._replace(distribution="elsewhere")], parts)
+    assert view.parts[0].headline == "" and not view.parts[0].installed and not view.built_in
     assert view.file.startswith("x")
 
 
