@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
+from collections.abc import Mapping
+from importlib.metadata import distributions, packages_distributions, requires
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
 from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.harness.system.atomic_files import atomic_write_text
 
 _SKELETON = Path(__file__).parent / "skeleton"
+KINDS: Mapping[str, str] = {
+    "pipeline": "an update of down-projections in closed form, on the shared locate-then-edit pipeline",
+    "weights": "gradient descent on any weights, here of attention and MLP",
+    "memory": "a memory beside the model that answers through a hook; no weight changes",
+}
+"""Kinds of skeletons, each a folder with an editor and its test."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 60
 
 
-def write_package(name: str, into: Path) -> list[Path]:
+def write_package(name: str, into: Path, kind: str = "pipeline") -> list[Path]:
     """Write the package of an editor into a new folder ``into / name``.
 
     Args:
         name: Of the editor and of its distribution: lower-case words with hyphens between them.
         into: An existing folder.
+        kind: One of `KINDS`.
 
     Returns:
         The files, as they should be read.
 
     Raises:
-        UsageError: The name is none, or is taken, or there is such a folder already.
+        UsageError: The name is none, is taken or hides something, there is no such kind, or the folder is there.
         MissingResource: The folder cannot be written.
     """
+    if kind not in KINDS:
+        raise unknown_name("Kind of editor", kind, KINDS, "palimpsest new-editor --help")
     package = _checked(name)
     folder = into / name
     if folder.exists():
@@ -39,8 +52,8 @@ def write_package(name: str, into: Path) -> list[Path]:
         "README.md": "README.md",
         "pyproject.toml": "pyproject.toml",
         f"{package}/__init__.py": None,
-        f"{package}/editor.py": "editor.py",
-        "tests/test_editor.py": "test_editor.py",
+        f"{package}/editor.py": f"{kind}/editor.py",
+        "tests/test_editor.py": f"{kind}/test_editor.py",
     }
     written = []
     try:
@@ -68,4 +81,32 @@ def _checked(name: str) -> str:
     taken = {entry.name: entry.distribution for entry in available_editors()}
     if name in taken:
         raise UsageError(f"Editor name {name!r} is taken by {taken[name]}. Choose another.")
+    hidden = _hidden_by(name, package)
+    if hidden:
+        raise UsageError(f"Editor name {name!r}: {hidden}. Choose another, for example my-{name}.")
     return package
+
+
+def _hidden_by(name: str, package: str) -> str:
+    """What a distribution ``name`` with this package would stand before or replace, in words; empty if nothing."""
+    if package in sys.stdlib_module_names:
+        return f"its package would hide Python's own module {package}"
+    if package in packages_distributions() or _is_module(package):
+        return f"its package would hide the installed module {package}"
+    if any(_normal(found.name) == _normal(name) for found in distributions()):
+        return f"installing it would replace the installed distribution {name}"
+    wanted = {_normal(re.split(r"[^\w.-]", text)[0]) for text in requires("palimpsest-bench") or ()}
+    if _normal(name) in wanted:
+        return f"Palimpsest itself asks for a distribution {name}"
+    return ""
+
+
+def _is_module(package: str) -> bool:
+    """Whether Python finds such a module; a folder that merely lies in the way is none."""
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
+def _normal(distribution: str) -> str:
+    """A distribution's name as indexes compare names."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

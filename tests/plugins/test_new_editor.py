@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.harness.authoring.template import write_package
+from palimpsest.harness.authoring.template import KINDS, write_package
 from palimpsest.harness.errors import UsageError
-from tests.plugins.conftest import pip_install
+from tests.plugins.conftest import Shell, pip_install
+
+COURSE = (
+    *("--model", "pocket-gpt2", "--task", "pocket-counterfact"),
+    *("--edits", "8", "--batch-size", "4", "--checkpoints", "0,4,8", "--sample", "8"),
+)
 
 
 def test_the_package_works_as_it_is(tmp_path: Path) -> None:
@@ -34,6 +40,52 @@ def test_the_package_works_as_it_is(tmp_path: Path) -> None:
     assert ended.returncode == 0 and "2 passed" in ended.stdout, ended.stdout
 
 
+@pytest.fixture(scope="module")
+def of_each_kind(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """One package of each kind, written by the command line and installed."""
+    folder = tmp_path_factory.mktemp("authors")
+    shell = Shell(folder / "site", folder)
+    (folder / "build").mkdir()
+    for kind in KINDS:
+        out = shell("new-editor", f"brand-new-{kind}", "--kind", kind)
+        assert f"palimpsest check brand-new-{kind}" in out
+        pip_install(folder / f"brand-new-{kind}", folder / "site", folder / "build")
+    return shell
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_test_of_each_kind_passes(kind: str, of_each_kind: Shell) -> None:
+    """Its first half, about its mathematics; the second is a part of what `check` does below."""
+    environment = os.environ | {"PYTHONPATH": str(of_each_kind.place)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not promise", "tests"]
+    folder = of_each_kind.home / f"brand-new-{kind}"
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0 and "1 passed" in ended.stdout, ended.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_passes_all_checks(kind: str, of_each_kind: Shell) -> None:
+    printed = of_each_kind("check", f"brand-new-{kind}", "--json")
+    report = json.loads(printed[printed.index("{") :])
+    assert {c["id"]: c["observed"] for c in report["checks"] if c["status"] != "ok"} == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_finishes_a_short_run_in_which_it_learns(kind: str, of_each_kind: Shell) -> None:
+    of_each_kind("run", "--editor", f"brand-new-{kind}", *COURSE, "--quiet")
+    printed = of_each_kind("list", "runs", "--json")
+    (run,) = [r for r in json.loads(printed[printed.index("[") :]) if r["editor"] == f"brand-new-{kind}"]
+    shown = of_each_kind("show", run["run"], "--json")
+    metrics = json.loads(shown[shown.index("{") :])["scores"]["metrics"]["all"]
+    assert run["status"] == "complete" and metrics["efficacy_preference"] >= 75, metrics
+
+
+def test_a_kind_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="weights"):
+        write_package("mine", tmp_path, "weight")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -45,6 +97,13 @@ def test_the_package_works_as_it_is(tmp_path: Path) -> None:
         ("memit", "taken by palimpsest-bench"),
         ("lambda", "Python package"),
         ("tests", "Python package"),
+        ("json", "Python's own module json"),
+        ("site", "Python's own module site"),
+        ("torch", "installed module torch"),
+        ("numpy", "installed module numpy"),
+        ("yaml", "installed module yaml"),
+        ("scikit-learn", "installed distribution scikit-learn"),
+        ("vllm", "Palimpsest itself asks for"),
     ],
 )
 def test_names_that_cannot_be_are_refused_and_nothing_is_written(name: str, said: str, tmp_path: Path) -> None:

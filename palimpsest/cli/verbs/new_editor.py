@@ -14,17 +14,20 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(
-    epilog="Examples:\n\npalimpsest new-editor my-editor\n\npalimpsest new-editor my-editor --into ~/work\n\n"
-    "More: docs/writing-an-editor.md"
+    epilog="Examples:\n\npalimpsest new-editor my-editor --kind memory\n\n"
+    "palimpsest new-editor my-editor --into ~/work\n\nMore: docs/writing-an-editor.md"
 )
 def new_editor(
     name: Annotated[str, typer.Argument(help="Of the editor: lower-case words with hyphens.", metavar="NAME")],
     into: Annotated[
         Path, typer.Option("--into", help="Folder that the package's own is made in.", metavar="DIR")
     ] = Path(),
+    kind: Annotated[
+        str, typer.Option("--kind", help="What to start from: pipeline, weights or memory.", metavar="KIND")
+    ] = "pipeline",
 ) -> None:
     """Write a small package with an editor of your own, complete with a test, that runs as it is."""
-    for path in write_package(name, into):
+    for path in write_package(name, into, kind):
         output.line(str(path))
     output.line()
     output.line(f"Next: pip install -e {into / name} && palimpsest check {name}")
