@@ -36,7 +36,7 @@ class AlphaEdit(LocateThenEdit):
         nullspace_threshold: float = Field(default=0.02, gt=0)
         """Eigenvectors of C0 with an eigenvalue from this on are removed from the update."""
         nullspace_relative: bool = False
-        """Whether the threshold is a share of the largest eigenvalue."""
+        """Take the threshold as a share of the largest eigenvalue."""
         ridge: float = Field(default=10.0, gt=0)
         """L2: weight of the identity in the solve."""
 
@@ -45,7 +45,7 @@ class AlphaEdit(LocateThenEdit):
     """Layer → U_s, the removed directions, d_in × s."""
 
     def start(self, layer: int) -> System:
-        """S_0 = L2·I, and the layer's removed directions."""
+        """S_0 = L2·I, d_in × d_in, and the layer's removed directions."""
         if layer == self.config.layers[0]:
             self.model.resources.second_moments(self.config.layers, self.config.statistics_tokens)  # one pass for all
             self.removed = {}
@@ -56,11 +56,15 @@ class AlphaEdit(LocateThenEdit):
         return System(self.config.ridge, self.model.anatomy.d_inner)
 
     def solve(self, keys: Tensor, layer: int) -> Tensor:
-        """A = (L2·I + P C_p P + P K (P K)ᵀ)⁻¹ P K."""
+        """A = (L2·I + P C_p P + P K (P K)ᵀ)⁻¹ P K, d_in × n, float64.
+
+        Raises:
+            ModelCollapsed: The keys or the result are not finite.
+        """
         return self.systems[layer].solve(projected(self.removed[layer], keys))
 
     def remember(self, keys: Tensor, layer: int) -> None:
-        """P C_p P += P K' (P K')ᵀ."""
+        """P C_p P += P K' (P K')ᵀ; keys are d_in × n."""
         self.systems[layer].remember(projected(self.removed[layer], keys))
 
     def describe(self, report: EditReport) -> None:

@@ -58,7 +58,7 @@ class DeltaEdit(AlphaEdit):
         """DeltaEdit's settings."""
 
         deviations: float = Field(default=3.0, gt=0)
-        """η: how many standard deviations above its mean a disturbance must be to constrain an edit."""
+        """η: standard deviations above its mean that a disturbance must be to constrain an edit."""
         trigger: Literal["paper", "reference"] = "paper"
         """Only disturbances above the mean, or also those below it."""
         max_removed_share: float = Field(default=0.25, gt=0, le=1)
@@ -73,7 +73,7 @@ class DeltaEdit(AlphaEdit):
     config: Config
 
     def prepare(self, model: EditableModel) -> None:
-        """As AlphaEdit; nothing has been disturbed yet."""
+        """Prepare as AlphaEdit does; nothing has been disturbed yet."""
         super().prepare(model)
         self.mean, self.variance, self.seen = 0.0, 0.0, 0  # a mean of 0 is none: disturbances are above 0
         self._constrained, self._removed_columns = 0, 0
@@ -88,7 +88,11 @@ class DeltaEdit(AlphaEdit):
             raise
 
     def find_targets(self, batch: Sequence[EditRequest]) -> Targets:
-        """Z of a batch, with δ of constrained requests orthogonal to U."""
+        """Z of a batch, d_out × n, with δ of constrained requests orthogonal to U.
+
+        Raises:
+            ModelCollapsed: Disturbances of new keys by earlier updates are not finite.
+        """
         last = self.config.layers[-1]
         keys = keys_at(self.model, batch, _CLEAN, last).double()  # d_in × n
         update = self.model.weight(last).double() - self.model.pristine_weight(last).double()  # H: d_out × d_in
@@ -112,7 +116,7 @@ class DeltaEdit(AlphaEdit):
         )
 
     def constrains(self, disturbance: float) -> bool:
-        """Whether ν constrains the edit; if not, it enters mean and variance, unless there is no earlier update."""
+        """True if ν constrains the edit; if not, it enters mean and variance, unless there is no earlier update."""
         self.seen += 1
         if disturbance == 0:
             return False
@@ -140,7 +144,7 @@ class DeltaEdit(AlphaEdit):
         return solved
 
     def describe(self, report: EditReport) -> None:
-        """How many requests were constrained, and the statistics of disturbances."""
+        """Add the number of constrained requests, and the statistics of disturbances."""
         super().describe(report)
         report.counters |= {"constrained": self._constrained, "removed_directions": self._removed_columns}
         if self.mean > 0:

@@ -30,10 +30,14 @@ class Memit(LocateThenEdit):
     config: Config
 
     def start(self, layer: int) -> System:
-        """S_0 = λ C0."""
+        """S_0 = λ C0, d_in × d_in."""
         moments = self.model.resources.second_moments(self.config.layers, self.config.statistics_tokens)
         return System(self.config.second_moment_weight * moments[layer], self.model.anatomy.d_inner)
 
     def solve(self, keys: Tensor, layer: int) -> Tensor:
-        """A = (λ C0 + K Kᵀ)⁻¹ K."""
+        """A = (λ C0 + K Kᵀ)⁻¹ K, d_in × n, float64.
+
+        Raises:
+            ModelCollapsed: The keys or the result are not finite.
+        """
         return self.systems[layer].solve(keys)

@@ -20,5 +20,5 @@ class MemitSeq(Memit):
     remembers = True
 
     def remember(self, keys: Tensor, layer: int) -> None:
-        """C_p += K' K'ᵀ."""
+        """C_p += K' K'ᵀ; keys are d_in × n."""
         self.systems[layer].remember(keys)

@@ -51,7 +51,7 @@ class Nse(MemitSeq):
         selection: Literal["paper", "reference"] = "paper"
         """Smallest set that reaches p, or largest that does not exceed it."""
         rounds: int = Field(default=2, ge=1)
-        """How often a batch is written, at most."""
+        """Times that a batch is written, at most."""
 
     config: Config
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Restraint:
-    """What PRUNE makes of one layer."""
+    """The part of PRUNE that belongs to one layer."""
 
     clipped: int
     """Number of singular values of D above σ_max."""
@@ -64,7 +64,7 @@ class Prune(Filter):
         """α: base of the logarithm, above 1 (2, 1.5 and 1.2 are published too), ``e``, or ``linear`` for the mean of
         σ̂ and σ_max in its place."""
         per_step: bool = False
-        """Whether the restrained weights stay after every batch, so that D holds what was restrained before."""
+        """Keep the restrained weights after every batch, so that D holds what was restrained before."""
 
         @field_validator("alpha", mode="plain")
         @classmethod
@@ -112,7 +112,7 @@ class Prune(Filter):
                 self.model.write_weights(weights)
 
     def restraint(self, update: Tensor, largest: float, *, count_only: bool = False) -> Restraint:
-        """What becomes of D = ``update`` (d_out × d_in) where σ_max is ``largest``; without vectors to ``count_only``.
+        """Restrain D = ``update`` (d_out × d_in) where σ_max is ``largest``; without vectors to ``count_only``.
 
         Raises:
             ModelCollapsed: D is not finite.

@@ -22,6 +22,6 @@ class RRome(Rome):
     """ROME with the mean key throughout (arXiv 2403.07175)."""
 
     def residual(self, delta: Tensor, key: Tensor, mean_key: Tensor) -> tuple[Tensor, Tensor]:
-        """v* − W k̄, at k̄."""
+        """v* − W k̄, d_out, and the key k̄ that it is added at, d_in."""
         weight = self.model.weight(self.config.layer).double()
         return delta + weight @ (key - mean_key), mean_key

@@ -36,9 +36,9 @@ class Rect(Filter):
         epsilon: float = Field(default=1e-8, ge=0)
         """ε: added to the weight in the denominator; the authors' code has 0."""
         signed_denominator: bool = False
-        """Whether the denominator is |W + ε|, as in a published implementation, in place of |W| + ε."""
+        """Divide by |W + ε|, as in a published implementation, in place of |W| + ε."""
         after_all_layers: bool = True
-        """Whether all layers' updates are computed before any is masked, so that later layers make up for nothing."""
+        """Compute all layers' updates before any is masked, so that later layers make up for nothing."""
 
     config: Config
 
@@ -52,7 +52,7 @@ class Rect(Filter):
         return masked
 
     def kept(self, delta: Tensor, weight: Tensor) -> Tensor:
-        """Which entries stay: S ≥ its ⌊(1 − q)·numel⌋-th smallest value; true where Δ is kept, d_out × d_in."""
+        """True where an entry stays: S ≥ its ⌊(1 − q)·numel⌋-th smallest value; d_out × d_in."""
         denominator = (
             (weight + self.config.epsilon).abs()
             if self.config.signed_denominator

@@ -44,18 +44,18 @@ class Revive(Filter):
         tau: float = Field(default=0.1, gt=0, le=1)
         """τ: share of the spectrum's energy that the protected directions reach; at least one is protected."""
         energy: Literal["sigma", "sigma_squared"] = "sigma"
-        """What counts as energy: the singular values, as in the paper, or their squares."""
+        """Energy: the singular values, as in the paper, or their squares."""
         basis: Literal["pretrained", "current"] = "pretrained"
-        """Whose directions: those of W_0, as in the paper, or of the weight before each update."""
+        """Directions: those of W_0, as in the paper, or of the weight before each update."""
         after_all_layers: bool = False
-        """Whether all layers' updates are computed before any is filtered."""
+        """Compute all layers' updates before any is filtered."""
 
     config: Config
     protected: dict[int, Protected]
     """Layer → directions of W_0, where that is the basis."""
 
     def start(self, layer: int) -> None:
-        """U_k and V_k of W_0, if that is the basis."""
+        """Keep U_k and V_k of W_0, if that is the basis."""
         if layer == self.layers[0]:
             self.protected = {}
         if self.config.basis == "pretrained":
@@ -63,7 +63,7 @@ class Revive(Filter):
             self.protected[layer] = self.directions(self.model.pristine_weight(layer), spectrum)
 
     def directions(self, weight: Tensor, spectrum: LeftSpectrum) -> Protected:
-        """U_k and V_k of a weight with this spectrum."""
+        """U_k (d_out × k) and V_k (d_in × k) of a weight, d_out × d_in, with this spectrum; float64."""
         sigma = spectrum.values if self.config.energy == "sigma" else spectrum.values.square()
         shares = sigma.cumsum(0)
         k = min(int((shares / shares[-1] < self.config.tau).sum()) + 1, *weight.shape)
@@ -71,7 +71,7 @@ class Revive(Filter):
         return Protected(left, right_basis(weight, left))
 
     def filter(self, update: LayerUpdate, weight: Tensor, report: EditReport) -> LayerUpdate:
-        """Δ' = (I − U_k U_kᵀ) Δ (I − V_k V_kᵀ)."""
+        """Δ' = (I − U_k U_kᵀ) Δ (I − V_k V_kᵀ), d_out × d_in, as factors where Δ has them."""
         found = self.protected.get(update.layer)
         u, v = found if found is not None else self.directions(weight, left_spectrum(weight))
         if update.delta is None and update.influence is not None and update.activation is not None:

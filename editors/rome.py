@@ -48,16 +48,22 @@ class Rome(Editor):
         clamp_norm_factor: float = Field(default=4.0, gt=0)
         """‖δ‖ is held below this multiple of ‖v_0‖."""
         second_moment_adjustment: bool = True
-        """Whether u is C0⁻¹ k̄, or k̄ itself."""
+        """Take u as C0⁻¹ k̄; if not, as k̄ itself."""
         template_lengths: tuple[int, ...] = Field(default=(5, 10), min_length=1)
         """Tokens of the sampled context templates."""
         templates_per_length: int = Field(default=10, ge=1)
-        """How many are sampled of each length; the clean prompt comes on top."""
+        """Templates sampled of each length; the clean prompt comes on top."""
 
     config: Config
 
     def prepare(self, model: EditableModel) -> None:
-        """Sample templates and factor C0, on the pristine model."""
+        """Sample templates and factor C0, on the pristine model.
+
+        Raises:
+            ConfigError: The model has no such block.
+            MissingResource: There is no text for C0.
+            EditorError: C0 is not positive definite.
+        """
         layer, anatomy = self.config.layer, model.anatomy
         if layer >= anatomy.n_layers:
             raise ConfigError(f"layer: {model.name} has blocks 0 to {anatomy.n_layers - 1}, got {layer}.")
@@ -93,11 +99,11 @@ class Rome(Editor):
         return report
 
     def residual(self, delta: Tensor, key: Tensor, mean_key: Tensor) -> tuple[Tensor, Tensor]:
-        """What the update must add to the output, d_out, and the key that it is added at, d_in."""
+        """The vector that the update must add to the output, d_out, and the key that it is added at, d_in."""
         return delta, key
 
     def direction(self, mean_key: Tensor) -> Tensor:
-        """The unit vector along C0⁻¹ k̄; d_in, float64."""
+        """The unit vector along C0⁻¹ k̄ (of k̄ without the adjustment); d_in, float64."""
         u = mean_key if self.factor is None else torch.cholesky_solve(mean_key[:, None], self.factor)[:, 0]
         unit: Tensor = u / u.norm()
         return unit

@@ -40,9 +40,9 @@ class Sphere(Filter):
         alpha: float | None = Field(default=None, ge=0, le=1)
         """α: how much of the update along them is removed, 1 for all; null: 0.5 on AlphaEdit, 0.8 on other hosts."""
         basis: Literal["current", "pretrained"] = "current"
-        """Which weight has the directions: the one before each update, as in the code, or the pretrained one."""
+        """Weight with the directions: the one before each update, as in the code, or the pretrained one."""
         after_all_layers: bool = False
-        """Whether all layers' updates are computed before any is projected."""
+        """Compute all layers' updates before any is projected."""
 
     config: Config
     pretrained: dict[int, Tensor]
@@ -56,7 +56,7 @@ class Sphere(Filter):
         return 0.5 if isinstance(self.bottom, AlphaEdit) else 0.8
 
     def start(self, layer: int) -> None:
-        """U of the pretrained weight, if that is the basis."""
+        """Keep U of the pretrained weight, if that is the basis."""
         if layer == self.layers[0]:
             self.pretrained = {}
         if self.config.basis == "pretrained" and self.config.eta > 0:

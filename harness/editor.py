@@ -1,4 +1,4 @@
-"""The contract that every editor fulfils, built-in or third-party."""
+"""The contract that every editor fulfils, built-in or third-party, and the types that it is about."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+from palimpsest.harness.specs.cases import EditRequest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from palimpsest.harness.model.editable import EditableModel
-    from palimpsest.harness.specs.cases import EditRequest
+
+__all__ = ["EditReport", "EditRequest", "EditableModel", "Editor", "EditorConfig", "LayerUpdate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on `EditableModel`; on first use, since torch and transformers come with it."""
+    if name == "EditableModel":
+        from palimpsest.harness.model.editable import EditableModel
+
+        return EditableModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class EditorConfig(BaseModel):
@@ -25,7 +37,7 @@ class EditorConfig(BaseModel):
 
 @dataclass(slots=True)
 class LayerUpdate:
-    """What was added to one layer's down-projection in one batch, as factors where there are any: Δ = R Aᵀ."""
+    """Update of one layer's down-projection by one batch, as factors where there are any: Δ = R Aᵀ."""
 
     layer: int
     """Block of the down-projection."""
@@ -41,7 +53,7 @@ class LayerUpdate:
 
 @dataclass(slots=True)
 class EditReport:
-    """What happened in one batch. All of it is stored with the run, except `updates`."""
+    """Report on one batch. All of it is stored with the run, except `updates`."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds per phase, e.g. ``targets``, ``keys``, ``solve``."""
@@ -50,7 +62,7 @@ class EditReport:
     values: dict[str, float] = field(default_factory=dict)
     """Means over the batch: target loss first and last, norms of residual and update."""
     updates: list[LayerUpdate] = field(default_factory=list)
-    """What was added, in the order of writing; for diagnostics, never stored, and only if `Editor.record_updates`."""
+    """Updates in the order of writing; for diagnostics, never stored, and only if `Editor.record_updates`."""
 
 
 class Editor(ABC):
@@ -66,18 +78,18 @@ class Editor(ABC):
     default_host: ClassVar[str | None] = None
     """The editor that a filter stands around when none is named; None: this editor takes no host."""
     record_updates: bool = False
-    """Whether the report of a batch shall hold its updates; set by the run, and without effect on what is written."""
+    """True if the report of a batch shall hold its updates; set by the run, and without effect on what is written."""
 
     def __init__(self, config: EditorConfig) -> None:
         self.config = config
 
     @abstractmethod
     def prepare(self, model: EditableModel) -> None:
-        """Called once, before the first edit and before any state is loaded, on the pristine model."""
+        """Make ready on the pristine model; called once, before the first edit and before any state is loaded."""
 
     @abstractmethod
     def edit(self, batch: Sequence[EditRequest]) -> EditReport:
-        """Write ``batch`` into the model given to `prepare`."""
+        """Write ``batch``, which may be empty, into the model given to `prepare`; all, or raise and none."""
 
     @abstractmethod
     def writes(self) -> Collection[str]:
@@ -94,7 +106,7 @@ class Editor(ABC):
         yield
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What must be kept, beside the written parameters, to go on after the last batch, to the bit."""
+        """Tensors that, beside the written parameters, are needed to go on after the last batch, to the bit."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

@@ -34,13 +34,13 @@ _STATIC = _PACKAGE / "static"
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What was built."""
+    """Result of a build."""
 
     path: Path
     """The page to open."""
     pages: int
     bytes: int
-    """Of all files, static ones included."""
+    """Bytes of all files, static ones included."""
     seconds: float
     made: int
     """Jobs that were done; the others had not changed since the last build."""
@@ -175,7 +175,7 @@ def _measure(folder: Path) -> tuple[int, int]:
 
 
 def code_fingerprint() -> str:
-    """Of everything besides the data that a page depends on."""
+    """Hash of everything besides the data that a page depends on."""
     digest = hashlib.sha256(version().encode())
     folders = (_PACKAGE, _PACKAGE.parent / "results", _PACKAGE.parent / "harness", _PACKAGE.parent / "editors")
     for folder in folders:
@@ -186,7 +186,7 @@ def code_fingerprint() -> str:
 
 
 def read_marker(out_dir: Path, code: str) -> dict[str, tuple[str, list[str]]]:
-    """What an earlier site was made of; nothing where it was made by other code, or cannot be read."""
+    """Jobs and files of an earlier site; nothing where it was made by other code, or cannot be read."""
     try:
         value = json.loads((out_dir / MARKER).read_text(encoding="utf-8"))
         if value["code"] != code:
@@ -233,7 +233,7 @@ def _swap(fresh: Path, out_dir: Path) -> None:
 
 
 def version() -> str:
-    """Of the installed Palimpsest."""
+    """Version of the installed Palimpsest."""
     try:
         return importlib.metadata.version("palimpsest-bench")
     except importlib.metadata.PackageNotFoundError:

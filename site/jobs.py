@@ -23,7 +23,7 @@ class Job(NamedTuple):
     key: str
     """``run/<id>``, ``track/<id>``, …"""
     fingerprint: str
-    """Of all data that go into its files."""
+    """Hash of all data that go into its files."""
 
 
 @dataclass(frozen=True, slots=True)

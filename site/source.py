@@ -1,4 +1,4 @@
-"""Where the pages get their data: the store's queries, behind one small interface that tests can stand in for."""
+"""The source of the pages' data: the store's queries, behind one small interface that tests can stand in for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Source(Protocol):
         ...
 
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
-        """What a track's table shows, for all of its runs."""
+        """Series that a track's table shows, for all of its runs."""
         ...
 
     def editor_runs(self, editor: str) -> list[EditorRun]:
@@ -65,7 +65,7 @@ class Source(Protocol):
         ...
 
     def texts(self, run_id: str) -> list[Text]:
-        """What a run edits and asks."""
+        """Texts that a run edits and asks."""
         ...
 
     def tables(self) -> dict[str, pa.Table]:
@@ -96,7 +96,7 @@ class StoreSource:
         return self._bulk.track_heads(self._store)
 
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
-        """What a track's table shows, for all of its runs."""
+        """Series that a track's table shows, for all of its runs."""
         return self._bulk.table_series(self._store, track_id)
 
     def editor_runs(self, editor: str) -> list[EditorRun]:
@@ -127,7 +127,7 @@ class StoreSource:
         return {run_id: RunParts(*(answers[run_id] for answers in found)) for run_id in run_ids}
 
     def texts(self, run_id: str) -> list[Text]:
-        """What a run edits and asks."""
+        """Texts that a run edits and asks."""
         return self._bulk.texts(self._store, run_id)
 
     def tables(self) -> dict[str, pa.Table]:

@@ -1,1 +1,1 @@
-"""What is edited and what is measured."""
+"""Tasks: edits, questions about them, ability items."""

@@ -104,7 +104,7 @@ def _text(record: Mapping[str, Any], name: str) -> str:
 
 
 def judge(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """Which label a generated answer names: the first of the labels' words in it, -1 if there is none."""
+    """The label that a generated answer names: the first of the labels' words in it, -1 if there is none."""
     words = list(doc["choices"])
     flags = 0 if all(len(word) == 1 for word in words) else re.IGNORECASE  # "a" is no answer A
     found = re.search(rf"\b({'|'.join(map(re.escape, words))})\b", results[0], flags)

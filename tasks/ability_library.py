@@ -114,7 +114,7 @@ class AbilityLibrary:
         return tuple(AbilityRef(name=n, content_hash=self._content(n), limit=count) for n, count in chosen.items())
 
     def source(self, ref: AbilityRef) -> AbilitySource:
-        """Where the task of a reference is.
+        """The file of the task of a reference.
 
         Raises:
             ConfigError: Its files are not those that the reference was made from.
@@ -167,7 +167,7 @@ class AbilityLibrary:
         return self._own.get(name) or self._papers.get(name) or self._brought.get(name)
 
     def _shots(self, name: str) -> int | None:
-        """What a group fixes for one of lm-eval's own tasks; the others say it in their YAML."""
+        """Settings that a group fixes for one of lm-eval's own tasks; the others say them in their YAML."""
         return next((g.shots for g in self._groups.values() if name in g.stock), None)
 
     def _content(self, name: str) -> str:
@@ -216,7 +216,7 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _field(path: Path, field: str) -> str | None:
-    """What stands behind ``field`` at the start of a line; the tags of lm-eval's YAML need no reading for that."""
+    """The text behind ``field`` at the start of a line; the tags of lm-eval's YAML need no reading for that."""
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith(field):
             return line.partition(":")[2].partition("#")[0].strip().strip("'\"") or None

@@ -16,13 +16,13 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How the records of one kind of data are read."""
+    """Reader of the records of one kind of data."""
 
     name: TaskForm
     parse: Callable[[Any, int], Case]
     """(record, its place among all, from 0) → case; raises `RecordProblem`."""
     relation: Callable[[Any], str]
-    """What of its subject a good record edits."""
+    """The property of its subject that a good record edits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Clash:
     members: tuple[int, ...]
     """Places of the cases, ascending."""
     targets: int
-    """How many different new objects they ask for; 1: they only repeat each other."""
+    """Number of different new objects that they ask for; 1: they only repeat each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Collected:
 
     cases: tuple[Case, ...]
     places: tuple[str, ...]
-    """Where each case stands, for messages."""
+    """Place of each case in its source, for messages."""
     records: int
     """Records read, bad ones included."""
     problems: tuple[str, ...]
-    """Of the records that were left out."""
+    """Problems of the records that were left out."""
     clashes: tuple[Clash, ...]
     mended: int = 0
     """Good records in which a text began or ended with a space, which was taken off."""
@@ -117,7 +117,7 @@ def collect(records: Iterable[tuple[str, Any]], form: Form, *, skip_bad: bool = 
 
 
 def notes(found: Collected, name: str) -> Iterator[str]:
-    """What a person should know about the data of the task ``name`` before it is edited."""
+    """Notes for a person about the data of the task ``name``."""
     if found.problems:
         yield (
             f"{name}: {counted(len(found.problems), 'bad record')} of {found.records:,} left out:\n"

@@ -51,7 +51,7 @@ def parse_case(record: Any, index: int) -> Case:
 
 
 def relation(record: Any) -> str:
-    """What of the subject is edited: Wikidata's relation, or the prompt where the record names none."""
+    """The property of the subject that is edited: Wikidata's relation, or the prompt where the record names none."""
     field = "requested_rewrite.relation_id"
     named = "relation_id" in record["requested_rewrite"]
     return text_field(record, field if named else "requested_rewrite.prompt")

@@ -12,7 +12,11 @@ LONGEST = 10_000
 
 
 def text_field(record: Any, field: str, *, empty: bool = False) -> str:
-    """The text at the dotted path ``field``; a `RecordProblem` otherwise."""
+    """The text at the dotted path ``field``.
+
+    Raises:
+        RecordProblem: There is none, it is empty (unless it may be), too long, or holds a character that no text has.
+    """
     value = _at(record, field)
     if not isinstance(value, str):
         raise RecordProblem(f"{field}: expected text, got {value!r:.80}.")
@@ -22,7 +26,11 @@ def text_field(record: Any, field: str, *, empty: bool = False) -> str:
 
 
 def text_list(record: Any, field: str, *, needed: bool = True) -> tuple[str, ...]:
-    """The list of texts at ``field``; one that is not needed may be absent, and is then empty."""
+    """The list of texts at ``field``; one that is not needed may be absent, and is then empty.
+
+    Raises:
+        RecordProblem: It is missing, no list, or holds something else than sound texts.
+    """
     if not needed and isinstance(record, Mapping) and field not in record:
         return ()
     value = _at(record, field)
@@ -32,7 +40,11 @@ def text_list(record: Any, field: str, *, needed: bool = True) -> tuple[str, ...
 
 
 def case_number(record: Any, index: int) -> int:
-    """The record's ``case_id``, or its place in the file where it has none."""
+    """The record's ``case_id``, or its place in the file where it has none.
+
+    Raises:
+        RecordProblem: It is no whole number from 0 to 2³¹ − 1.
+    """
     value = record.get("case_id", index) if isinstance(record, Mapping) else index
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
         raise RecordProblem(f"case_id: expected a whole number from 0 to 2147483647, got {value!r:.80}.")
@@ -40,7 +52,11 @@ def case_number(record: Any, index: int) -> int:
 
 
 def without_gaps(field: str, text: str) -> str:
-    """The text if it has no braces, which mark the subject's place in prompts; a `RecordProblem` otherwise."""
+    """The text, which has no braces: these mark the subject's place in prompts.
+
+    Raises:
+        RecordProblem: It has one.
+    """
     if "{" in text or "}" in text:
         raise RecordProblem(f"{field}: braces mark the subject's place and may not stand elsewhere, got {text!r:.80}.")
     return text

@@ -94,7 +94,7 @@ def task_names() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """Which local files stand in for the hub's data."""
+    """Local files that stand in for the hub's data."""
 
     files: Mapping[str, Path] = field(default_factory=dict)
     """Task → file."""
@@ -133,7 +133,7 @@ def load_task(name: str) -> EditTask:
 
 
 def data_files(values: Sequence[str], tasks: Sequence[str] | None = None, *, skip_bad: bool = False) -> DataFiles:
-    """What ``--data`` says.
+    """Read the values of ``--data``.
 
     Args:
         values: ``TASK=FILE``, or ``FILE`` for the one task that reads data and has no other file.

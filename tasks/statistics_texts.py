@@ -44,7 +44,7 @@ def find_text(name: str) -> StatisticsText:
 
 
 def statistics_source(path: Path) -> StatisticsSource:
-    """What ``--stats-text`` names.
+    """Find the source that ``--stats-text`` names.
 
     Raises:
         UsageError: There is no such file.

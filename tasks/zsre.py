@@ -43,7 +43,7 @@ def parse_case(record: Any, index: int) -> Case:
 
 
 def relation(record: Any) -> str:
-    """What of the subject is edited: the question around it."""
+    """The property of the subject that is edited: the question around it."""
     return str(record["src"]).replace(record["subject"], "{}")
 
 

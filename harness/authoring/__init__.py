@@ -1,1 +1,1 @@
-"""What an editor's author uses: a template, the conformance checks, tuning."""
+"""Tools of an editor's author: templates, the conformance checks, tuning."""

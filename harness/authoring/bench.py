@@ -1,4 +1,4 @@
-"""Where an editor is tried: pocket models, a few requests, and courses of three batches that the checks share."""
+"""The bench on which an editor is tried: pocket models, a few requests, courses of three batches that checks share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL, LARGE = "pocket-gpt2", "pocket-llama"
 """Conv1D weights and a tied head; a gated MLP. Checks that need but one model use the first."""
 TASK = "pocket-counterfact"
 SIZES = (4, 3, 3)
-"""Of the batches of a course."""
+"""Sizes of the batches of a course."""
 SEED = 7
 
 Tensors = Mapping[str, "Tensor"]
@@ -39,10 +39,10 @@ Tensors = Mapping[str, "Tensor"]
 
 @dataclass(slots=True)
 class Course:
-    """What an editor left behind it, batch by batch; position 0 is before the first."""
+    """Weights, states and answers that an editor left behind, batch by batch; position 0 is before the first."""
 
     weights: list[Tensors] = field(default_factory=list)
-    """Of the parameters that it writes."""
+    """Parameters that it writes, by name."""
     states: list[Tensors] = field(default_factory=list)
     reports: list[EditReport] = field(default_factory=list)
     before: list[float] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Bench:
 
     @cached_property
     def ref(self) -> EditorRef:
-        """How messages name the editor."""
+        """The editor as messages name it."""
         entry = find_editor(self.editor)
         return EditorRef(
             name=entry.name,
@@ -209,7 +209,7 @@ def _ids(model: EditableModel, request: EditRequest) -> tuple[list[int], list[in
 
 
 def hooks_of(model: EditableModel) -> list[list[int]]:
-    """Which hooks there are, by module and kind."""
+    """Ids of all hooks, by module and kind."""
     return [sorted(place) for place in hook_places(model.model)]
 
 

@@ -11,7 +11,7 @@ from palimpsest.harness.authoring.bench import Bench, copied, differing, everyth
 from palimpsest.harness.authoring.report import Finding
 
 SHARE = 0.8
-"""Of the targets that must become more probable."""
+"""Share of the targets that must become more probable."""
 CLOSE, FAR = 0.1, 1.0
 """Nats between the targets' log-probabilities after a batch and after the same batch in another order."""
 

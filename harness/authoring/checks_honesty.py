@@ -89,7 +89,7 @@ def _takes_foreign_state(bench: Bench) -> list[str]:
 
 
 def _calls_of(module: Any, work: Any) -> int:
-    """How often ``work`` goes through the module."""
+    """Number of passes of ``work`` through the module."""
     calls = 0
 
     def count(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the checks found, and how a person, a program and a pull request read it."""
+"""Findings of the checks, in the forms that a person, a program and a pull request read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _SIGNS: dict[Status, str] = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "�
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check saw."""
+    """Result of one check."""
 
     status: Status
     observed: str
-    """What happened; for ``ok`` the number that shows it, for ``skip`` the reason."""
+    """Observation; for ``ok`` the number that shows it, for ``skip`` the reason."""
     expected: str = ""
-    """What should have happened; for ``warn`` and ``fail``."""
+    """Expectation; for ``warn`` and ``fail``."""
     look_at: str = ""
-    """Where an author should look."""
+    """Place that an author should look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
+        """True if no check failed."""
         return all(outcome.finding.status != "fail" for outcome in self.outcomes)
 
     @property

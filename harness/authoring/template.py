@@ -88,7 +88,7 @@ def _checked(name: str) -> str:
 
 
 def _hidden_by(name: str, package: str) -> str:
-    """What a distribution ``name`` with this package would stand before or replace, in words; empty if nothing."""
+    """The harm, in words, that a distribution ``name`` with this package would do to others; empty if none."""
     if package in sys.stdlib_module_names:
         return f"its package would hide Python's own module {package}"
     if package in packages_distributions() or _is_module(package):
@@ -102,7 +102,7 @@ def _hidden_by(name: str, package: str) -> str:
 
 
 def _is_module(package: str) -> bool:
-    """Whether Python finds such a module; a folder that merely lies in the way is none."""
+    """True if Python finds such a module; a folder that merely lies in the way is none."""
     spec = find_spec(package)
     return spec is not None and spec.origin is not None
 

@@ -52,7 +52,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class AbilityChoice:
-    """Which general abilities a preset is to keep."""
+    """The general abilities that a preset is to keep."""
 
     library: AbilityFinder
     """Finds them."""
@@ -60,15 +60,15 @@ class AbilityChoice:
 
     @property
     def usual(self) -> bool:
-        """Whether they are those that every shipped preset was tuned with."""
+        """True for the abilities that every shipped preset was tuned with."""
         return self.names == USUAL
 
     def identity(self) -> list[dict[str, Any]]:
-        """What decides their items."""
+        """Everything that decides their items."""
         return [ref.model_dump() for ref in self._refs()]
 
     def pristine(self, loaded: LoadedModel) -> list[AbilityOutcome]:
-        """What the unedited model reaches.
+        """Scores of the unedited model.
 
         Raises:
             ConfigError: Nothing above guessing, so that there is nothing to keep.
@@ -234,7 +234,7 @@ def _key(config: Mapping[str, Any]) -> str:
 
 
 def _identity(editor_name: str, loaded: LoadedModel, task: EditTask) -> dict[str, Any]:
-    """What trials belong to: those of another editor, host, model or split are not taken over."""
+    """Identity of trials: those of another editor, host, model or split are not taken over."""
     from palimpsest.harness.plugins.configuration import resolve_config, without_host
 
     identity = {

@@ -1,4 +1,4 @@
-"""What a weight still holds of single edits, and how edits overlap; from a sample of stored edits.
+"""Trace of single edits in a weight, and overlap between edits; from a sample of stored edits.
 
 Superimposed noise and both overlaps: Cao, Cai et al. 2025 (DeltaEdit), arXiv 2505.07899.
 """
@@ -21,7 +21,7 @@ class Noise(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """How far the outputs for stored edits have moved since they were written."""
+    """Distance by which the outputs for stored edits have moved since they were written."""
 
     absolute: float
     """Mean ‖W_t k_e − v_e‖."""
@@ -30,7 +30,7 @@ class Drift(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """How updates meet, means over ordered pairs i ≠ j."""
+    """Overlap between updates, as means over ordered pairs i ≠ j."""
 
     activation: float
     """|k_jᵀ β_i|."""

@@ -17,7 +17,7 @@ Numbers = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Pristine:
-    """What is measured of W_0 once."""
+    """Measurements of W_0, made once."""
 
     weight: Tensor
     """W_0, d_out × d_in; not a copy."""
@@ -53,7 +53,7 @@ def gauge_pristine(weight: Tensor, parts: LeftSpectrum, second_moment: Tensor | 
 
 
 def gauge_weight(weight: Tensor, pristine: Pristine, batches: int) -> Numbers:
-    """What W_t itself tells: norms, spectrum, sphere, drift on pretraining keys.
+    """Numbers about W_t itself: norms, spectrum, sphere, drift on pretraining keys.
 
     Args:
         weight: W_t, d_out × d_in.
@@ -90,7 +90,7 @@ def gauge_weight(weight: Tensor, pristine: Pristine, batches: int) -> Numbers:
 
 
 def gauge_edits(weight: Tensor, pristine: Pristine, stored: Mapping[str, Tensor]) -> Numbers:
-    """What W_t still holds of stored edits; empty without any.
+    """Trace of stored edits in W_t; empty without any.
 
     Args:
         weight: W_t, d_out × d_in.
@@ -111,7 +111,7 @@ def gauge_edits(weight: Tensor, pristine: Pristine, stored: Mapping[str, Tensor]
 
 
 def gauge_sample(stored: Mapping[str, Tensor], updates: Mapping[str, Tensor]) -> Numbers:
-    """What the edits are like among themselves: ranks of their keys, overlaps of their updates.
+    """Relations between the edits: ranks of their keys, overlaps of their updates.
 
     Args:
         stored: As for `gauge_edits`.
@@ -136,7 +136,7 @@ def gauge_sample(stored: Mapping[str, Tensor], updates: Mapping[str, Tensor]) ->
 
 
 def own_vectors(keys: Tensor, before: Tensor, after: Tensor) -> dict[str, Tensor]:
-    """What is stored of edits at one layer: k_e, v_e = W_after k_e, and Δ_e k_e = (W_after − W_before) k_e, as rows.
+    """Stored vectors of edits at one layer, as rows: k_e, v_e = W_after k_e, and Δ_e k_e = (W_after − W_before) k_e.
 
     Args:
         keys: k_e, n × d_in.

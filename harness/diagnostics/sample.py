@@ -27,7 +27,7 @@ class Sample:
         return len(self._order)
 
     def wants(self, number: int) -> bool:
-        """Whether a member of this number would be kept now."""
+        """True if a member of this number would be kept now."""
         return len(self) < self.size or (_priority(number), number) < self._order[-1]
 
     def add(self, number: int, vectors: Mapping[str, Tensor]) -> None:

@@ -112,7 +112,7 @@ def truncated(weight: Tensor, percent: float) -> Tensor:
 
 
 def components(rank: int, percent: float) -> int:
-    """How many of ``rank`` components ``percent`` % are: rounded, at least one."""
+    """Number of components that ``percent`` % of ``rank`` are: rounded, at least one."""
     return max(1, min(rank, round(rank * percent / 100)))
 
 

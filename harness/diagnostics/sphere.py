@@ -1,4 +1,4 @@
-"""How the rows of a weight lie on the sphere, and how far an update moves what the pretraining keys give.
+"""Spread of a weight's rows on the sphere, and the shift by an update of outputs for pretraining keys.
 
 Hyperspherical energy: Liu, Gu, Yao, Wang, Peng 2025 (SPHERE), arXiv 2510.01172.
 Drift on pretraining keys: the second term of MEMIT's objective, arXiv 2210.07229.
@@ -15,7 +15,7 @@ _NEAR = 1e-8
 
 
 class Sphere(NamedTuple):
-    """How the unit rows of a weight are spread."""
+    """Spread of the unit rows of a weight."""
 
     energy: float
     """Hyperspherical energy: Σ_{i≠j} (2 − 2 ŵ_iᵀŵ_j + 1e-8)^{-1/2}."""

@@ -117,7 +117,7 @@ class Tracker:
         return seconds
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What must be kept to go on measuring, to the bit."""
+        """Tensors from which a later process continues measuring, to the bit."""
         state: dict[str, Tensor] = {}
         for kind, samples in (("edits", self._edits), ("updates", self._updates)):
             for layer, sample in samples.items():
@@ -200,7 +200,7 @@ class Tracker:
 
 
 def _gauged(weight: Tensor, pristine: Pristine, stored: Mapping[str, Tensor], batches: int) -> Numbers:
-    """What a weight tells; only its norms where the decompositions fail, as they may on a collapsed model."""
+    """Numbers about a weight; only its norms where the decompositions fail, as they may on a collapsed model."""
     try:
         return gauge_weight(weight, pristine, batches) | gauge_edits(weight, pristine, stored)
     except RuntimeError:  # what torch raises when an eigendecomposition does not converge
@@ -224,7 +224,7 @@ def _follow(path: Tensor, energy: float) -> None:
 
 
 def _statistics_tokens(editor: Editor, level: Level) -> int | None:
-    """How many tokens the editor's own statistics come from; None: it has none, and the level does not make any."""
+    """Number of tokens of the editor's own statistics; None: it has none, and the level does not make any."""
     found = getattr(getattr(editor.bottom, "config", None), "statistics_tokens", None)
     if isinstance(found, int):
         return found

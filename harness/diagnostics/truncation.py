@@ -27,7 +27,7 @@ class Truncation:
     percent: float
     """Share of the components that are left; 100: the model as it is."""
     components: int
-    """How many that are, of each down-projection."""
+    """Number of components that are left of each down-projection."""
     scores: dict[str, float]
     """Ability task → score in its own unit: percent of items answered right, or perplexity per word."""
     kept: float | None

@@ -1,4 +1,4 @@
-"""What is measured: one table of metrics, each with its exact definition."""
+"""The table of all metrics, each with its exact definition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each diagnostic means: one record per name, behind `palimpsest list metrics`, the page's help and the docs.
+"""The meaning of each diagnostic: one record per name, behind `palimpsest list metrics`, the page's help and the docs.
 
 A diagnostic is stored under its record's name, with the layer beside it where it belongs to one. Behind a colon may
 stand which of several it is: ``singular_value:03``, ``weight_norm:some.parameter``, ``reported:epochs``. `EVALUATED`
@@ -50,10 +50,10 @@ class DiagnosticRecord:
     """A key of `GROUPS`."""
     unit: str
     direction: Direction
-    """Which way is better; ``none`` where neither is."""
+    """Direction that is better; ``none`` where neither is."""
     definition: str
     source: str
-    """Where it comes from; empty for our own."""
+    """Paper that it comes from; empty for our own."""
     full_only: bool = False
     """Measured only with ``--diagnostics full``."""
 

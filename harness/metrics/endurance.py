@@ -1,4 +1,4 @@
-"""How many edits a model endures: the first crossing of a share of the starting value, between checkpoints."""
+"""Number of edits that a model endures: the first crossing of a share of the starting value, between checkpoints."""
 
 from __future__ import annotations
 

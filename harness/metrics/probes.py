@@ -34,7 +34,7 @@ def main_score(form: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProbeOutcome:
-    """What the model made of one probe. A target that the probe lacks has NLL NaN, no tokens, and is not exact."""
+    """The model's answer to one probe. A target that the probe lacks has NLL NaN, no tokens, and is not exact."""
 
     case_id: int
     kind: ProbeKind
@@ -105,7 +105,7 @@ class CaseTable:
     values: Mapping[str, Floats]
     """Metric name → shape (cases,), in the metric's unit; NaN where the case has no such probe."""
     nonfinite_probes: int
-    """How many probes had an NLL that is not finite."""
+    """Number of probes with an NLL that is not finite."""
 
     @property
     def score_names(self) -> tuple[str, ...]:

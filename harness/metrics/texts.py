@@ -1,4 +1,4 @@
-"""What generated texts are worth: entropy of their word pairs and triples, likeness to texts about the new object.
+"""Quality of generated texts: entropy of their word pairs and triples, likeness to texts about the new object.
 
 Pure functions of texts. The steps and weights are those of ROME's evaluation (arXiv 2202.05262); docs/metrics.md says
 where the tokeniser and the reference texts differ from it.

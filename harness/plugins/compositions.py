@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def canonical_name(text: str) -> str:
-    """How a composition is stored and shown: complete and without spaces, ``revive`` as ``revive(alphaedit)``.
+    """A composition as it is stored and shown: complete and without spaces, ``revive`` as ``revive(alphaedit)``.
 
     Raises:
         UsageError: It cannot be read, or an editor in it is not known or takes no host.
@@ -27,7 +27,7 @@ def complete(text: str) -> list[tuple[str, type[Editor]]]:
 
     Raises:
         UsageError: It cannot be read, or an editor in it is not known or takes no host.
-        EditorError: An editor in it cannot be imported, or default hosts lead in a circle.
+        EditorError: An editor in it cannot be imported, or default hosts form a cycle.
     """
     found: list[tuple[str, type[Editor]]] = []
     names = list(parse(text))

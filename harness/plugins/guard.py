@@ -47,7 +47,7 @@ def check_untouched(model: Any, before: Mapping[str, str], editor: str) -> None:
 
 
 def not_finite(model: Any, written: Collection[str], report: EditReport) -> str | None:
-    """What is no longer a finite number after a batch: a weight, a value of the report, or the logits; None if all is.
+    """The first thing that is not finite after a batch: a weight, a value of the report, or the logits; None if all is.
 
     Args:
         model: The edited torch module.

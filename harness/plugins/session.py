@@ -92,7 +92,7 @@ class Editing:
         return report, seconds
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """What a save must hold: weights and editor state; checks first that nothing else was changed.
+        """Weights and editor state for a save; checks first that nothing else was changed.
 
         Raises:
             EditorError: The editor changed what it may not.

@@ -46,7 +46,7 @@ class Download:
 
 
 def table_downloads(tables: Mapping[str, pa.Table]) -> tuple[list[Download], list[File]]:
-    """What there is to download of the store as a whole, and the files."""
+    """Downloads of the store as a whole, and their files."""
     meanings = column_meanings()
     found, everything = [], []
     for name, table in tables.items():

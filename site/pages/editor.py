@@ -151,7 +151,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _changes(groups: Sequence[Sequence[EditorRun]]) -> tuple[Change, ...]:
-    """What each configuration changed against the one before it on the same track, newest first."""
+    """Changes of each configuration against the one before it on the same track, newest first."""
     by_track: dict[str, list[Sequence[EditorRun]]] = {}
     for group in groups:
         by_track.setdefault(group[0].track_id, []).append(group)

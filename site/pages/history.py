@@ -22,7 +22,7 @@ _BEGINNING = "1970-01-01T00:00:00Z"
 
 
 class Action(NamedTuple):
-    """What a line of the ledger did: a word, a shape (so that colour is never alone) and a style class."""
+    """The act that a line of the ledger records: a word, a shape (so that colour is never alone) and a style class."""
 
     word: str
     shape: str

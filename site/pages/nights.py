@@ -1,4 +1,4 @@
-"""What moved from night to night: the last night against the one before, and every number over all nights."""
+"""Moves from night to night: the last night against the one before, and every number over all nights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MoveRow:
     """``up`` or ``down``; empty where it is no longer measured."""
     built_in: bool
     fragment: str
-    """Of this page's address: shows the number over time."""
+    """Fragment of this page's address that shows the number over time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class NightsView:
 
 
 def digest(folder: Path | None) -> str:
-    """Of all nights; the same as long as none is added, removed or changed."""
+    """Hash of all nights; the same as long as none is added, removed or changed."""
     found = hashlib.sha256()
     for path in night_files(folder) if folder is not None else []:
         found.update(path.parent.name.encode() + path.read_bytes())
@@ -147,12 +147,12 @@ def metric_title(metric: str) -> str:
 
 
 def is_percent(metric: str) -> bool:
-    """Whether a number runs from 0 to 100."""
+    """True if a number runs from 0 to 100."""
     return metric.startswith("ability:") or any(one.name == metric and one.unit == "%" for one in METRICS)
 
 
 def night_data(nights: Sequence[Night]) -> Iterator[File]:
-    """What the page's script loads: one index, and a file per track and metric."""
+    """Files that the page's script loads: one index, and one per track and metric."""
     by_track: dict[str, dict[str, list[list[Number]]]] = {}
     for place, night in enumerate(nights):
         for number in night.numbers:

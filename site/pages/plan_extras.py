@@ -24,12 +24,12 @@ Page = Callable[..., File]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the pages are told besides the store."""
+    """Options of a build, beside the store."""
 
     nights: Path | None = None
     """Folder of nights, ``<day>/night.json``."""
     base_url: str = ""
-    """Where the site will be, ending in a slash; empty: anywhere, then the feed's addresses are relative."""
+    """Address of the site, ending in a slash; empty: anywhere, then the feed's addresses are relative."""
 
 
 def history_batch(page: Page, code: str, ledger: Sequence[LedgerRow], runs: set[str], base_url: str) -> Batch:

@@ -153,7 +153,7 @@ def _float(value: float | None) -> float | None:
 
 
 def facts(track: Track) -> tuple[tuple[str, str], ...]:
-    """What fixes the track, as terms and descriptions."""
+    """Everything that fixes the track, as terms and descriptions."""
     points = ", ".join(count(edits) for edits in track.checkpoints)
     scored = "every edit so far" if track.sample is None else f"a seeded sample of {count(track.sample)} per window"
     scored += f"; texts of {count(track.texts)} edits" if track.texts else ""

@@ -41,7 +41,7 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 
 def course_files(run: str, parts: RunParts) -> Iterator[File]:
-    """What became of each case and of each ability item."""
+    """Outcome of each case and of each ability item over the checkpoints."""
     for number, part in enumerate(_parts(parts.courses, CHUNK)):
         value = [one.course for one in part]
         yield File(f"data/run/{run}/courses-{number}.js", script(f"courses/{run}/{number}", value))

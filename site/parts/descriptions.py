@@ -32,7 +32,7 @@ class Description:
     name: str
     title: str
     installed: bool
-    """Whether the package that provides it is installed where the page is built."""
+    """True if the package that provides it is installed where the page is built."""
     headline: str = ""
     blocks: tuple[Block, ...] = ()
     paper: str = ""
@@ -102,7 +102,7 @@ def _entry(name: str, distributions: str) -> EntryPoint | None:
 
 
 def _alone(entry: EntryPoint) -> bool:
-    """Whether no other editor is in the same module, so that the head of the module is about this one."""
+    """True if no other editor is in the same module, so that the head of the module is about this one."""
     return sum(point.module == entry.module for point in set(entry_points(group=_GROUP))) == 1
 
 

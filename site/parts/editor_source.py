@@ -21,7 +21,7 @@ class Module:
 
     name: str
     package: str
-    """What relative imports in it start from."""
+    """Package that relative imports in it start from."""
     tree: ast.Module
 
 
@@ -129,7 +129,7 @@ def _absolute(module: Module, node: ast.ImportFrom) -> str:
 
 
 def _found(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
-    """Where an import would find ``name``; ``places``: folders of the package above it, None for the first part."""
+    """Find ``name`` as an import would; ``places``: folders of the package above it, None for the first part."""
     for finder in sys.meta_path:
         try:
             spec = finder.find_spec(name, places)

@@ -19,7 +19,7 @@ class Figure:
     span: str = ""
     """Its 95 % interval, or a note; may be empty."""
     sort: str = ""
-    """What the column sorts by; empty sorts last."""
+    """Value that the column sorts by; empty sorts last."""
 
     @property
     def html(self) -> Markup:
@@ -34,9 +34,9 @@ class EnduranceBar:
 
     figure: Figure
     reached: float
-    """Where the value fell under 80 %, in percent of the planned edits."""
+    """Place at which the value fell under 80 %, in percent of the planned edits."""
     half: float
-    """Where it fell under 50 %, in percent of the planned edits; at least ``reached``."""
+    """Place at which it fell under 50 %, in percent of the planned edits; at least ``reached``."""
     open: bool
     """True: the run ended before the value fell so far."""
     low: float
@@ -45,7 +45,7 @@ class EnduranceBar:
     editing: str
     abilities: str
     limit: str
-    """Which of the two fell first: ``editing`` or ``abilities``; empty if neither did."""
+    """The one that fell first: ``editing`` or ``abilities``; empty if neither did."""
 
 
 def interval_figure(interval: Interval | None, digits: int = 1) -> Figure:

@@ -1,4 +1,4 @@
-"""What the page's scripts load: the rows of a track, its table at one checkpoint, the curves of one row.
+"""Data that the page's scripts load: the rows of a track, its table at one checkpoint, the curves of one row.
 
 A track's table is in two kinds of files, so that moving the slider loads only what it needs: ``rows`` has what does not
 depend on the number of edits, and each ``at`` the figures at one checkpoint, in the order of ``rows``. Whatever is

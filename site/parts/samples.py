@@ -1,4 +1,4 @@
-"""What a model said to sampled prompts before an edit, right after it and at the end, and what that was."""
+"""Answers of a model to sampled prompts before an edit, right after it and at the end, with their verdicts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANSWER_LENGTH = 120
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said once, and what that was."""
+    """One answer of the model, with its verdict."""
 
     text: str
     verdict: str

@@ -26,7 +26,7 @@ class TableRow:
     runs: tuple[BoardRow, ...]
     """All of them, by seed."""
     counted: tuple[BoardRow, ...]
-    """Those that the figures are about: the ranked ones, or all if none is."""
+    """Runs that the figures are about: the ranked ones, or all if none is."""
     look: Look
     endurance: EnduranceValue
     endurance_editing: EnduranceValue
@@ -43,12 +43,12 @@ class TableRow:
 
     @property
     def first(self) -> BoardRow:
-        """What all runs of the row have in common can be read off this one."""
+        """Run from which everything can be read that all runs of the row have in common."""
         return self.counted[0]
 
     @property
     def built_in(self) -> bool:
-        """Whether the editor comes with Palimpsest."""
+        """True if the editor comes with Palimpsest."""
         return self.first.distribution == BUILT_IN
 
     @property
@@ -63,13 +63,13 @@ class TableRow:
 
 
 def metric_names(track: Track) -> tuple[str, ...]:
-    """What the table can show, in the order of its columns, each form after the other."""
+    """Names of all metrics that the table can show, in the order of its columns, each form after the other."""
     forms = forms_of(track)
     return (*(f"{part}_{form}" for part in labels.COMPONENTS for form in forms), *track.extras, ABILITIES_KEPT)
 
 
 def forms_of(track: Track) -> tuple[str, ...]:
-    """Which forms of the scores a task has; the first is the one that ranks."""
+    """Forms of the scores that a task has; the first is the one that ranks."""
     return ("token_accuracy",) if track.task_form == "zsre" else ("argmax", "preference")
 
 

@@ -1,4 +1,4 @@
-"""How a page is made: its frame, its security policy, what its templates may call."""
+"""The frame of every page: its security policy, its navigation, the functions that templates may call."""
 
 from __future__ import annotations
 

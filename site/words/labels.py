@@ -1,4 +1,4 @@
-"""What things are called on the page: editors, metrics, statuses, probe kinds."""
+"""Names of things on the page: editors, metrics, statuses, probe kinds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORM_HELP = {
     "token_accuracy": "share of the answer's tokens that are the model's first choice",
 }
 EXTRAS = ("neighborhood_top", "neighborhood_top_tokens", "fluency", "consistency_own")
-"""What only some tracks measure."""
+"""Metrics that only some tracks have."""
 COMPONENTS = ("score", "efficacy", "paraphrase", "neighborhood")
 METRICS = {
     "score": "Score",
@@ -66,7 +66,7 @@ VERDICT_WORDS = {"kept": "as it should be", "true": "the original fact", "spille
 
 
 class Status(NamedTuple):
-    """How a run ended: a word, a shape (so that colour is never alone) and a style class."""
+    """The end of a run: a word, a shape (so that colour is never alone) and a style class."""
 
     word: str
     shape: str
@@ -102,7 +102,7 @@ _COMPOSED = re.compile(r"([\w.-]+)\((.+)\)")
 
 
 def unbounded(metric: str) -> bool:
-    """Whether a metric is no percentage, and so may exceed 100."""
+    """True if a metric is no percentage, and so may exceed 100."""
     return metric.startswith(("seconds", "fluency", "ability_perplexity"))
 
 
@@ -121,7 +121,7 @@ def editor_parts(name: str) -> tuple[str, ...]:
 
 
 def paper_url(arxiv: str) -> str:
-    """Where a paper is; only ever built from a number, so that no foreign text becomes a link."""
+    """Address of a paper; only ever built from a number, so that no foreign text becomes a link."""
     return f"https://arxiv.org/abs/{arxiv}" if _ARXIV.fullmatch(arxiv) else ""
 
 

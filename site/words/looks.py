@@ -1,4 +1,4 @@
-"""How a line in a chart looks: colour, dash and marker, chosen so that the same editor looks the same everywhere."""
+"""Looks of a line in a chart: colour, dash and marker, chosen so that the same editor looks the same everywhere."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _SAFE_NAME = re.compile(r"[0-9a-z]{4,64}")
 _UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _UNSAFE = re.compile(f"[{''.join(_UNSAFE_IN_SCRIPT)}]")
 _ESCAPED_OR_LONG = re.compile(rf'\\[bfru]|"[^"]{{{_LIMIT + 1}}}')
-"""Where JSON holds an escaped control character, or a text that `clean` might cut."""
+"""Places in JSON with an escaped control character, or a text that `clean` might cut."""
 
 
 def clean(text: str, limit: int = _LIMIT) -> str:

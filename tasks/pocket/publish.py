@@ -45,7 +45,7 @@ _TRAINING_LINES = 50_000
 
 
 def model_folder(name: str) -> Path:
-    """Where the shipped model called ``name`` lies."""
+    """Folder of the shipped model called ``name``."""
     return Path(__file__).resolve().parent / "models" / name
 
 

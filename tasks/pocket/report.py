@@ -1,4 +1,4 @@
-"""What a pocket model knows and can do, as a table: the proof that there is something to edit and to lose."""
+"""Knowledge and abilities of a pocket model, as a table: the proof that there is something to edit and to lose."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Item:
 
 
 def is_held_out(key: str, share: float = 0.2) -> bool:
-    """Whether what ``key`` names belongs to the test split; the same on every machine."""
+    """True if the thing that ``key`` names belongs to the test split; the same on every machine."""
     return hashlib.sha256(key.encode()).digest()[0] < share * 256
 
 

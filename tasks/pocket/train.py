@@ -28,11 +28,11 @@ _STATE = "training.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one pocket model is made; with the world's seed it determines the weights on a given machine."""
+    """Recipe of one pocket model; with the world's seed it determines the weights on a given machine."""
 
     name: str
     begin: bool
-    """Whether texts start with a begin token."""
+    """True if texts start with a begin token."""
     steps: int
     sequences: int = 48
     """Sequences per step."""

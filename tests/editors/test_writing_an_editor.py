@@ -18,15 +18,13 @@ from palimpsest.editors.toolkit.keys import keys_at, outputs_at, residual_stream
 from palimpsest.editors.toolkit.linalg import System
 from palimpsest.editors.toolkit.pipeline import LocateThenEdit, LocateThenEditConfig
 from palimpsest.editors.toolkit.targets.search import Targets
-from palimpsest.harness.editor import Editor, EditReport, LayerUpdate
+from palimpsest.harness.editor import EditableModel, Editor, EditReport, EditRequest, LayerUpdate
 from palimpsest.harness.model.anatomy import Anatomy
-from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.pristine_statistics import LeftSpectrum, PristineStatistics, SecondMoments, Spectrum
 from palimpsest.harness.model.prompts import target_ids
 from palimpsest.harness.model.tokens import prompt_ids
 from palimpsest.harness.scoring.generation import extend
 from palimpsest.harness.scoring.packing import score_targets
-from palimpsest.harness.specs.cases import EditRequest
 from tests.labs.tiny_models import REQUESTS, tiny_model
 
 TEXT = (Path(__file__).parents[2] / "docs" / "writing-an-editor.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the YAML files beside this one call: see `palimpsest.tasks.ability_data`."""
+"""Functions that the YAML files beside this one call: see `palimpsest.tasks.ability_data`."""
 
 from palimpsest.tasks.ability_data import judge, load, load_text
 
