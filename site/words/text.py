@@ -78,7 +78,7 @@ def file_name(identity: str) -> str:
 
 
 def is_number(value: float | None) -> bool:
-    """Whether there is a finite number to show."""
+    """True if there is a finite number to show."""
     return value is not None and math.isfinite(value)
 
 
