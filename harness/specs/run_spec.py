@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -12,6 +13,7 @@ from pydantic import (
     JsonValue,
     PlainValidator,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -24,6 +26,12 @@ PROTOCOL = 1
 LARGEST = 2**31 - 1
 """Of the counts in a spec; tables take no larger ones."""
 LARGEST_SEED = 2**63 - 1
+MOST_CHECKPOINTS = 10_000
+MOST_ABILITIES = 1_000
+DEEPEST_CONFIG = 8
+"""Lists and objects inside one another in an editor's configuration."""
+LONGEST_CONFIG = 100_000
+"""Characters of an editor's configuration as JSON."""
 
 
 class _Frozen(Strict):
@@ -53,12 +61,34 @@ class ModelRef(_Frozen):
 
 
 class EditorRef(_Frozen):
-    """Which editor, with its fully resolved configuration and the distribution that provides it."""
+    """An editor with its fully resolved configuration and the distribution that provides it."""
 
     name: str = Field(min_length=1, max_length=200)
     config: dict[str, JsonValue]
-    distribution: str
-    version: str
+    distribution: str = Field(max_length=1000)
+    version: str = Field(max_length=1000)
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _within_bounds(cls, value: object) -> object:
+        """Check that the configuration is JSON of bounded depth and length, without numbers that no table takes."""
+        _check_json(value, DEEPEST_CONFIG)
+        if len(json.dumps(value)) > LONGEST_CONFIG:
+            raise ValueError(f"expected at most {LONGEST_CONFIG} characters of JSON")
+        return value
+
+
+def _check_json(value: object, deepest: int) -> None:
+    """Raise a `ValueError` for a number that is not finite or not below 2⁶³, and for too deep a value."""
+    if isinstance(value, int) and not -LARGEST_SEED - 1 <= value <= LARGEST_SEED:
+        raise ValueError("expected numbers between -2^63 and 2^63 - 1")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"expected finite numbers, got {value}")
+    if isinstance(value, dict | list):
+        if not deepest:
+            raise ValueError(f"expected at most {DEEPEST_CONFIG} lists and objects inside one another")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_json(inner, deepest - 1)
 
 
 class TaskRef(_Frozen):
@@ -90,7 +120,7 @@ class Schedule(_Frozen):
 
     edits: int = Field(ge=1, le=LARGEST)
     batch_size: int = Field(ge=1, le=LARGEST)
-    checkpoints: tuple[int, ...] = Field(min_length=1, strict=False)
+    checkpoints: tuple[int, ...] = Field(min_length=1, max_length=MOST_CHECKPOINTS, strict=False)
     order_seed: Annotated[int | Literal["run"] | None, PlainValidator(_order_seed)] = None
     """None: file order. A number: shuffled by it. ``run``: shuffled by the run's seed, so that the seeds of a track
     differ in which cases are edited and when, while all editors of one seed see the same."""
@@ -153,8 +183,8 @@ class Scoring(_Frozen):
 class AbilityRef(_Frozen):
     """One lm-eval task, by the content of its items."""
 
-    name: str
-    content_hash: str
+    name: str = Field(min_length=1, max_length=200)
+    content_hash: str = Field(max_length=200)
     limit: int | None = Field(default=None, ge=1, le=LARGEST)
 
 
@@ -163,13 +193,13 @@ class RunSpec(_Frozen):
 
     silent = frozenset({"statistics"})
 
-    protocol: int = PROTOCOL
+    protocol: int = Field(default=PROTOCOL, ge=1, le=LARGEST)
     model: ModelRef
     editor: EditorRef
     task: TaskRef
     schedule: Schedule
     scoring: Scoring
-    abilities: tuple[AbilityRef, ...] = Field(strict=False)
+    abilities: tuple[AbilityRef, ...] = Field(strict=False, max_length=MOST_ABILITIES)
     seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     statistics: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the text or the recorded moments that key statistics come from, where not the model's own."""

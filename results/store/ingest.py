@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from palimpsest.harness.errors import StoreError
 from palimpsest.results.analysis.aggregate import aggregate_run
@@ -190,7 +191,7 @@ def _ingest_folder(store: Store, folder: Path, known: str | None, report: Ingest
             return "unchanged"
         run = read_run_folder(folder, digest)
         tables = run_tables(run, aggregate_run(run))
-    except Exception as error:  # whatever a foreign folder does to us, the other runs go on
+    except Exception as error:  # whatever is wrong with a foreign folder, the others are not affected
         reason = str(error) if isinstance(error, Invalid) else f"cannot be read ({type(error).__name__}: {error})"
         report.problems.append(Problem(shown, f"{clean_text(reason, 1000)}; this run was left out"))
         return "skipped"
@@ -201,6 +202,10 @@ def _ingest_folder(store: Store, folder: Path, known: str | None, report: Ingest
                 if known is not None:
                     store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [run.run_id])
                 store.insert(table, tables[table])
+    except (duckdb.DataError, pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        reason = f"holds what the store cannot take ({type(error).__name__}: {clean_text(error, 500)})"
+        report.problems.append(Problem(shown, f"{reason}; this run was left out"))
+        return "skipped"
     except duckdb.Error as error:
         raise StoreError(
             f"Run {run.run_id} cannot be written to the store {store.path}: {clean_text(error, 500)} Nothing of it was "
