@@ -16,7 +16,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from palimpsest import __version__
 from palimpsest.cli import output
-from palimpsest.harness.errors import PalimpsestError, unknown_name
+from palimpsest.cli.streams import guarded
+from palimpsest.harness.errors import MissingResource, PalimpsestError, unknown_name
+from palimpsest.harness.system.trouble import trouble
 
 VERBS = {
     "doctor": "Check that this machine has what Palimpsest needs; exit 4 when something is lacking.",
@@ -113,33 +115,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get("PALIMPSEST_DEBUG", "") not in ("", "0")
     given = [argument for argument in given if argument != "--debug"]
+    with guarded():
+        code = _answer(given, debug=debug)
+        try:
+            output.flush()
+        except MissingResource as error:
+            output.note(str(error))
+            return code or error.exit_code
+        return code
+
+
+def _answer(arguments: Sequence[str], *, debug: bool) -> int:
+    """Do what the words say; the exit code."""
     try:
-        ended = typer.main.get_command(app).main(args=given, prog_name="palimpsest", standalone_mode=False)
-        return _finish(ended if isinstance(ended, int) else 0)
+        ended = typer.main.get_command(app).main(args=arguments, prog_name="palimpsest", standalone_mode=False)
+        return ended if isinstance(ended, int) else 0
     except SystemExit as ending:
-        return _finish(ending.code if isinstance(ending.code, int) else int(bool(ending.code)))
+        return ending.code if isinstance(ending.code, int) else int(bool(ending.code))
     except KeyboardInterrupt:
         output.note("Interrupted.")
-        return _finish(130)
-    except PalimpsestError as error:
-        if debug:
-            traceback.print_exc()
-        output.note(str(error) or type(error).__name__)
-        return _finish(error.exit_code)
+        return 130
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own errors, whose classes moved between its versions
             if str(error.format_message()).strip():
                 output.note(_usage_message(error))
-            return _finish(2)
+            return 2
         if debug:
             traceback.print_exc()
-        output.note(_bug_message(error, given, shown=debug))
-        return _finish(1)
-
-
-def _finish(code: int) -> int:
-    output.flush()
-    return code
+        known = error if isinstance(error, PalimpsestError) else trouble(error)
+        if known is not None:
+            output.note(str(known) or type(known).__name__)
+            return known.exit_code
+        output.note(_bug_message(error, arguments, shown=debug))
+        return 1
 
 
 def _usage_message(error: Any) -> str:

@@ -14,6 +14,7 @@ from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
 from palimpsest.harness.runs.reading import LatestScores, latest_scores, summarise
 from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.system.trouble import trouble
 
 STOPPED = {"interrupted": 130, "terminated": 143}
 
@@ -72,8 +73,12 @@ def _one(run: PlannedRun, home: Path, execute: Executor) -> RunResult:
     except KeyboardInterrupt:
         stopped = "interrupted"
     except Exception as error:  # one run must not take the others with it
-        error_text, code = f"{type(error).__name__}: {error}", 1
-        _keep_traceback(home / "runs" / run.spec.id, error)
+        lack = trouble(error)
+        if lack is not None:
+            error_text, code = str(lack), lack.exit_code
+        else:
+            error_text, code = f"{type(error).__name__}: {error}", 1
+            _keep_traceback(home / "runs" / run.spec.id, error)
     folder = home / "runs" / run.spec.id
     summary = summarise(folder)
     scores = _scores(folder)

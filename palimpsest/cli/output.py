@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import shutil
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from palimpsest.harness.system.clean_text import Breaks, harmless
 from palimpsest.harness.system.json_values import json_value
 
+_WIDE_ENOUGH = 1_000_000
+"""Columns of what is read by programs: nothing is cut or wrapped there."""
+
 
 def line(text: str = "") -> None:
-    """One line of results on stdout. A reader that went away (``| head``) is not an error."""
-    try:
-        sys.stdout.write(clean(text) + "\n")
-    except BrokenPipeError:
-        _drop_stdout()
-    except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "ascii"
-        sys.stdout.write(clean(text).encode(encoding, "replace").decode(encoding) + "\n")
+    """One line of results on stdout."""
+    _write(clean(text) + "\n")
 
 
 def note(text: str) -> None:
     """One message to the person, on stderr."""
-    try:
-        sys.stderr.write("\n".join(clean(part) for part in text.split("\n")) + "\n")
-        sys.stderr.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.stderr.write("\n".join(clean(part) for part in text.split("\n")) + "\n")
+    sys.stderr.flush()
 
 
 def flush() -> None:
     """Write out what stdout still holds."""
+    sys.stdout.flush()
+
+
+def _write(text: str) -> None:
+    """Write to stdout, whatever its encoding lacks as question marks."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_stdout()
-
-
-def _drop_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def clean(text: str) -> str:
@@ -54,9 +54,7 @@ def clean(text: str) -> str:
 
 def json_line(value: Any) -> None:
     """A value as indented JSON on stdout; numbers that JSON cannot write become null."""
-    line_safe = json.dumps(json_value(value), indent=2, ensure_ascii=True, allow_nan=False)
-    for text in line_safe.split("\n"):
-        line(text)
+    _write(json.dumps(json_value(value), indent=2, ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def cell(value: Any) -> str:
@@ -71,36 +69,24 @@ def cell(value: Any) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Aligned columns; numbers to the right; on a terminal the last column is cut to the window's width."""
-    texts = [[cell(value) for value in row] for row in rows]
-    widths = [max(map(display_width, column)) for column in zip(headers, *texts, strict=True)]
-    right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(headers))]
-    window = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for index, row in enumerate([list(headers), *texts]):
-        parts = [_pad(text, width, right=side) for text, width, side in zip(row, widths, right, strict=True)]
-        text = "  ".join(parts).rstrip()
-        if window is not None and display_width(text) > window:
-            text = text[: window - 1] + "…"
-        if index == 0 and window is not None and not os.environ.get("NO_COLOR"):
-            sys.stdout.write("\x1b[1m")
-            line(text)
-            sys.stdout.write("\x1b[0m")
-        else:
-            line(text)
+    """Aligned columns, numbers to the right; on a terminal the last column wraps at the window's edge."""
+    style = "" if os.environ.get("NO_COLOR") else "bold"
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=style)
+    for number, header in enumerate(headers):
+        numbers = bool(rows) and all(_is_number(row[number]) for row in rows)
+        last = number == len(headers) - 1
+        grid.add_column(Text(clean(header)), justify="right" if numbers else "left", no_wrap=not last)
+    for row in rows:
+        grid.add_row(*(Text(cell(value)) for value in row))
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else _WIDE_ENOUGH
+    drawn = io.StringIO()
+    Console(file=drawn, width=width, force_terminal=terminal, highlight=False).print(grid)
+    _write("".join(f"{text.rstrip()}\n" for text in drawn.getvalue().splitlines()))
 
 
 def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def display_width(text: str) -> int:
-    """Columns that the text takes on a terminal: wide East Asian characters take two, combining marks none."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def _pad(text: str, width: int, *, right: bool) -> str:
-    space = " " * (width - display_width(text))
-    return space + text if right else text + space
 
 
 def duration(seconds: float | None) -> str:

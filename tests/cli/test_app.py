@@ -187,6 +187,35 @@ def test_output_cannot_take_over_the_terminal(capsys: pytest.CaptureFixture[str]
     assert text.splitlines()[1:] == ["name       count", "x]0;title      1", "日本          20"]
 
 
+def test_a_table_in_a_pipe_is_plain_and_neither_cut_nor_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "[red]word[/red] :smile: " * 60
+    output.table(["name", "what", "last"], [["a", long, "x"], ["b", None, True]])
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == f"name  what{' ' * (len(long) - 4)}  last"
+    assert second == f"a     {long}  x"
+    assert third.split() == ["b", "–", "yes"]
+
+
+def test_a_table_on_a_terminal_fits_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = {}
+    for color in ("yes", "no"):
+        monkeypatch.setattr(sys, "stdout", Terminal())
+        output.table(["name", "what"], [["ft-l", "many words " * 9]])
+        shown[color] = sys.stdout.getvalue()  # type: ignore[attr-defined]
+        monkeypatch.setenv("NO_COLOR", "1")
+    lines = shown["no"].splitlines()
+    assert len(lines) > 2 and max(map(len, lines)) <= 40
+    assert shown["no"].count("many") == 9
+    assert "\x1b[1m" in shown["yes"] and "\x1b" not in shown["no"]
+
+
 def test_output_survives_a_narrow_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
