@@ -17,9 +17,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from palimpsest.harness.errors import UsageError
+from palimpsest.harness.system.source_digest import digest_of, reached
 from palimpsest.site.jobs import Batch, File
 from palimpsest.site.pages.plan import batches
 from palimpsest.site.pages.plan_extras import Options
@@ -30,6 +32,11 @@ MARKER = ".palimpsest-site"
 
 _PACKAGE = Path(__file__).resolve().parent
 _STATIC = _PACKAGE / "static"
+_SHOWN = (
+    *("site/**/*.html", "site/**/*.xml", "results/**/*.csv", "results/**/*.sql"),
+    *("editors/**/*.py", "tasks/abilities/**/*.yaml", "tasks/abilities/*.toml"),
+)
+"""Files beside imported code that pages are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,7 @@ def _build(source: Source, out_dir: Path, options: Options, started: float) -> B
     check_replaceable(out_dir)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.new-", dir=out_dir.parent))
-    code = code_fingerprint()
+    code = _own_code()
     site = _Site(fresh, out_dir, read_marker(out_dir, code))
     try:
         for batch in batches(source, version(), code, options):
@@ -174,15 +181,20 @@ def _measure(folder: Path) -> tuple[int, int]:
     return pages, size
 
 
-def code_fingerprint() -> str:
-    """Hash of everything besides the data that a page depends on."""
-    digest = hashlib.sha256(version().encode())
-    folders = (_PACKAGE, _PACKAGE.parent / "results", _PACKAGE.parent / "harness", _PACKAGE.parent / "editors")
-    for folder in folders:
-        kinds = ("*.py", "*.html", "*.xml", "*.csv", "*.sql") if folder != _PACKAGE.parent / "editors" else ("*.py",)
-        for path in sorted(path for kind in kinds for path in folder.rglob(kind)):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+def code_fingerprint(root: Path = _PACKAGE.parent) -> str:
+    """Digest of everything besides the data that a page depends on, below the folder of our packages.
+
+    That is the site with its templates, every module that it reaches through imports, and what those read: published
+    numbers, ability tasks, and the editors, whose own words are shown.
+    """
+    code = reached((root / "site").rglob("*.py"), root)
+    shown = [file for pattern in _SHOWN for file in root.glob(pattern)]
+    return hashlib.sha256(f"{version()} {digest_of({*code, *shown}, root)}".encode()).hexdigest()
+
+
+@cache
+def _own_code() -> str:
+    return code_fingerprint()
 
 
 def read_marker(out_dir: Path, code: str) -> dict[str, tuple[str, list[str]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.entry_points import EditorEntry, find_entry
+from palimpsest.harness.system.source_digest import digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,4 @@ def _package_hash(entry: EditorEntry) -> str:
     origin = Path(spec.origin)
     folder = origin.parent
     files = sorted(folder.rglob("*.py")) if spec.submodule_search_locations else [origin]
-    digest = hashlib.sha256()
-    for file in files:
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
-    return digest.hexdigest()
+    return digest_of(files, folder)

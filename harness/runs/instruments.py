@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.system.environment import environment_segment
+from palimpsest.harness.system.source_digest import digest_of, files_below
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.ability_harness import AbilityHarness
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import AbilityRef
 
 _HARNESS = Path(__file__).resolve().parent.parent
-_SCORING_CODE = ("model", "scoring", "abilities", "specs/cases.py", "specs/windows.py", "runs/score_files.py")
+_SCORING_CODE = (
+    *("model", "scoring", "abilities", "specs/cases.py", "specs/windows.py", "metrics/probes.py"),
+    *("runs/score_files.py", "runs/layout.py"),
+)
 """Files and whole rooms of the harness that scores of an unedited model depend on."""
 _CANARIES = 8
 
@@ -78,10 +81,4 @@ def scoring_sources(harness: Path) -> str:
     Args:
         harness: Folder of the harness's rooms.
     """
-    digest = hashlib.sha256()
-    for name in _SCORING_CODE:
-        place = harness / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(f"{path.relative_to(harness).as_posix()}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return digest_of([file for part in _SCORING_CODE for file in files_below(harness / part)], harness)
