@@ -91,8 +91,7 @@ def night_of(store: Store, day: str, version: str, commit: str | None) -> Night:
     rows = store.rows(
         """
         WITH own AS (
-            FROM runs WHERE status IN ('complete', 'collapsed')
-                AND run_id NOT IN (SELECT run FROM ledger WHERE action IN ('include', 'replace'))
+            FROM runs WHERE status IN ('complete', 'collapsed') AND bundle IS NULL
         )
         SELECT r.track_id, r.editor, r.distribution, r.seed, m.metric, m.value, m.low, m.high
         FROM metrics m JOIN own r USING (run_id)

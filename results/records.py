@@ -161,9 +161,10 @@ class BoardRow:
     submitted: bool = False
     """From a bundle that the ledger includes, not from a run of our own."""
     verified: str | None = None
-    """Day on which doing the run again last agreed with it."""
+    """Day on which doing just this content again last agreed with it; None also where a later re-run differed."""
     row_id: str = ""
-    """Runs of a track with the same one differ by their seed alone; empty: the run stands for itself."""
+    """Runs of a track with the same one differ by their seed alone; empty: the run stands for itself. A submission that
+    is not verified has its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,14 @@ from palimpsest.results.reading.score_rows import check_cases, check_scores
 from palimpsest.results.reading.tables import parse_table
 from palimpsest.results.reading.text_files import check_texts
 
-INGEST_VERSION = 6
+INGEST_VERSION = 7
 """Raised whenever the same run folder gives other rows than before: every run is then ingested anew."""
 
 TOP_FILES = (layout.SPEC, layout.ENVIRONMENT, layout.JOURNAL, layout.RESULT, layout.CASES, layout.PROBES)
 """Files beside the folder of scores."""
 RUN_ID = re.compile(r"[0-9a-f]{12}")
-_CHECKPOINT = re.compile(r"[0-9]{6,9}")
+CHECKPOINT = re.compile(r"[0-9]{6}|[1-9][0-9]{6,9}")
+"""Name of a score folder: a number of edits, with zeros in front up to six digits."""
 _ENDED = {"complete", "collapsed", "failed"}
 _MAX_EVENTS = 1_000_000
 
@@ -195,7 +196,7 @@ def score_names(folder: Path) -> list[str]:
     scores = folder / layout.SCORES
     if scores.is_symlink() or not scores.is_dir():
         return []
-    return sorted(path.name for path in scores.iterdir() if _CHECKPOINT.fullmatch(path.name))
+    return sorted(path.name for path in scores.iterdir() if CHECKPOINT.fullmatch(path.name))
 
 
 def _read_checkpoints(

@@ -24,21 +24,17 @@ from palimpsest.results.store.bulk import track_heads
 from palimpsest.results.store.database import Store
 
 _BOARD = """
-SELECT r.*, s.segments, s.dirty, l.submitted, l.verified
-FROM runs r LEFT JOIN (
+SELECT r.*, s.segments, s.dirty
+FROM shown_runs r LEFT JOIN (
     SELECT run_id, count(*) AS segments, bool_or(dirty) AS dirty FROM environment GROUP BY run_id
-) s USING (run_id) LEFT JOIN (
-    SELECT run AS run_id, bool_or(action IN ('include', 'replace')) AS submitted,
-        max(time[:10]) FILTER (verdict IN ('bits', 'tolerance')) AS verified
-    FROM ledger GROUP BY run
-) l USING (run_id)
+) s USING (run_id)
 WHERE r.track_id = ? ORDER BY r.run_id
 """
 _SAME = (
     *("run_id", "track_id", "editor", "distribution", "version", "seed", "status", "edits_done", "edits_planned"),
-    *("seconds_per_edit", "peak_memory_mb", "started_at", "finished_at", "reason"),
+    *("seconds_per_edit", "peak_memory_mb", "started_at", "finished_at", "reason", "submitted", "verified", "row_id"),
 )
-"""Fields of a board row that are columns of the table ``runs``."""
+"""Fields of a board row that are columns of the view ``shown_runs``."""
 
 
 def ledger(store: Store) -> list[LedgerRow]:
@@ -124,9 +120,6 @@ def _board_row(
         abilities_kept=kept,
         dirty=bool(row["dirty"]),
         segments=row["segments"] or 1,
-        submitted=bool(row["submitted"]),
-        verified=row["verified"],
-        row_id=row["row_id"] or row["run_id"],
         **{name: row[name] for name in _SAME},
         **values,
     )

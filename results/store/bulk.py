@@ -75,10 +75,10 @@ def run_heads(store: Store) -> list[RunHead]:
     return [
         RunHead(*row)
         for row in store.rows(
-            "SELECT run_id, track_id, coalesce(row_id, run_id), coalesce(texts_hash, run_id),"
-            " md5(digest || coalesce(l.lines, '')), editor, distribution, version, model, task, edits_planned"
-            " FROM runs LEFT JOIN (SELECT run AS run_id, string_agg(time || action || coalesce(verdict, ''), ''"
-            " ORDER BY line) AS lines FROM ledger GROUP BY run) l USING (run_id) ORDER BY run_id"
+            "SELECT run_id, track_id, row_id, texts_hash, md5(digest || coalesce(l.lines, '')), editor, distribution,"
+            " version, model, task, edits_planned FROM shown_runs LEFT JOIN (SELECT run AS run_id, string_agg(time ||"
+            " action || coalesce(verdict, '') || coalesce(digest, ''), '' ORDER BY line) AS lines FROM ledger"
+            " GROUP BY run) l USING (run_id) ORDER BY run_id"
         )
     ]
 
@@ -181,10 +181,10 @@ class EditorRun(NamedTuple):
 def editor_runs(store: Store, editor: str) -> list[EditorRun]:
     """All runs of one editor: by model, task, length and version, newest first."""
     rows = store.rows(
-        "SELECT run_id, coalesce(row_id, run_id), track_id, model, task, task_form, edits_planned, batch_size, seed,"
+        "SELECT run_id, row_id, track_id, model, task, task_form, edits_planned, batch_size, seed,"
         " distribution, version, status, edits_done, coalesce(finished_at, started_at, ''), spec->'$.editor.config',"
         " e.edits, e.censored_at, e.low, e.high, m.score, a.kept, seconds_per_edit"
-        " FROM runs LEFT JOIN (FROM endurance WHERE kind = 'both' AND share = 0.8) e USING (run_id)"
+        " FROM shown_runs LEFT JOIN (FROM endurance WHERE kind = 'both' AND share = 0.8) e USING (run_id)"
         " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS score FROM metrics WHERE \"window\" = 'all' AND metric IN"
         " ('score_argmax', 'score_token_accuracy') GROUP BY run_id) m USING (run_id)"
         " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS kept FROM metrics WHERE metric = 'abilities_kept' GROUP BY"

@@ -18,6 +18,7 @@ from palimpsest.results.reading.problems import Invalid, Problem
 from palimpsest.results.reading.run_folder import RUN_ID, folder_digest, read_run_folder
 from palimpsest.results.store.database import OtherSchema, Store, connect
 from palimpsest.results.store.run_rows import RUN_TABLES, run_tables
+from palimpsest.results.submissions.bundle import check_sealed
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
 
 Progress = Callable[[str, str], None]
@@ -107,12 +108,14 @@ def ingest(
     report = IngestReport()
     names = sorted(path.name for path in runs_dir.iterdir()) if runs_dir.is_dir() else []
     folders = {name: runs_dir / name for name in names if not name.startswith(".") and (runs_dir / name).is_dir()}
+    included: dict[str, Entry] = {}
     if submissions is not None:
         entries = read_ledger(submissions.ledger)
-        folders |= {run: submissions.folder / run for run in standing(entries) if run not in folders}
+        included = {run: entry for run, entry in standing(entries).items() if run not in folders}
+        folders |= {run: submissions.folder / run for run in included}
         _keep_ledger(store, entries)
     for name, folder in sorted(folders.items()):
-        done = _ingest_folder(store, folder, known.get(name), report)
+        done = _ingest_folder(store, folder, known.get(name), report, included.get(name))
         if progress is not None:
             progress(clean_text(name, 40), done)
     report.orphaned = sorted(set(known) - set(folders))
@@ -180,17 +183,21 @@ def _remove(path: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _ingest_folder(store: Store, folder: Path, known: str | None, report: IngestReport) -> str:
+def _ingest_folder(
+    store: Store, folder: Path, known: str | None, report: IngestReport, entry: Entry | None = None
+) -> str:
+    """Bring in one folder; of a submission with the line of the ledger that includes it."""
     shown = clean_text(str(folder), 500)
     try:
         if not RUN_ID.fullmatch(folder.name):
             raise Invalid("the folder's name must be a run id: 12 hexadecimal digits")
-        digest = folder_digest(folder)
+        bundle = check_sealed(folder, entry.digest) if entry is not None else None
+        digest = f"{folder_digest(folder)}{bundle or ''}"
         if digest == known:
             report.unchanged.append(folder.name)
             return "unchanged"
         run = read_run_folder(folder, digest)
-        tables = run_tables(run, aggregate_run(run))
+        tables = run_tables(run, aggregate_run(run), bundle)
     except Exception as error:  # whatever is wrong with a foreign folder, the others are not affected
         reason = str(error) if isinstance(error, Invalid) else f"cannot be read ({type(error).__name__}: {error})"
         report.problems.append(Problem(shown, f"{clean_text(reason, 1000)}; this run was left out"))

@@ -47,11 +47,17 @@ _MAX_EVENTS = 20_000
 _ENDINGS = {"run_finished", "run_collapsed", "run_failed"}
 
 
-def run_tables(run: CheckedRun, found: Aggregates) -> dict[str, Rows | pa.Table]:
-    """All rows of one run, by table; ``run_id`` is filled in everywhere."""
+def run_tables(run: CheckedRun, found: Aggregates, bundle: str | None = None) -> dict[str, Rows | pa.Table]:
+    """All rows of one run, by table; ``run_id`` is filled in everywhere.
+
+    Args:
+        run: the run's checked folder.
+        found: its aggregates.
+        bundle: SHA-256 of the ``bundle.json`` of a submission; None: a run of this home.
+    """
     spec, batches = run.spec, _batches(run)
     tables: dict[str, Rows | pa.Table] = {
-        "runs": [_run(run, found, batches)],
+        "runs": [_run(run, found, batches) | {"bundle": bundle}],
         "endurance": _endurance(found),
         "checkpoints": _checkpoints(run, found),
         "cases": run.cases,

@@ -39,7 +39,8 @@ CREATE TABLE runs (
     peak_memory_mb DOUBLE,
     edit_order VARCHAR NOT NULL,         -- order of the edits in words
     row_id VARCHAR NOT NULL,             -- runs with the same one differ by their seed alone
-    texts_hash VARCHAR NOT NULL          -- of all prompts and targets, in the order of the edits
+    texts_hash VARCHAR NOT NULL,         -- of all prompts and targets, in the order of the edits
+    bundle VARCHAR                       -- of a submission: SHA-256 of its bundle.json; NULL: a run of this home
 );
 
 CREATE TABLE endurance (
@@ -253,5 +254,18 @@ CREATE TABLE ledger (
     editor VARCHAR NOT NULL,
     reason VARCHAR NOT NULL,
     replaces VARCHAR,                    -- the run that this one takes the place of
-    verdict VARCHAR                      -- of a re-run: bits, tolerance or differs
+    verdict VARCHAR,                     -- of a re-run: bits, tolerance or differs
+    digest VARCHAR                       -- SHA-256 of the bundle.json that the line is about; NULL: it does not say
 );
+
+-- Runs as the page shows them. A submission is verified by the last re-run of just its content, if that agreed; until
+-- then it is a row of its own and no seed of anybody else's.
+CREATE VIEW shown_runs AS
+SELECT
+    r.* REPLACE (CASE WHEN r.bundle IS NULL OR v.day IS NOT NULL THEN r.row_id ELSE r.run_id END AS row_id),
+    r.bundle IS NOT NULL AS submitted,
+    v.day AS verified
+FROM runs r LEFT JOIN (
+    SELECT run, digest, CASE WHEN arg_max(verdict, line) IN ('bits', 'tolerance') THEN arg_max(time[:10], line) END AS day
+    FROM ledger WHERE action = 'rerun' AND digest IS NOT NULL GROUP BY run, digest
+) v ON v.run = r.run_id AND v.digest = r.bundle;

@@ -19,21 +19,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
 from palimpsest.harness.plugins.source_hash import EditorSource
-from palimpsest.harness.runs.layout import score_files
+from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS, score_files
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
 from palimpsest.harness.system.strict import Strict
 from palimpsest.results.analysis.aggregate import Aggregates, aggregate_run
+from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
+from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.problems import Invalid
-from palimpsest.results.reading.run_folder import TOP_FILES, CheckedRun, folder_digest, read_run_folder
+from palimpsest.results.reading.run_folder import CHECKPOINT, TOP_FILES, CheckedRun, folder_digest, read_run_folder
 
 MANIFEST = "bundle.json"
 BUILT_IN = "palimpsest-bench"
 """Distribution of the editors that come with Palimpsest."""
 FORMAT = 1
+SCORE_FOLDER_FILES = frozenset({*SCORE_COLUMNS, *OPTIONAL_COLUMNS, "manifest.json"})
 MAX_BYTES = 200_000_000
 """Of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
 
@@ -154,6 +157,48 @@ def _total(column: pa.ChunkedArray) -> float:
         return float(sum(row * zlib.crc32(text.encode()) for row, text in enumerate(texts, start=1)) % 2**53)
     values = column.cast(pa.float64()).drop_null().to_numpy()
     return float(values[np.isfinite(values)].sum())
+
+
+def check_sealed(folder: Path, digest: str | None) -> str:
+    """Check that a bundle is the one that the ledger names, and that its files are those of its manifest.
+
+    Args:
+        folder: of the bundle.
+        digest: SHA-256 of its ``bundle.json`` by the ledger; None: the ledger does not say.
+
+    Returns:
+        The SHA-256 of its ``bundle.json``.
+
+    Raises:
+        Invalid: it was changed since it was included.
+    """
+    try:
+        data = read_bytes(folder / MANIFEST, 4 * BYTES_JSON)
+        manifest = Manifest.model_validate_json(data)
+    except (Invalid, ValidationError) as error:
+        reason = str(error) if isinstance(error, Invalid) else "is no manifest of a bundle"
+        raise Invalid(f"{MANIFEST} {reason}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if digest is not None and digest != found:
+        raise Invalid(
+            f"{MANIFEST} is not the one that the ledger includes ({digest[:12]}): the bundle was changed since. "
+            "Withdraw the run, and include the bundle if it is good"
+        )
+    for name, stated in manifest.files.items():
+        if not is_bundle_file(name):
+            raise Invalid(f"{MANIFEST} lists {clean_text(name, 100)}, which does not belong into a bundle")
+        content = read_bytes(folder / name, MAX_BYTES)
+        if len(content) != stated.bytes or hashlib.sha256(content).hexdigest() != stated.sha256:
+            raise Invalid(f"{name} does not match its size or checksum in {MANIFEST}: it was damaged or changed")
+    return found
+
+
+def is_bundle_file(name: str) -> bool:
+    """True for the relative paths of files that a bundle may hold beside ``bundle.json``."""
+    if name in TOP_FILES:
+        return True
+    folder, _, inside = name.removeprefix("scores/").partition("/")
+    return name.startswith("scores/") and CHECKPOINT.fullmatch(folder) is not None and inside in SCORE_FOLDER_FILES
 
 
 def file_entry(path: Path) -> File:

@@ -19,7 +19,7 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./~^@{}-]*")
 
 
 def changed_bundles(revision: str, submissions: Path) -> tuple[list[Path], list[Problem]]:
-    """The bundles that came or changed since ``revision``, and everything else that did, as problems.
+    """The bundles that came or changed since ``revision``, and what a request may not change, as problems.
 
     Raises:
         UsageError: This is no Git repository, or it does not know the revision.
@@ -38,13 +38,40 @@ def changed_bundles(revision: str, submissions: Path) -> tuple[list[Path], list[
     strange += [
         Problem(clean_text(str(bundle), 300), "is gone; a bundle is withdrawn, never deleted") for bundle in gone
     ]
+    there_before = _bundles_before(revision, submissions)
+    strange += [
+        Problem(
+            clean_text(str(bundle), 300),
+            "was there before and is changed; a bundle is never overwritten. Withdraw the run, and let a maintainer "
+            "remove what is to be replaced",
+        )
+        for bundle in bundles - set(gone)
+        if bundle.name in there_before
+    ]
     return sorted(bundles - set(gone)), sorted(strange)
 
 
 def _changed_names(revision: str) -> list[str]:
+    """Files that came, changed or went since the branch left ``revision``, relative to the repository."""
+    return _git_names(revision, "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", f"{revision}...HEAD")
+
+
+def _bundles_before(revision: str, submissions: Path) -> set[str]:
+    """Names of the bundles that were in the folder of submissions when the branch left ``revision``."""
+    (base,) = _git_names(revision, "merge-base", revision, "HEAD")
+    listed = ("ls-tree", "-r", "-z", "--name-only", "--full-tree", base.strip(), "--", f"{submissions.as_posix()}/")
+    depth = len(submissions.parts)
+    return {PurePosixPath(name).parts[depth] for name in _git_names(revision, *listed)}
+
+
+def _git_names(revision: str, *arguments: str) -> list[str]:
+    """Texts that git gives back, separated by zeros.
+
+    Raises:
+        UsageError: There is no git, or it does not know the revision.
+    """
     if not _REVISION.fullmatch(revision):
         raise UsageError(f"--since: {clean_text(revision, 100)!r} is no Git revision.")
-    arguments = ("diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", f"{revision}...HEAD")
     try:
         done = child.git(Path.cwd(), *arguments)
     except FileNotFoundError as error:

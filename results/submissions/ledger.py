@@ -26,7 +26,9 @@ _MAX_BYTES = 64_000_000
 class Entry(Strict):
     """One line."""
 
-    time: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+    time: str = Field(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
+    )
     action: Action
     run: str = Field(pattern=r"^[0-9a-f]{12}$")
     editor: str = Field(min_length=1, max_length=200)
@@ -35,6 +37,9 @@ class Entry(Strict):
     """Of a replacement: the run that this one takes the place of."""
     verdict: Literal["bits", "tolerance", "differs"] | None = None
     """Of a re-run: how its outcomes agree."""
+    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the bundle's ``bundle.json``, and so of everything in the bundle; None: a line from before there were
+    digests, which binds no content and verifies nothing."""
 
 
 def read_ledger(path: Path) -> list[Entry]:
@@ -93,8 +98,19 @@ def standing(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 
 def verified(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Run → its latest re-run that agreed."""
-    return {e.run: e for e in entries if e.action == "rerun" and e.verdict in ("bits", "tolerance")}
+    """Run → the line by which it counts as verified: the last re-run of just the bundle that stands, if it agreed."""
+    entries = list(entries)
+    stands = standing(entries)
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.action != "rerun" or entry.run not in stands:
+            continue
+        if entry.digest is None or entry.digest != stands[entry.run].digest:
+            continue
+        found.pop(entry.run, None)
+        if entry.verdict in ("bits", "tolerance"):
+            found[entry.run] = entry
+    return found
 
 
 def _require_sense(before: Sequence[Entry], entry: Entry) -> None:
@@ -107,3 +123,10 @@ def _require_sense(before: Sequence[Entry], entry: Entry) -> None:
         raise UsageError(f"Run {entry.replaces} is not on the leaderboard, so it cannot be replaced. Include instead.")
     if (entry.action == "rerun") != (entry.verdict is not None):
         raise UsageError("A re-run has a verdict, and nothing else has.")
+    if entry.action != "withdraw" and entry.digest is None:
+        raise UsageError(f"Run {entry.run}: a line must name the digest of the bundle that it is about.")
+    if entry.action == "rerun" and entry.run in present and present[entry.run].digest != entry.digest:
+        raise UsageError(
+            f"Run {entry.run}: the bundle that was done again is not the one that is included, so the re-run says "
+            "nothing about it. Withdraw the run and include the bundle as it is now."
+        )

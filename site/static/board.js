@@ -292,7 +292,7 @@
         row.third ? el("span", { class: "third" }, row.third, " ") : null,
         el("span", {}, row.version), " · ", seedsText, " · ", el("a", { href: P.root + "editor/" + row.editor + ".html", class: "aside" }, "about"),
         paper ? [" · ", paper] : null,
-        row.verified ? el("span", { class: "chip verified", title: "A re-run agreed on " + row.verified }, "✓ verified " + row.verified) : row.submitted ? el("span", { class: "chip" }, "submitted") : null));
+        row.verified ? el("span", { class: "chip verified", title: "A re-run agreed on " + row.verified }, "✓ verified " + row.verified) : row.submitted ? el("span", { class: "chip", title: "Sent in by somebody; nobody has done the run again yet, so it is a row of its own" }, "submitted, not reproduced") : null));
   }
 
   function line(row, on) {

@@ -87,10 +87,11 @@ def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -
     if checked.problems and action != "withdraw":
         raise ConfigError("\n".join(f"{problem.path}: {problem.message}" for problem in checked.problems))
     editor = checked.spec.editor.name if checked.spec is not None else "unknown"
+    line = {"time": utc_now(), "action": action, "run": bundle.name, "editor": editor, "reason": reason, **more}
+    if checked.digest:
+        line["digest"] = checked.digest
     try:
-        entry = Entry.model_validate(
-            {"time": utc_now(), "action": action, "run": bundle.name, "editor": editor, "reason": reason, **more}
-        )
+        entry = Entry.model_validate(line)
     except ValueError as error:
         raise UsageError(f"--reason or RUN: {error}") from error
     append(ledger, entry)

@@ -58,6 +58,17 @@ def test_everything_else_that_changes_is_a_problem(repository: Path) -> None:
     }
 
 
+def test_an_overwritten_bundle_is_noticed(repository: Path) -> None:
+    """Also one of which nothing but a single new file is changed."""
+    there = SUBMISSIONS / ("b" * 12)
+    commit(**{f"results__submissions__{'b' * 12}__texts.parquet": "t"})
+    bundles, strange = changed_bundles("main", SUBMISSIONS)
+    assert bundles == [there]
+    assert [(problem.path, problem.message.split(";")[0]) for problem in strange] == [
+        (str(there), "was there before and is changed")
+    ]
+
+
 def test_what_main_did_meanwhile_is_not_the_request_s(repository: Path) -> None:
     git("checkout", "--quiet", "main")
     commit(other="o")

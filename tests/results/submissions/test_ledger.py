@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from palimpsest.harness.errors import StoreError, UsageError
-from palimpsest.harness.plugins.source_hash import EditorSource
+from palimpsest.harness.plugins.source_hash import editor_sources
+from palimpsest.results.records import BoardRow
 from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import Submissions, ingest, rebuild
-from palimpsest.results.submissions.bundle import write_bundle
+from palimpsest.results.submissions.bundle import check_sealed, write_bundle
 from palimpsest.results.submissions.ledger import Entry, append, read_ledger, standing, verified
 from tests.labs.synthetic import write_run
 from tests.results.conftest import small_runs
 
 TIME = "2026-01-02T03:04:05+00:00"
 A, B = "a" * 12, "b" * 12
+DIGEST, OTHER = "d" * 64, "e" * 64
 
 
-def entry(action: str, run: str = A, **more: str) -> Entry:
-    return Entry.model_validate({"time": TIME, "action": action, "run": run, "editor": "memit", "reason": "r", **more})
+def entry(action: str, run: str = A, **more: str | None) -> Entry:
+    line = {"time": TIME, "action": action, "run": run, "editor": "memit", "reason": "r", "digest": DIGEST}
+    return Entry.model_validate({**line, **more})
 
 
 def test_what_stands_follows_from_the_lines(tmp_path: Path) -> None:
@@ -33,7 +37,7 @@ def test_what_stands_follows_from_the_lines(tmp_path: Path) -> None:
     entries = read_ledger(ledger)
     assert [e.action for e in entries] == ["include", "rerun", "replace"]
     assert set(standing(entries)) == {B}
-    assert set(verified(entries)) == {A}
+    assert set(verified(entries[:2])) == {A} and verified(entries) == {}  # A was replaced
     append(ledger, entry("withdraw", B))
     assert standing(read_ledger(ledger)) == {}
 
@@ -46,6 +50,8 @@ def test_what_stands_follows_from_the_lines(tmp_path: Path) -> None:
         ([], entry("replace", B, replaces=A), "cannot be replaced"),
         (["include"], entry("rerun"), "has a verdict"),
         (["include"], entry("include", B, verdict="bits"), "has a verdict"),
+        ([], entry("include", digest=None), "must name the digest"),
+        (["include"], entry("rerun", verdict="bits", digest=OTHER), "is not the one that is included"),
     ],
 )
 def test_lines_that_make_no_sense_are_refused(tmp_path: Path, before: list[str], line: Entry, complaint: str) -> None:
@@ -57,8 +63,31 @@ def test_lines_that_make_no_sense_are_refused(tmp_path: Path, before: list[str],
     assert len(read_ledger(ledger)) == len(before)
 
 
-def test_a_re_run_that_differed_verifies_nothing() -> None:
-    assert verified([entry("rerun", verdict="differs")]) == {}
+def test_a_re_run_that_differed_verifies_nothing_and_takes_an_earlier_badge_away() -> None:
+    stands, good = entry("include"), entry("rerun", verdict="bits")
+    assert verified([stands, entry("rerun", verdict="differs")]) == {}
+    assert set(verified([stands, good])) == {A}
+    assert verified([stands, good, entry("rerun", verdict="differs")]) == {}
+    assert set(verified([stands, good, entry("rerun", verdict="differs"), entry("rerun", verdict="tolerance")])) == {A}
+
+
+def test_a_re_run_verifies_just_the_content_that_was_done_again() -> None:
+    lines = [entry("include"), entry("rerun", verdict="bits"), entry("withdraw"), entry("include", digest=OTHER)]
+    assert verified(lines) == {}
+    assert verified([entry("include"), entry("rerun", verdict="bits", digest=OTHER)]) == {}
+
+
+def test_lines_from_before_there_were_digests_stay_readable_and_give_no_badge(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    old = [entry("include", digest=None), entry("rerun", verdict="bits", digest=None)]
+    ledger.write_text("".join(line.model_dump_json(exclude_none=True) + "\n" for line in old))
+    assert set(standing(read_ledger(ledger))) == {A} and verified(read_ledger(ledger)) == {}
+
+
+@pytest.mark.parametrize("time", ["٢٠٢٦-01-02T03:04:05Z", "2026-01-02T03:04:05Z\n", "2026-1-2T03:04:05Z"])
+def test_times_are_of_plain_digits(time: str) -> None:
+    with pytest.raises(ValueError, match="time"):
+        entry("include", time=time)
 
 
 def test_every_damaged_line_is_named(tmp_path: Path) -> None:
@@ -69,19 +98,34 @@ def test_every_damaged_line_is_named(tmp_path: Path) -> None:
     assert "line 2: time" in str(caught.value) and "line 3" in str(caught.value)
 
 
-def test_included_bundles_are_ingested_and_withdrawn_ones_leave_at_the_next_rebuild(tmp_path: Path) -> None:
+@pytest.fixture
+def included(tmp_path: Path) -> tuple[Path, Submissions, str]:
+    """A bundle that the ledger includes, with its digest."""
     run = tmp_path / "elsewhere" / write_run(tmp_path / "elsewhere", small_runs()[0])
-    source = EditorSource("memit", "palimpsest-bench", "0.1.0", "0" * 64)
-    bundle = write_bundle(run, tmp_path / "submissions", [source], version="0.1.0")
+    bundle = write_bundle(run, tmp_path / "submissions", editor_sources("memit"), version="0.1.0")
     place = Submissions(bundle.parent, tmp_path / "ledger.jsonl")
+    digest = check_sealed(bundle, None)
+    append(place.ledger, entry("include", bundle.name, digest=digest))
+    return bundle, place, digest
+
+
+def row_of(store: Store, run: str) -> BoardRow:
+    (track,) = bulk.track_heads(store)
+    return next(row for row in boards.board(store, track.track_id) if row.run_id == run)
+
+
+def test_included_bundles_are_ingested_and_withdrawn_ones_leave_at_the_next_rebuild(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, place, digest = included
     store_path = tmp_path / "store.duckdb"
     with Store.open(store_path) as store:
-        assert ingest(store, tmp_path / "runs", submissions=place).added == []  # nobody has included it
-        append(place.ledger, entry("include", bundle.name))
-        append(place.ledger, entry("rerun", bundle.name, verdict="bits"))
+        nobody = Submissions(bundle.parent, tmp_path / "empty.jsonl")
+        assert ingest(store, tmp_path / "runs", submissions=nobody).added == []  # nobody has included it
+        append(place.ledger, entry("rerun", bundle.name, verdict="bits", digest=digest))
         assert ingest(store, tmp_path / "runs", submissions=place).added == [bundle.name]
         assert ingest(store, tmp_path / "runs", submissions=place).unchanged == [bundle.name]
-        (row,) = boards.board(store, bulk.track_heads(store)[0].track_id)
+        row = row_of(store, bundle.name)
         assert (row.submitted, row.verified) == (True, "2026-01-02")
         assert [line.action for line in boards.ledger(store)] == ["include", "rerun"]
         append(place.ledger, entry("withdraw", bundle.name))
@@ -90,3 +134,46 @@ def test_included_bundles_are_ingested_and_withdrawn_ones_leave_at_the_next_rebu
     with Store.open(store_path, read_only=True) as store:
         assert bulk.run_heads(store) == []
         assert [line.action for line in boards.ledger(store)] == ["include", "rerun", "withdraw"]
+
+
+def test_a_later_re_run_that_differs_takes_the_badge_off_the_page(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, place, digest = included
+    with Store.open(tmp_path / "store.duckdb") as store:
+        for verdict, day in (("bits", "2026-01-02"), ("differs", None), ("tolerance", "2026-01-02")):
+            append(place.ledger, entry("rerun", bundle.name, verdict=verdict, digest=digest))
+            ingest(store, tmp_path / "runs", submissions=place)
+            assert row_of(store, bundle.name).verified == day
+
+
+def test_a_bundle_swapped_after_its_inclusion_is_left_out_and_named(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, place, _ = included
+    note = (bundle / "bundle.json").read_text()
+    (bundle / "bundle.json").write_text(note.replace('"note":', '"note" :'))
+    with Store.open(tmp_path / "store.duckdb") as store:
+        report = ingest(store, tmp_path / "runs", submissions=place)
+        assert report.added == [] and "the bundle was changed since" in report.problems[0].message
+    (bundle / "bundle.json").write_text(note)
+    (bundle / "cases.parquet").write_bytes((bundle / "probes.parquet").read_bytes())
+    with Store.open(tmp_path / "store.duckdb") as store:
+        report = ingest(store, tmp_path / "runs", submissions=place)
+        assert report.added == [] and "cases.parquet does not match" in report.problems[0].message
+
+
+def test_a_stranger_s_seed_is_no_seed_of_the_built_in_row_until_it_is_reproduced(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, place, digest = included
+    own = write_run(tmp_path / "runs", replace(small_runs()[0], seed=9))
+    with Store.open(tmp_path / "store.duckdb") as store:
+        ingest(store, tmp_path / "runs", submissions=place)
+        apart = {head.row_id for head in bulk.run_heads(store)}
+        assert len(apart) == 2 and bundle.name in apart
+        assert row_of(store, bundle.name).row_id == bundle.name
+        assert len({run.row_id for run in bulk.editor_runs(store, "memit")}) == 2
+        append(place.ledger, entry("rerun", bundle.name, verdict="bits", digest=digest))
+        ingest(store, tmp_path / "runs", submissions=place)
+        assert row_of(store, bundle.name).row_id == row_of(store, own).row_id
