@@ -21,13 +21,13 @@ from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, 
 from palimpsest.harness.specs.run_spec import LARGEST, AbilityRef
 from palimpsest.tasks import ability_data
 from palimpsest.tasks.ability_data import data_file
+from palimpsest.tasks.ability_files import files_of
 
 FOLDER = Path(__file__).resolve().parent / "abilities"
 """One ``<task>.yaml`` per ability with its items, code shared by them, and ``groups.toml``; ``papers/`` beside them."""
 PAPERS = "papers"
 """Subfolder whose tasks read their items from the folders of ``--ability-data``."""
 _LIST = "palimpsest list abilities"
-_ENDINGS = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +181,13 @@ class AbilityLibrary:
         elif name in self._papers:
             parts = [path, *sorted(path.parent.glob("_*")), Path(str(ability_data.__file__))]
         else:
-            parts = sorted(p for p in path.parent.iterdir() if p.suffix in (".yaml", ".py", *_ENDINGS))
+            parts = files_of(path)
         for part in parts:
             if part.is_file():
-                digest.update(part.name.encode() + b"\0" + part.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+                name_of_part = (
+                    part.relative_to(path.parent).as_posix() if part.is_relative_to(path.parent) else part.name
+                )
+                digest.update(name_of_part.encode() + b"\0" + part.read_bytes().replace(b"\r\n", b"\n") + b"\0")
         if name in self._papers:
             digest.update(_unpacked(self._data_file(path)))
         return digest.hexdigest()

@@ -9,6 +9,7 @@ import pytest
 
 from palimpsest.harness.abilities.ability_harness import AbilityHarness
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
+from palimpsest.tasks import ability_files
 from palimpsest.tasks.ability_data import RESERVED, data_file, judge, load, load_text
 from palimpsest.tasks.ability_library import AbilityLibrary, ability_groups, ability_names
 from tests.labs.tiny_models import tiny_model
@@ -169,3 +170,70 @@ def test_a_folder_or_file_of_ones_own_tasks(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no lm-eval task"):
         AbilityLibrary().refs([str(tmp_path / "empty")], None)
+
+
+def own_task(folder: Path, data_files: str, more: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "mine.yaml"
+    path.write_text(
+        "task: my_task\ndataset_path: json\ndataset_kwargs:\n  data_files:\n"
+        f"    test: {data_files}\ndoc_to_text: !function code.text\n{more}"
+    )
+    return path
+
+
+def test_data_in_a_subfolder_of_a_tasks_yaml_are_part_of_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = own_task(tmp_path / "t", "t/data/*.tsv")
+    (tmp_path / "t" / "data" / "more").mkdir(parents=True)
+    items = tmp_path / "t" / "data" / "items.tsv"
+    items.write_text("a\tb\n")
+    seen = {AbilityLibrary().refs([str(task)], None)}
+    for path in (items, tmp_path / "t" / "data" / "more" / "read_by_code.jsonl", tmp_path / "t" / "data" / "code.py"):
+        path.write_text("changed\n")
+        seen.add(AbilityLibrary().refs([str(task)], None))
+    assert len(seen) == 4
+    (tmp_path / "t" / "__pycache__").mkdir()
+    (tmp_path / "t" / "__pycache__" / "code.py").write_text("no part of it")
+    assert AbilityLibrary().refs([str(task)], None) in seen
+
+
+@pytest.mark.parametrize(
+    ("data_files", "more", "said"),
+    [
+        ("elsewhere/items.jsonl", "", "reads .*items.jsonl, which is outside its folder"),
+        ("t/../elsewhere/*.jsonl", "", "which is outside its folder"),
+        ("https://example.org/items.jsonl", "", "which may change at any time"),
+        ("t/items.jsonl", "include: ../elsewhere/base.yaml\n", r"base\.yaml, which is outside its folder"),
+    ],
+)
+def test_data_outside_a_tasks_folder_are_refused(
+    data_files: str, more: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("items.jsonl", "base.yaml"):
+        (tmp_path / "elsewhere" / name).write_text("{}\n")
+    task = own_task(tmp_path / "t", data_files, more)
+    (tmp_path / "t" / "items.jsonl").write_text("{}\n")
+    with pytest.raises(ConfigError, match=said):
+        AbilityLibrary().refs([str(task)], None)
+
+
+def test_a_yaml_that_includes_itself_ends(tmp_path: Path) -> None:
+    task = own_task(tmp_path / "t", str(tmp_path / "t" / "items.jsonl"), "include: mine.yaml\n")
+    assert AbilityLibrary().refs([str(task)], None)
+
+
+def test_a_task_in_somebodys_home_is_refused_before_all_of_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ability_files, "MOST", 5)
+    task = own_task(tmp_path / "t", str(tmp_path / "t" / "items.jsonl"))
+    (tmp_path / "t" / "photos").mkdir()
+    for number in range(9):
+        (tmp_path / "t" / "photos" / f"{number}.txt").write_text("")
+    with pytest.raises(ConfigError, match="more than 5 files. Put the ability task into a folder of its own"):
+        AbilityLibrary().refs([str(task)], None)
