@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from palimpsest.harness.specs.cases import EditRequest
+from palimpsest.harness.system.strict import SilentDefaults
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class EditorConfig(BaseModel):
+class EditorConfig(SilentDefaults):
     """Base of every editor's configuration: immutable, unknown keys refused, each field documented below it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -3,7 +3,8 @@
 The target is teacher-forced, every token at its own position. The published baseline reads all target tokens at the
 last prompt position, so that they are learned as a bag; its tokeniser adds a begin token, which becomes a target, and
 without an unknown token the padding of shorter targets counts as target, too. ``reference_loss`` gives that.
-Only the weight is trained, never a bias; the published code trains the bias as well on GPT-2, by a loose name match.
+Only the weight is trained, never a bias; the published code trains every parameter whose name begins with that of the
+down-projection, so the bias as well on GPT-2. ``reference_parameters`` gives that.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import Field
@@ -66,6 +67,10 @@ class FineTuning(Editor):
         """Requests per optimiser step."""
         reference_loss: bool = False
         """Read all target tokens at the last token of the prompt, as the published baseline does; see the module."""
+        reference_parameters: bool = False
+        """Train the bias of the down-projection too, where it has one, as the published baseline does."""
+
+        silent: ClassVar[frozenset[str]] = frozenset({"reference_parameters"})
 
     config: Config
 
@@ -81,10 +86,14 @@ class FineTuning(Editor):
             )
         self.model = model
         self.name = model.anatomy.weight_name(self.config.layer)
+        self.trained = [self.name]
+        bias = model.anatomy.down(self.config.layer) + ".bias"
+        if self.config.reference_parameters and bias in dict(model.model.named_parameters()):
+            self.trained.append(bias)
 
     def writes(self) -> Collection[str]:
-        """The one trained weight."""
-        return [self.name]
+        """The trained weight, and its bias if that is trained."""
+        return self.trained
 
     def edit(self, batch: Sequence[EditRequest]) -> EditReport:
         """Train on a batch.
@@ -95,54 +104,60 @@ class FineTuning(Editor):
         report = EditReport()
         if not batch:
             return report
-        with all_or_nothing(self.model, self.writes()), timed(report, "train"), self._trainable() as parameter:
+        with all_or_nothing(self.model, self.writes()), timed(report, "train"), self._trainable() as parameters:
             size = self.config.chunk
             chunks = [self._chunk(batch[start : start + size]) for start in range(0, len(batch), size)]
-            self._train(chunks, parameter, report)
+            self._train(chunks, parameters, report)
         return report
 
-    def _train(self, chunks: Sequence[_Chunk], parameter: Tensor, report: EditReport) -> None:
-        start = self.model.read_weights([self.name])[self.name]
-        weight = start.clone()
-        low, high = start - self.half_side(), start + self.half_side()
-        adam = torch.optim.Adam([weight], lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+    def _train(self, chunks: Sequence[_Chunk], parameters: Sequence[Tensor], report: EditReport) -> None:
+        start = self.model.read_weights(self.trained)
+        present = {name: value.clone() for name, value in start.items()}
+        side = self.half_side()
+        adam = torch.optim.Adam(present.values(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
         epochs: list[float] = []
         for _ in range(self.config.steps):
             losses = []
             for chunk in chunks:
-                loss, gradient = self._gradient(chunk, parameter)
+                loss, gradients = self._gradient(chunk, parameters)
                 losses.append(loss)
                 if loss >= _FINISHED_LOSS:
-                    weight.grad = gradient
+                    for value, gradient in zip(present.values(), gradients, strict=True):
+                        value.grad = gradient
                     adam.step()
-                    weight.clamp_(low, high)
-                    self.model.write_weights({self.name: weight})
+                    for name, value in present.items():
+                        value.clamp_(start[name] - side, start[name] + side)
+                    self.model.write_weights(present)
                     report.counters["steps"] = report.counters.get("steps", 0) + 1
             epochs.append(sum(losses) / len(losses))
             if epochs[-1] < _FINISHED_LOSS:
                 break
-        if not bool(torch.isfinite(weight).all()):
-            raise ModelCollapsed(f"{self.name} is not finite after training: the model has collapsed.")
+        for name, value in present.items():
+            if not bool(torch.isfinite(value).all()):
+                raise ModelCollapsed(f"{name} is not finite after training: the model has collapsed.")
         report.counters["epochs"] = len(epochs)
-        if math.isfinite(self.half_side()):
-            report.counters["clipped"] = int(((weight <= low) | (weight >= high)).sum())
+        if math.isfinite(side):
+            at_a_side = [(v <= start[n] - side) | (v >= start[n] + side) for n, v in present.items()]
+            report.counters["clipped"] = sum(int(clipped.sum()) for clipped in at_a_side)
         report.values |= {
             "loss_first": epochs[0],
             "loss_last": epochs[-1],
-            f"update_norm.{self.config.layer}": float((weight - start).norm()),
+            f"update_norm.{self.config.layer}": float((present[self.name] - start[self.name]).norm()),
         }
 
     @contextmanager
-    def _trainable(self) -> Iterator[Tensor]:
-        parameter = self.model.model.get_parameter(self.name)
-        parameter.requires_grad_(True)
+    def _trainable(self) -> Iterator[list[Tensor]]:
+        parameters = [self.model.model.get_parameter(name) for name in self.trained]
         try:
-            yield parameter
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+            yield parameters
         finally:
-            parameter.requires_grad_(False)
+            for parameter in parameters:
+                parameter.requires_grad_(False)
 
-    def _gradient(self, chunk: _Chunk, parameter: Tensor) -> tuple[float, Tensor]:
-        """Loss of a chunk and its gradient in float32."""
+    def _gradient(self, chunk: _Chunk, parameters: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
+        """Loss of a chunk in nats, and its gradient for each trained parameter, of that one's shape, in float32."""
         below = chunk.below
         with ExitStack() as stack:
             stack.enter_context(torch.enable_grad())
@@ -153,11 +168,11 @@ class FineTuning(Editor):
             logits = self.model.model(input_ids=chunk.ids, attention_mask=chunk.filled, use_cache=False).logits
             log_p = torch.log_softmax(logits.float(), dim=1).gather(1, chunk.target[:, None]).squeeze(1)
             loss = -(log_p * chunk.weight).sum()
-            (gradient,) = torch.autograd.grad(loss, [parameter])
+            gradients = torch.autograd.grad(loss, list(parameters))
         value = float(loss.detach())
         if value != value or value in (float("inf"), float("-inf")):
             raise ModelCollapsed("The training loss is not finite: the model has collapsed.")
-        return value, gradient.float()
+        return value, [gradient.float() for gradient in gradients]
 
     @torch.no_grad()
     def _chunk(self, requests: Sequence[EditRequest]) -> _Chunk:
@@ -184,6 +199,12 @@ class FineTuning(Editor):
         ids = tokenizer(texts)["input_ids"]
         longest = max(map(len, ids))
         fill = tokenizer.pad_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+        rows = int(self.model.model.get_input_embeddings().weight.shape[0])
+        if len(set(map(len, ids))) > 1 and not 0 <= fill < rows:
+            raise ConfigError(
+                f"reference_loss: it makes the padding token of {self.model.name} ({fill}) a target, and the model has "
+                f"only {rows} tokens. Use reference_loss = false."
+            )
         padded = [[*target, *[fill] * (longest - len(target))] for target in ids]
         return [[token for token in target if token != tokenizer.unk_token_id] for target in padded]
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     Field,
     JsonValue,
     PlainValidator,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
-from palimpsest.harness.system.strict import Strict
+from palimpsest.harness.system.strict import SilentDefaults, Strict
 
 PROTOCOL = 1
 """Version of what is measured and how; results of different protocols are never ranked together."""
@@ -34,19 +31,8 @@ LONGEST_CONFIG = 100_000
 """Characters of an editor's configuration as JSON."""
 
 
-class _Frozen(Strict):
-    silent: ClassVar[frozenset[str]] = frozenset()
-    """Fields that came later: left out where they have their default, so that older runs keep their identity."""
-
-    @model_serializer(mode="wrap")
-    def _without_silent_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        fields = type(self).model_fields
-        return {k: v for k, v in values.items() if k not in self.silent or v != _plain(fields[k].default)}
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump() if isinstance(value, BaseModel) else value
+class _Frozen(Strict, SilentDefaults):
+    pass
 
 
 class ModelRef(_Frozen):
