@@ -75,11 +75,11 @@ class AbilityHarness:
         if not sources:
             return
         with quiet():
-            from palimpsest.harness.abilities.engine_model import make_lm
+            from palimpsest.harness.abilities.lm_eval_model import EngineModel
             from palimpsest.harness.scoring.isolation import untouched
 
             with untouched(model):
-                self._lm = make_lm(model, self._engine)
+                self._lm = EngineModel(model, self._engine)
                 for ref, source in sources.items():
                     self._places[ref.name] = source.folder
                     self._leaves[ref.name] = _load(source, library)

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
-from palimpsest.harness.abilities.engine_model import LONGEST, WINDOW, Pair, reading_windows
+from palimpsest.harness.abilities.running_text import WINDOW, Pair, reading_windows
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.engine import Engine
     from palimpsest.harness.model.editable import EditableModel
+
+
+_LONGEST = 8192
+"""Tokens of the longest text that is asked about, also where a model would take more."""
 
 
 class EngineModel(HFLM):  # type: ignore[misc]
@@ -25,7 +29,7 @@ class EngineModel(HFLM):  # type: ignore[misc]
             engine: Answers.
         """
         config = model.model.config.get_text_config()
-        longest = min(LONGEST, getattr(config, "max_position_embeddings", None) or LONGEST)
+        longest = min(_LONGEST, getattr(config, "max_position_embeddings", None) or _LONGEST)
         super().__init__(pretrained=model.model, tokenizer=model.tokenizer, max_length=longest, batch_size=64)
         self._engine = engine
         self._encoded: dict[tuple[str, str], Pair] = {}

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from palimpsest.harness.abilities.engine_model import make_lm, reading_windows
 from palimpsest.harness.abilities.hf_engine import HfEngine
+from palimpsest.harness.abilities.lm_eval_model import EngineModel
+from palimpsest.harness.abilities.running_text import reading_windows
 from palimpsest.harness.scoring.packing import TargetScores
 from tests.labs.tiny_models import tiny_model
 
@@ -33,7 +34,7 @@ class Listening(HfEngine):
 def test_every_window_has_the_beginning_token_once_if_texts_begin_with_it(bos: bool) -> None:
     model = tiny_model("llama", bos=bos)
     engine = Listening(model)
-    lm = make_lm(model, engine)
+    lm = EngineModel(model, engine)
     (total,) = lm.loglikelihood_rolling([SimpleNamespace(args=(TEXT,))])
     assert np.isfinite(total) and len(engine.asked) > 2
     begin = model.tokenizer.bos_token_id if bos else model.tokenizer.eos_token_id

@@ -1,28 +1,13 @@
-"""Running text and choices as engines are asked about them, in token ids; no lm-eval, which is slow to import."""
+"""Running text in windows of tokens, as engines are asked about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from palimpsest.harness.abilities.engine import Engine
-    from palimpsest.harness.model.editable import EditableModel
-
 
 WINDOW = 512
 """Tokens of the windows that running text is read in, each token once; models with shorter contexts take theirs."""
-LONGEST = 8192
-"""Tokens of the longest text that is asked about, also where a model would take more."""
 Pair = tuple[list[int], list[int]]
 """Token ids that are given, and those that are asked for behind them."""
-
-
-def make_lm(model: EditableModel, engine: Engine) -> Any:
-    """An lm-eval model for the tokenizer of ``model`` that asks ``engine``."""
-    from palimpsest.harness.abilities.lm_eval_model import EngineModel
-
-    return EngineModel(model, engine)
 
 
 def reading_windows(tokens: Sequence[int], window: int, *, prefix: int, begins: bool) -> Iterator[Pair]:
