@@ -36,6 +36,7 @@ class FakeEngine:
     """Has a copy of the model, as another program would, and asks it plainly; ``broken`` breaks the hand-over."""
 
     name = "fake"
+    in_memory = False
 
     def __init__(self, model: EditableModel, broken: str = "") -> None:
         inner = copy.deepcopy(model.model)
