@@ -113,6 +113,7 @@ class DeltaEdit(AlphaEdit):
             self.config.targets(),
             whole=self.whole,
             confinement=confinement,
+            tail=self.tail_of_targets,
         )
 
     def constrains(self, disturbance: float) -> bool:

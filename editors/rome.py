@@ -9,8 +9,9 @@ v* the optimised output of the MLP at the subject's last token,
 
 so that (W + Δ) k = v*. A batch is written one request after another, each with the model as the one before left it.
 
-v* is found like MEMIT's z, with δ added to the output of the MLP. That output enters the residual stream as a summand,
-so δ is added to the stream; but its size and decay are measured against the MLP's output v_0, and v* − W k = δ.
+v* is found like MEMIT's z, with δ added to the output of the MLP. Where that output enters the residual stream as a
+summand, δ is added to the stream, otherwise to the output, see `tails`; its size and decay are measured against the
+MLP's output v_0, and v* − W k = δ.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 from palimpsest.editors.toolkit.keys import keys_at, outputs_at
 from palimpsest.editors.toolkit.linalg import cholesky
 from palimpsest.editors.toolkit.pipeline import TargetConfig, all_or_nothing, timed
+from palimpsest.editors.toolkit.tails import measured_tail
 from palimpsest.editors.toolkit.targets.search import compute_targets
 from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
 from palimpsest.harness.editor import Editor, EditReport, LayerUpdate
@@ -75,6 +77,8 @@ class Rome(Editor):
             )
             self.templates[0] += [template for group in sampled for template in group if template != "{}"]
         self.whole = not suffixes_hold(model, layer)
+        tail = measured_tail(model, layer)
+        self.tail = None if tail.plain else tail
         self.factor: Tensor | None = None
         if self.config.second_moment_adjustment:
             moments = model.resources.second_moments([layer], self.config.statistics_tokens)
@@ -117,7 +121,7 @@ class Rome(Editor):
         with timed(report, "targets"):
             settings = self.config.targets()
             found = compute_targets(
-                self.model, [request], self.templates, layer, settings, whole=self.whole, start=start
+                self.model, [request], self.templates, layer, settings, whole=self.whole, start=start, tail=self.tail
             )
         with timed(report, "solve"):
             home = self.model.resources.device

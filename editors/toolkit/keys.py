@@ -53,8 +53,13 @@ def outputs_at(model: EditableModel, requests: Sequence[EditRequest], layer: int
         d_out × n, float32.
     """
     texts = [(request.prompt, request.subject) for request in requests]
+    return outputs_of(model, prompts.sentences(model, texts), layer).T.contiguous()
+
+
+def outputs_of(model: EditableModel, sentences: Sequence[prompts.Sentence], layer: int) -> Tensor:
+    """Output of the layer's down-projection at each sentence's lookup position, n × d_out, float32."""
     with captured_output(model.module(model.anatomy.down(layer))) as seen:
-        return _at_lookups(model, prompts.sentences(model, texts), layer, seen).T.contiguous()
+        return _at_lookups(model, sentences, layer, seen)
 
 
 @torch.no_grad()

@@ -23,8 +23,9 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
+from palimpsest.editors.toolkit.keys import keys_at, outputs_at, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
+from palimpsest.editors.toolkit.tails import Tail, measured_tail
 from palimpsest.editors.toolkit.targets.search import Targets, TargetSettings, compute_targets
 from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
 from palimpsest.editors.toolkit.updates import UpdateFilter, Writer
@@ -114,6 +115,7 @@ class LocateThenEdit(Editor):
         self.filters = []
         self.templates = model.resources.context_templates(self.config.templates_seed)
         self.whole = not suffixes_hold(model, self.config.layers[-1])
+        self.tails = {layer: measured_tail(model, layer) for layer in self.config.layers}
         self.systems: dict[int, System] = {layer: self.start(layer) for layer in self.config.layers}
 
     @abstractmethod
@@ -183,8 +185,20 @@ class LocateThenEdit(Editor):
     def find_targets(self, batch: Sequence[EditRequest]) -> Targets:
         """Z of a batch, with the model as it is now."""
         return compute_targets(
-            self.model, batch, self.templates, self.config.layers[-1], self.config.targets(), whole=self.whole
+            self.model,
+            batch,
+            self.templates,
+            self.config.layers[-1],
+            self.config.targets(),
+            whole=self.whole,
+            tail=self.tail_of_targets,
         )
+
+    @property
+    def tail_of_targets(self) -> Tail | None:
+        """What δ goes through when it is added to the MLP's output; None: it is added to the stream."""
+        last = self.tails[self.config.layers[-1]]
+        return last if last.normed else None
 
     def write(self, batch: Sequence[EditRequest], z: Tensor, report: EditReport) -> dict[int, Tensor]:
         """Write every layer once, so that the stream of these requests moves to ``z`` (d_out × n); keys by layer."""
@@ -218,14 +232,26 @@ class LocateThenEdit(Editor):
             keys = keys_at(self.model, batch, self.templates, layer)  # d_in × n
             present = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
         residual = (z - present).double() / layers_left  # d_out × n
+        change = self._change_of_output(batch, residual, layer, report)  # d_out × n
         with timed(report, "solve"):
             a = self.solve(keys.to(self._home), layer).to(keys.device)  # d_in × n
         with timed(report, "apply"):
-            writer.write(LayerUpdate(layer, influence=residual, activation=a, keys=keys))  # Δ = R Aᵀ
+            writer.write(LayerUpdate(layer, influence=change, activation=a, keys=keys))  # Δ = R Aᵀ
         distance = float(residual.norm(dim=0).mean()) * layers_left
         report.values[f"residual_norm.{layer}"] = distance
         report.values.setdefault("target_error_before", distance)
         return keys
+
+    def _change_of_output(
+        self, batch: Sequence[EditRequest], residual: Tensor, layer: int, report: EditReport
+    ) -> Tensor:
+        """What the layer's output must change by for the stream to move by ``residual``; both d_out × n, float64."""
+        tail = self.tails[layer]
+        if not tail.normed:
+            return tail.needed(residual)
+        with timed(report, "keys"):
+            outputs = outputs_at(self.model, batch, layer)
+        return tail.needed(residual, outputs)
 
     def _refactorisations(self) -> int:
         return sum(system.refactorisations for system in self.systems.values())

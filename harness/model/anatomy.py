@@ -13,6 +13,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from palimpsest.harness.errors import UsageError
+from palimpsest.harness.model.architectures import titles
 
 _BLOCKS = ("layers", "h")
 _DOWN_PROJECTIONS = ("mlp.down_proj", "mlp.c_proj", "mlp.fc_out", "mlp.dense_4h_to_h")
@@ -154,5 +155,5 @@ def _first(module: nn.Module, paths: tuple[str, ...]) -> str | None:
 def _unsupported(model: Any, missing: str) -> UsageError:
     return UsageError(
         f"Architecture {type(model).__name__} is not supported: {missing} was not found. "
-        "Supported are decoders built like Llama, Mistral, Qwen2, Qwen3, Gemma, GPT-2, GPT-J and GPT-NeoX."
+        f"Supported are {titles()}, and decoders built like them."
     )

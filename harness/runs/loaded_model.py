@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.model.architectures import is_supported
 from palimpsest.harness.model.catalogue import fingerprint, located, revision_of
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.model.placement import Placement, use_threads
 from palimpsest.harness.plugins.session import restore_pristine
+from palimpsest.harness.scoring.self_test import try_architecture
 from palimpsest.harness.statistics.npz import read_npz
 from palimpsest.harness.statistics.resources import with_statistics
 
@@ -92,6 +94,7 @@ def load(
     Raises:
         ConfigError: It has another fingerprint.
         MissingResource: It cannot be loaded.
+        UsageError: Its architecture is not a tested one and fails a trial.
     """
     begin = time.perf_counter()
     placement = placement or Placement()
@@ -112,6 +115,8 @@ def load(
         device_map=placement.device_map,
         known_fingerprint=found,
     )
+    if not is_supported(model.model):
+        try_architecture(model)
     resources = with_statistics(model, home / "models", offload=placement.offload)
     _set_statistics(resources, model.anatomy.d_inner, statistics or entry.statistics, texts)
     return LoadedModel(

@@ -18,13 +18,14 @@ All requests are optimised together: Adam works element by element, so each δ t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from palimpsest.editors.toolkit.tails import Tail
 from palimpsest.editors.toolkit.targets.splitting import split
 from palimpsest.editors.toolkit.targets.suffixes import KL, Suffixes, Task
 from palimpsest.harness.errors import ModelCollapsed
@@ -94,6 +95,7 @@ def compute_targets(
     whole: bool = False,
     start: Tensor | None = None,
     confinement: Confinement | None = None,
+    tail: Tail | None = None,
 ) -> Targets:
     """Optimise z for all requests at the output of block ``layer``, with the model as it is now.
 
@@ -107,14 +109,21 @@ def compute_targets(
         start: h_0 in place of the residual stream, d_out × n: what δ is added to, if that only enters the stream as
             one of its summands (ROME's MLP output).
         confinement: Restricts δ.
+        tail: δ is added to the MLP's output and goes through this to the stream; its size and decay are then measured
+            against that output. None: δ is added to the stream.
 
     Raises:
         EditorError: A request cannot be tokenised, or a loss is not finite.
     """
     tasks, clean = _tasks(model, requests, templates, settings)
-    parts = split(model, tasks, layer, whole=whole)
-    start = _starts(parts, clean) if start is None else start.T.float()
-    search = _Search(start, settings, confinement)
+    parts = split(model, tasks, layer, whole=whole, tail=tail)
+    if start is not None:
+        origin = start = start.T.float()
+    else:
+        start = _found(clean, [part.starts() for part in parts])
+        origin = start if tail is None else _found(clean, [part.lookup_outputs() for part in parts])
+    in_stream = tail is None or origin is start  # of the latter, z is an output of the MLP like its start
+    search = _Search(origin, settings, confinement)
     for step in range(settings.steps):
         is_last = step == settings.steps - 1
         search.visit(parts, step, backward=not is_last)
@@ -125,8 +134,9 @@ def compute_targets(
         if is_last or not bool(search.active.any()):
             break
         search.step(step + 1)
+    moved = search.delta if in_stream or tail is None else tail.moved(origin, search.delta)
     return Targets(
-        (start + search.delta).T.contiguous(),
+        (start + moved).T.contiguous(),
         start.T.contiguous(),
         search.loss_first,
         search.loss_last,
@@ -242,7 +252,7 @@ def _tasks(
     return tasks, clean
 
 
-def _starts(parts: Sequence[Suffixes], clean: Sequence[int]) -> Tensor:
-    """h_0 of each request, n × d_out."""
-    found = {number: row for part in parts for number, row in part.starts().items()}
-    return torch.stack([found[number] for number in clean])
+def _found(clean: Sequence[int], parts: Sequence[Mapping[int, Tensor]]) -> Tensor:
+    """One row per request, n × d_out: that of its clean sentence, among the parts' rows by sentence number."""
+    rows = {number: row for part in parts for number, row in part.items()}
+    return torch.stack([rows[number] for number in clean])

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from palimpsest.editors.toolkit.keys import outputs_of
+from palimpsest.editors.toolkit.tails import Tail
 from palimpsest.editors.toolkit.targets.groups import grouped, pass_cost, tokens_together
 from palimpsest.editors.toolkit.targets.suffixes import KL, Suffixes, Task
 from palimpsest.harness.model.attention_cache import carrying
 from palimpsest.harness.model.hooks import captured_output, mlp_at
+from palimpsest.harness.model.prompts import Sentence
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
@@ -35,7 +38,9 @@ class _Recorded(DynamicCache):  # type: ignore[misc]
         return key_states, value_states
 
 
-def split(model: EditableModel, tasks: Sequence[Task], layer: int, *, whole: bool = False) -> list[Suffixes]:
+def split(
+    model: EditableModel, tasks: Sequence[Task], layer: int, *, whole: bool = False, tail: Tail | None = None
+) -> list[Suffixes]:
     """Group sentences by the length of suffix and prefix, and run each group once without δ.
 
     Args:
@@ -43,6 +48,7 @@ def split(model: EditableModel, tasks: Sequence[Task], layer: int, *, whole: boo
         tasks: The sentences.
         layer: L*, at whose output δ is added.
         whole: Compute whole sentences; see `suffixes_hold`.
+        tail: What δ goes through, if it is added to the MLP's output of that block.
     """
     first = [task.first(whole=whole) for task in tasks]
     length = [len(task.ids) - start for task, start in zip(tasks, first, strict=True)]
@@ -53,7 +59,11 @@ def split(model: EditableModel, tasks: Sequence[Task], layer: int, *, whole: boo
         most_tokens=tokens_together(anatomy.n_layers - layer, anatomy.d_inner, anatomy.d_hidden),
         cost_of_group=pass_cost(anatomy.d_inner, anatomy.d_hidden),
     )
-    return [_prepared(model, tasks, group, layer, whole=whole) for group in groups]
+    parts = [_prepared(model, tasks, group, layer, whole=whole) for group in groups]
+    if tail is None:
+        return parts
+    outputs = outputs_of(model, [Sentence(task.ids, task.lookup) for task in tasks], layer)
+    return [replace(part, tail=tail, outputs=outputs[part.numbers]) for part in parts]
 
 
 @torch.no_grad()
@@ -159,7 +169,7 @@ def _filled_up(states: Tensor, longest: int) -> Tensor:
     return torch.nn.functional.pad(states, (0, 0, 0, longest - states.shape[2]))
 
 
-def _reads(chosen: Sequence[Task], start: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+def _reads(chosen: Sequence[Task], start: Sequence[int], device: torch.device) -> dict[str, Any]:
     reads = [
         (row, read - begin, wanted, task.weight / len(task.reads))
         for row, (task, begin) in enumerate(zip(chosen, start, strict=True))

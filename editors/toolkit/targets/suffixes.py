@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from palimpsest.editors.toolkit.tails import Tail
 from palimpsest.harness.model.attention_cache import carrying
 from palimpsest.harness.model.hooks import added_to_output, head_at, mlp_at, replaced_blocks, unchanged
 
@@ -96,11 +97,21 @@ class Suffixes:
     read_weight: Tensor
     reference: Tensor
     """Log-distributions without δ at the reads that want `KL`, in order."""
+    tail: Tail | None = None
+    """What δ goes through to the stream; None: nothing."""
+    outputs: Tensor | None = None
+    """B × d_out: the MLP's output at the lookup position, to which δ is added before the tail."""
 
     def starts(self) -> dict[int, Tensor]:
         """Sentence number → output of block ``layer`` at the lookup position, without δ."""
         rows = torch.arange(len(self.numbers), device=self.hidden.device)
         return dict(zip(self.numbers.tolist(), self.hidden[rows, self.offset].float(), strict=True))
+
+    def lookup_outputs(self) -> dict[int, Tensor]:
+        """Sentence number → output of the MLP at the lookup position, without δ; empty without a tail."""
+        if self.outputs is None:
+            return {}
+        return dict(zip(self.numbers.tolist(), self.outputs.float(), strict=True))
 
     def losses(self, delta: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted NLL and KL of each request, n × 2, from this group's rows; and the weighted terms of each read."""
@@ -133,7 +144,10 @@ class Suffixes:
     def logits(self, delta: Tensor) -> Tensor:
         """N × V: next-token logits at the reads, with δ added."""
         rows = torch.arange(len(self.ids), device=delta.device)
-        change = delta[self.request].to(self.hidden.dtype)
+        change = delta[self.request]
+        if self.tail is not None and self.outputs is not None:
+            change = self.tail.moved(self.outputs, change)
+        change = change.to(self.hidden.dtype)
 
         def changed(hidden: Tensor) -> Tensor:
             return hidden.index_put((rows, self.offset), change, accumulate=True)
@@ -177,4 +191,5 @@ class Suffixes:
             read_row=new_row[self.read_row[read_stays]],
             **{name: getattr(self, name)[read_stays] for name in ("read_column", "read_target", "read_weight")},
             reference=self.reference[read_stays[self.read_target == KL]],
+            outputs=None if self.outputs is None else self.outputs[row_stays],
         )
