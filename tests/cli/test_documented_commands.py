@@ -6,10 +6,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from palimpsest.cli import app
+from palimpsest.cli.verbs import run as run_verb
 from tests.cli.helpers import cli
 from tests.test_documents import DOCUMENTS, ids
 from tests.test_workflows import parsed
@@ -44,6 +46,26 @@ def test_the_commands_are_found() -> None:
 @pytest.mark.parametrize(("path", "words"), DOCUMENTED, ids=[f"{ids(p)}: {' '.join(w)[:60]}" for p, w in DOCUMENTED])
 def test_every_documented_command_is_understood(path: Path, words: list[str]) -> None:
     parsed([word for word in words if word not in ("...", "…")])
+
+
+ELSEWHERE = ("llama3", "my-editor", "$name", "...")
+"""Models and editors that are not here."""
+RUNS = [(path, w) for path, w in DOCUMENTED if w[0] == "run" and not any(e in " ".join(w) for e in ELSEWHERE)]
+
+
+@pytest.mark.parametrize(("path", "words"), RUNS, ids=[f"{ids(p)}: {' '.join(w)[:60]}" for p, w in RUNS])
+def test_every_documented_run_says_all_that_a_run_needs(
+    path: Path, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Any] = []
+
+    def note(planned: Any, *_: Any) -> list[Any]:
+        begun.extend(planned)
+        return []
+
+    monkeypatch.setattr(run_verb, "_carry_out", note)
+    code, _, err = cli(*words, home=tmp_path)
+    assert code == 0 and begun, err
 
 
 @pytest.fixture(scope="module")
