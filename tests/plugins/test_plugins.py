@@ -85,6 +85,14 @@ def test_results_are_stored_and_shown_as_third_party(shell: Shell, ran: Results)
         assert editor in page and "third-party-editors" in page and "0.3.1" in page
     front = pages["index.html"]
     assert "small-ridge" in front and "key-value" in front
+    heads = {
+        "small-ridge": "A weight editor in a few lines",
+        "key-value": "A memory-based editor in the manner of GRACE",
+    }
+    for editor, words in heads.items():
+        (page,) = (shell.home / "site" / "editor").glob(f"{editor}*.html")
+        text = page.read_text(encoding="utf-8")
+        assert words in text and "is not installed where this page was built" not in text
 
 
 def test_a_killed_run_of_a_codebook_goes_on_to_the_same_answers(shell: Shell, ran: Results) -> None:
