@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from palimpsest.harness.editor import EditReport
     from palimpsest.harness.model.editable import EditableModel
     from palimpsest.harness.runs.installation import Installation
-    from palimpsest.harness.specs.cases import EditRequest
+    from palimpsest.harness.specs.cases import EditRequest, EditTask
 
 SMALL, LARGE = "pocket-gpt2", "pocket-llama"
 """Conv1D weights and a tied head; a gated MLP. Checks that need but one model use the first."""
@@ -100,10 +100,15 @@ class Bench:
         )
 
     @cached_property
+    def task(self) -> EditTask:
+        """The real task, with all that is asked about it, held as a run holds it."""
+        return self._installed.tasks.load(TASK)
+
+    @cached_property
     def requests(self) -> list[EditRequest]:
         """Enough requests for a course, about subjects of their own."""
         chosen: dict[str, EditRequest] = {}
-        for case in self._installed.tasks.load(TASK).cases:
+        for case in self.task.cases:
             chosen.setdefault(case.request.subject, case.request)
             if len(chosen) == 2 * sum(SIZES):
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from palimpsest.harness.authoring.bench import Bench, copied, differing, everyth
 from palimpsest.harness.authoring.report import Finding
 from palimpsest.harness.errors import PalimpsestError
 
-_READERS = ("palimpsest.tasks", "datasets.load")
+_READERS = ("palimpsest.tasks", "palimpsest.harness.specs.packed_lines", "datasets.load")
 """Modules, with all below them, whose functions give requests or what will be asked about them.
 
 Named by module, not by function or file, so that a renamed reader is still seen.
 """
+_WALKERS = (gc.get_objects, gc.get_referrers)
+"""Functions by which one finds objects of the process that one was not given."""
 _SHORT = 15
 """Characters below which a message cannot say what was wrong."""
 
@@ -59,14 +62,17 @@ def errors_are_clean(bench: Bench) -> Finding:
 def nothing_is_read_ahead(bench: Bench) -> Finding:
     """C18. What a batch does depends on no later one; nothing reads the task while the editor is at work."""
     first, later = bench.batches[0], bench.requests[-3:]
+    alone = bench.base(bench.small)  # loads the model, too, before anybody is watched
+    present = bench.task  # something is there to be found: the probes of a real task, held as a run holds them
     with _watched() as seen, bench.editing(bench.small) as editing:
         editing.edit(0, first)
         now = copied(editing.model.read_weights(editing.written))
         editing.edit(1, later)
+    del present
     place = "`prepare` and `edit`: an editor sees the requests of its batch, once, and nothing that is asked about them"
     if seen:
         return Finding("fail", f"it calls {seen[0]} while it works", "no look at the task or the probes", place)
-    changed = differing(bench.base(bench.small).weights[1], now)
+    changed = differing(alone.weights[1], now)
     if changed:
         return Finding(
             "fail",
@@ -124,11 +130,13 @@ def _failing_at(module: Any, number: int) -> Iterator[None]:
 
 @contextmanager
 def _watched() -> Iterator[list[str]]:
-    """Collect calls of functions that read tasks, whoever makes them."""
+    """Collect calls of functions that read tasks or walk through the objects of the process, whoever makes them."""
     seen: list[str] = []
 
-    def look(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
+    def look(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "c_call" and argument in _WALKERS:
+            seen.append(f"gc.{argument.__name__}")
+        elif event == "call":
             module = str(frame.f_globals.get("__name__"))
             if any(module == reader or module.startswith(f"{reader}.") for reader in _READERS):
                 seen.append(f"{module}.{frame.f_code.co_name}")

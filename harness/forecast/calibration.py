@@ -136,7 +136,7 @@ def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], libra
     few = tuple(ref.model_copy(update={"limit": min(ref.limit or ITEMS, ITEMS)}) for ref in spec.abilities)
     harness = loaded.abilities(few, library)
     seconds_start = time.perf_counter() - begin + loaded.seconds_load
-    cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
+    cases = planned.task.ordered(order(len(planned.task.cases), spec.schedule, spec.seed))
     fixed, each = _scoring(planned, cases, Instruments(model, lambda edits, scored: ()))
     seconds = _abilities(harness, loaded, spec.abilities, library)
     texts = _texts(planned, cases, model)
@@ -148,7 +148,7 @@ def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> E
     loaded, memory = load(), PeakMemory()
     spec, model = planned.spec, loaded.model
     statistics, stand_in = _statistics(loaded, spec.editor.config)
-    cases = [planned.task.cases[i] for i in order(len(planned.task.cases), spec.schedule, spec.seed)]
+    cases = planned.task.ordered(order(len(planned.task.cases), spec.schedule, spec.seed))
     try:
         begin = time.perf_counter()
         editing = Editing(model, lambda: build_editor(spec.editor.name, spec.editor.config), spec.editor, spec.seed)

@@ -69,7 +69,7 @@ class Executor:
         """
         use_threads(self._placement)
         spec = planned.spec
-        cases = [planned.task.cases[index] for index in order(len(planned.task.cases), spec.schedule, spec.seed)]
+        cases = planned.task.ordered(order(len(planned.task.cases), spec.schedule, spec.seed))
         run = Run(
             spec,
             cases,

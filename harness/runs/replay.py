@@ -160,7 +160,7 @@ def replay_run(
     return replay(
         home / layout.RUNS / spec.id,
         spec,
-        [task.cases[index] for index in order(len(task.cases), spec.schedule, spec.seed)],
+        task.ordered(order(len(task.cases), spec.schedule, spec.seed)),
         edits,
         model=loaded.model,
         make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, overload
+
+from palimpsest.harness.specs.packed_lines import PackedLines
 
 TaskForm = Literal["counterfact", "zsre"]
 ProbeKind = Literal["rewrite", "paraphrase", "neighborhood", "attribute", "generation"]
@@ -53,6 +56,70 @@ class Case:
     probes: tuple[Probe, ...]
 
 
+class PackedCases(Sequence[Case]):
+    """Cases that are on the disk; each is made anew when it is asked for, and goes when nobody holds it.
+
+    What will be asked about an edit must be out of an editor's reach while it works. So it is no object of the process
+    then, which anybody could walk through; only scoring, between edits, makes objects of it.
+    """
+
+    def __init__(self, lines: PackedLines, places: Sequence[int]) -> None:
+        """Give a view on packed cases.
+
+        Args:
+            lines: One case each.
+            places: Which of them, in which order.
+        """
+        self._lines = lines
+        self._places = places
+
+    @staticmethod
+    def of(cases: Sequence[Case]) -> PackedCases:
+        """These cases, packed; themselves, if they are already."""
+        if isinstance(cases, PackedCases):
+            return cases
+        return PackedCases(PackedLines(map(_packed, cases)), range(len(cases)))
+
+    def at(self, places: Sequence[int]) -> PackedCases:
+        """The cases at these places of this view, in this order."""
+        return PackedCases(self._lines, [self._places[place] for place in places])
+
+    @overload
+    def __getitem__(self, place: int) -> Case: ...
+    @overload
+    def __getitem__(self, place: slice) -> PackedCases: ...
+    def __getitem__(self, place: int | slice) -> Case | PackedCases:
+        """One case, or a view on several."""
+        if isinstance(place, slice):
+            return PackedCases(self._lines, self._places[place])
+        return _unpacked(self._lines.read(self._places[place]))
+
+    def __len__(self) -> int:
+        """Give the number of cases in this view."""
+        return len(self._places)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare case by case."""
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(one == two for one, two in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _packed(case: Case) -> str:
+    return json.dumps([_values(case.request), [_values(probe) for probe in case.probes]])
+
+
+def _values(record: EditRequest | Probe) -> list[str | int]:
+    return [getattr(record, name) for name in record.__slots__]
+
+
+def _unpacked(text: str) -> Case:
+    request, probes = json.loads(text)
+    return Case(EditRequest(*request), tuple(Probe(*probe) for probe in probes))
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where data that do not ship came from, and what was found in them."""
@@ -77,9 +144,18 @@ class EditTask:
 
     name: str
     form: TaskForm
-    cases: tuple[Case, ...]
+    cases: Sequence[Case]
+    """Packed, see `PackedCases`."""
     origin: Origin | None = None
     """None: the data ship with Palimpsest."""
+
+    def __post_init__(self) -> None:
+        """Pack the cases."""
+        object.__setattr__(self, "cases", PackedCases.of(self.cases))
+
+    def ordered(self, places: Sequence[int]) -> Sequence[Case]:
+        """The cases at these places, in this order, still packed."""
+        return PackedCases.of(self.cases).at(places)
 
     @cached_property
     def content_hash(self) -> str:

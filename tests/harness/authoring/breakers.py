@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -186,6 +187,31 @@ class Peeping(Honest):
         from palimpsest.tasks.registry import load_task
 
         self.known = load_task("pocket-counterfact").cases
+        return super().edit(batch)
+
+
+class Walking(Honest):
+    """Looks for probes among all objects of the process."""
+
+    def edit(self, batch: Sequence[EditRequest]) -> EditReport:
+        self.known = [found for found in gc.get_objects() if type(found).__name__ == "Probe"]
+        return super().edit(batch)
+
+
+class Reading(Honest):
+    """Got hold of the task, by whatever way, before it began, and reads the probes while it works."""
+
+    def prepare(self, model: EditableModel) -> None:
+        import sys
+
+        frame = sys._getframe()
+        while frame is not None and "present" not in frame.f_locals:
+            frame = frame.f_back  # type: ignore[assignment]
+        self.task = frame.f_locals["present"] if frame is not None else None
+        super().prepare(model)
+
+    def edit(self, batch: Sequence[EditRequest]) -> EditReport:
+        self.known = [] if self.task is None else [case.probes for case in self.task.cases[:3]]
         return super().edit(batch)
 
 

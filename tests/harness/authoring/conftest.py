@@ -33,6 +33,8 @@ EDITORS = {
     "c16": "breakers:FirstComeFirstServed",
     "c17": "breakers:Hoarder",
     "c18": "breakers:Peeping",
+    "c18-walking": "breakers:Walking",
+    "c18-reading": "breakers:Reading",
 }
 
 

@@ -59,6 +59,16 @@ def test_imports_that_compute_or_call_home_fail(editor: str, said: str, home: Pa
     assert outcome.finding.status == "fail" and said in outcome.finding.observed
 
 
+@pytest.mark.parametrize(
+    ("editor", "said"), [("c18-walking", "gc.get_objects"), ("c18-reading", "harness.specs.packed_lines")]
+)
+def test_looking_for_probes_in_memory_fails_with_those_of_a_real_task_present(
+    editor: str, said: str, home: Path
+) -> None:
+    (outcome,) = check(editor, {}, home, INSTALLED, only=["C18"], models=(SMALL,)).outcomes
+    assert outcome.finding.status == "fail" and said in outcome.finding.observed
+
+
 def test_an_editor_for_one_anatomy_only_fails(home: Path) -> None:
     (outcome,) = check("c03", {}, home, INSTALLED, only=["C03"], models=(SMALL, LARGE)).outcomes
     assert outcome.finding.status == "fail" and FOUND["C03"] in outcome.finding.observed
