@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import ConfigError, MissingResource
+from palimpsest.harness.model.catalogue import require_no_pointer
 from palimpsest.harness.system.strict_json import JsonProblem, parse
 
 SHOWN = 20
@@ -48,6 +49,7 @@ def scan(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         if not path.is_file():
             raise MissingResource(f"{path}: no such data file. {_KINDS}")
+        require_no_pointer(path)
         with path.open("rb") as file:
             head = file.read(4)
     except OSError as error:

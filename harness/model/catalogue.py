@@ -17,6 +17,7 @@ from palimpsest.harness.specs.model_entry import ModelEntry, ModelShape
 
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
 _PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
+_POINTER = b"version https://git-lfs"
 _FINGERPRINTED = (
     "config.json",
     "tokenizer.json",
@@ -126,14 +127,29 @@ def fingerprint(entry: ModelEntry) -> str:
     """SHA-256 over the bytes of weights, config and tokenizer: what the model is, whatever it is called.
 
     Raises:
-        MissingResource: If there are no safetensors weights.
+        MissingResource: If there are no safetensors weights, or Git LFS has not fetched a file.
     """
     folder = locate(entry)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise MissingResource(f"Model {entry.name!r}: no .safetensors weights in {folder}. Other formats are not read.")
     files = [path for path in [*weights, *(folder / name for name in _FINGERPRINTED)] if path.is_file()]
+    for path in files:
+        require_no_pointer(path)
     return _digest(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+
+
+def require_no_pointer(path: Path) -> None:
+    """Refuse a file that stands in for one that Git LFS has not fetched.
+
+    Raises:
+        MissingResource: It is one.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise MissingResource(
+                f"{path} is a Git LFS pointer, not the file itself. Fetch it with: git lfs pull (in its repository)"
+            )
 
 
 @cache

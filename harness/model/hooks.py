@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
 
 BlockForward = Callable[[Tensor], Tensor]
+"""Residual stream below a block → residual stream above it, both B × S × d_out."""
 
 
 def unchanged(hidden: Tensor) -> Tensor:
@@ -29,6 +30,10 @@ def replaced_blocks(model: EditableModel, replacements: Mapping[int, BlockForwar
 
     The model still embeds, builds masks and rotary angles and calls its other blocks itself, so this is right for
     every architecture.
+
+    Args:
+        model: Its blocks are as before afterwards.
+        replacements: Layer → function of the stream, B × S × d_out to the same.
     """
     anatomy = model.anatomy
     blocks = [model.module(anatomy.block(layer)) for layer in replacements]
@@ -53,7 +58,7 @@ def stopped_after(model: EditableModel, layer: int) -> Iterator[None]:
 
 @contextmanager
 def captured_input(module: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that receives the first positional input of each call of ``module``."""
+    """A list that receives the first positional input of each call of ``module``: B × S × d_in of a down-projection."""
     seen: list[Tensor] = []
     handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
@@ -64,7 +69,7 @@ def captured_input(module: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def captured_output(module: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that receives the output of each call of ``module``; of a tuple, its first member."""
+    """A list that receives the output of each call of ``module``, B × S × d_out; of a tuple, its first member."""
     seen: list[Tensor] = []
     handle = module.register_forward_hook(
         lambda _, inputs, output: seen.append(output[0] if isinstance(output, tuple) else output)
@@ -77,7 +82,13 @@ def captured_output(module: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def head_at(model: EditableModel, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """Apply the head at the positions (rows[i], columns[i]) only; the model then returns logits of shape N × V."""
+    """Apply the head at the positions (rows[i], columns[i]) only; the model then returns logits of shape N × V.
+
+    Args:
+        model: The model.
+        rows: N numbers of sentences in the batch.
+        columns: N positions in them.
+    """
 
     def gather(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0][rows, columns], *inputs[1:])
@@ -91,9 +102,15 @@ def head_at(model: EditableModel, rows: Tensor, columns: Tensor) -> Iterator[Non
 
 @contextmanager
 def mlp_at(model: EditableModel, layer: int, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """Compute the MLP of block ``layer`` at these positions only; it puts out zero elsewhere.
+    """Compute the MLP of block ``layer`` at these positions only; its output is zero elsewhere.
 
     Right where nothing reads the block's output at other positions.
+
+    Args:
+        model: The model.
+        layer: Number of the block.
+        rows: N numbers of sentences in the batch; N may be 0.
+        columns: N positions in them.
     """
     mlp = model.module(f"{model.anatomy.block(layer)}.{model.anatomy.down_projection.rpartition('.')[0]}")
     before = mlp.__dict__.get("forward")
@@ -113,7 +130,7 @@ def mlp_at(model: EditableModel, layer: int, rows: Tensor, columns: Tensor) -> I
 
 @contextmanager
 def added_to_output(module: nn.Module, addition: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Replace the residual stream h that ``module`` puts out by ``addition(h)``."""
+    """Replace the output h of ``module``, of a tuple its first member, by ``addition(h)``; both B × S × d_out."""
 
     def change(_: nn.Module, inputs: Any, output: Any) -> Any:
         if isinstance(output, tuple):

@@ -93,8 +93,9 @@ def needs(entry: ModelEntry, shape: ModelShape, config: Mapping[str, Any], place
         placement: Where things are.
     """
     flat = flattened(config)
-    layers = len(flat.get("layers") or (flat["layer"],) if "layer" in flat else flat.get("layers") or ())
-    weight, moment = shape.hidden * shape.inner, shape.inner**2
+    layers = len(flat.get("layers") or ()) or int("layer" in flat)
+    weight = shape.hidden * shape.inner
+    moment = shape.inner**2
     model = shape.parameters * BYTES[entry.dtype]
     copies = layers * weight * 4 * (1 if entry.dtype == "float32" else 2)  # pristine weights, and masters
     statistics = layers * moment * 8 if "statistics_tokens" in flat else 0
@@ -102,7 +103,8 @@ def needs(entry: ModelEntry, shape: ModelShape, config: Mapping[str, Any], place
     on_device = model + copies + (0 if placement.offload else statistics + systems)
     host = PROCESS_BYTES + (statistics + systems if placement.offload else 0)
     if placement.device == "cpu" and placement.device_map is None:
-        on_device, host = on_device + host, on_device + host
+        on_device += host
+        host = on_device
     download = 0 if is_here(entry) else shape.parameters * 2
     return Needs(on_device, host, statistics + SAVES_KEPT * layers * weight * 4, download)
 

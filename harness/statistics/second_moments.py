@@ -28,7 +28,13 @@ Progress = Callable[[int, int], None]
 
 
 def tokenised(model: EditableModel, texts: Iterable[str], max_tokens: int | None) -> list[list[int]]:
-    """The texts as token sequences, each cut at the longest that is read, ``max_tokens`` tokens in all."""
+    """Texts as token sequences, none of them empty, each cut at the longest that is read.
+
+    Args:
+        model: Its tokenizer and context.
+        texts: Read only as far as needed.
+        max_tokens: Tokens of all sequences together, at most; None: of all texts.
+    """
     config = model.model.config.get_text_config()
     longest = min(LONGEST_TEXT, getattr(config, "max_position_embeddings", LONGEST_TEXT))
     sequences: list[list[int]] = []
@@ -60,6 +66,9 @@ def collect_moments(
         partial: file in which the sums so far are kept, once a minute; a pass that finds it goes on from there, and
             its result is the same to the bit. None: nothing is kept.
         progress: is told how far the pass is.
+
+    Returns:
+        Layer → E[k kᵀ] over all tokens, d_in × d_in, float64.
     """
     size, place = model.anatomy.d_inner, model.resources.device
     sums = {layer: torch.zeros(size, size, dtype=torch.float64, device=place) for layer in layers}
@@ -83,7 +92,7 @@ def collect_moments(
 
 
 def seconds_per_token(model: EditableModel, layers: Sequence[int]) -> float:
-    """About how long a pass takes for each token, from two batches of made-up ones."""
+    """About how many seconds a pass takes for each token, from two batches of made-up ones."""
     longest = min(LONGEST_TEXT, getattr(model.model.config.get_text_config(), "max_position_embeddings", LONGEST_TEXT))
     count = max(1, TOKENS_PER_FORWARD // longest)
     sequence = [number % len(model.tokenizer) for number in range(longest)]

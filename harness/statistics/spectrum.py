@@ -1,4 +1,4 @@
-"""Singular values and subspaces of weights, and how much of an update there is; for filters."""
+"""Singular values and subspaces of weights; for filters and diagnostics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from palimpsest.harness.model.pristine_statistics import LeftSpectrum
 
 
 def left_spectrum(matrix: Tensor) -> LeftSpectrum:
-    """Left half of the singular value decomposition, through the eigenvectors of the small Gram matrix M Mᵀ."""
+    """Left half of the singular value decomposition, through the eigenvectors of the small Gram matrix M Mᵀ.
+
+    Args:
+        matrix: M, m × d, of any precision.
+
+    Returns:
+        m singular values, descending, and m × m left singular vectors, in float64.
+    """
     wide = matrix.double()
     values, vectors = torch.linalg.eigh(wide @ wide.T)
     return LeftSpectrum(values.flip(0).clamp_min(0.0).sqrt(), vectors.flip(1).contiguous())

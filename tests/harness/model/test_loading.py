@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from palimpsest.harness.errors import MissingResource
+from palimpsest.harness.model.catalogue import fingerprint, resolve
 from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.scoring.generation import greedy
 from palimpsest.harness.scoring.packing import score_targets
+from palimpsest.tasks.records import scan
 from tests.labs.tiny_models import tiny_model
 
 Weights = dict[str, Tensor]
@@ -75,3 +77,21 @@ def test_a_padding_token_outside_the_embedding_breaks_no_pass(tmp_path: Path) ->
     assert greedy(model, rows, 3) == greedy(plain, rows, 3)
     pairs = [(rows[0], [33]), (rows[1], [33, 5])]
     assert score_targets(model, pairs).log_prob.tolist() == score_targets(plain, pairs).log_prob.tolist()
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_files_that_git_lfs_has_not_fetched_are_named_as_such(name: str, tmp_path: Path) -> None:
+    folder = saved(tmp_path, lambda weights: weights)
+    (folder / name).write_text(POINTER)
+    with pytest.raises(MissingResource, match=rf"{name} is a Git LFS pointer, .* git lfs pull"):
+        fingerprint(resolve(str(folder)))
+
+
+@pytest.mark.parametrize("name", ["counterfact.json", "edits.jsonl", "edits.parquet"])
+def test_data_that_git_lfs_has_not_fetched_are_named_as_such(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(POINTER)
+    with pytest.raises(MissingResource, match=rf"{name} is a Git LFS pointer"):
+        scan(tmp_path / name)
