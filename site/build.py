@@ -119,7 +119,7 @@ def build(store_path: Path, out_dir: Path, options: Options | None = None) -> Bu
     """Render the store at ``store_path`` into the folder ``out_dir``, replacing an earlier site there.
 
     Raises:
-        StoreError: the store or a night is missing, locked or unreadable.
+        StoreError: The store or a night is missing, locked or unreadable.
         UsageError: ``out_dir`` holds something else than a site built here.
     """
     from palimpsest.results.store.database import Store

@@ -25,8 +25,8 @@ def make_server(out_dir: Path, port: int = 8000) -> http.server.ThreadingHTTPSer
     """A server for the site in ``out_dir``, bound but not yet serving; port 0 takes any free one.
 
     Raises:
-        MissingResource: there is no site in ``out_dir``.
-        UsageError: the port is taken or not allowed.
+        MissingResource: There is no site in ``out_dir``.
+        UsageError: The port is taken or not allowed.
     """
     if not (out_dir / "index.html").is_file():
         raise MissingResource(f"There is no site in {out_dir}. Build it first: palimpsest site build")

@@ -47,9 +47,9 @@ def first_crossing(edits: Floats, values: Floats, share: float) -> Floats:
     """`endurance` for many curves at once, as the bootstrap needs it.
 
     Args:
-        edits: shape (points,), ascending.
-        values: shape (curves, points); entries that are not finite count as 0.
-        share: of each curve's own first value.
+        edits: Shape (points,), ascending.
+        values: Shape (curves, points); entries that are not finite count as 0.
+        share: Share of each curve's own first value.
 
     Returns:
         Shape (curves,): edits at the crossing, infinity where there is none, 0 where the first value is 0 or below.

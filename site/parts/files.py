@@ -24,8 +24,8 @@ def table_files(stem: str, columns: Mapping[str, Sequence[Any]]) -> Iterator[Fil
     """The three files of one table.
 
     Args:
-        stem: path without an ending.
-        columns: name → values, all of one length and one type each.
+        stem: Path without an ending.
+        columns: Name → values, all of one length and one type each.
     """
     tidy = {name: _tidy_column(values) for name, values in columns.items()}
     table = pa.table({name: pa.array(values) for name, values in tidy.items()})

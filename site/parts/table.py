@@ -77,9 +77,9 @@ def table_rows(track: Track, runs: Sequence[BoardRow], curves: Mapping[str, Sequ
     """All rows of a track in the order of ``runs`` (that of rank).
 
     Args:
-        track: the track.
-        runs: its runs, best first.
-        curves: run id → its series.
+        track: The track.
+        runs: Its runs, best first.
+        curves: Run id → its series.
     """
     names = metric_names(track)
     groups = by_row(runs)
