@@ -109,3 +109,23 @@ def test_the_tree_shows_every_room_of_the_harness_in_the_order_of_imports(name: 
     words = re.findall(r"[a-z]+", tree[: tree.index("\neditors/")])
     assert [word for word in words if word in rooms] == rooms
     assert len(tree.splitlines()) <= 15
+
+
+DIALECT = re.compile(r"(What|Whether|Who|Whose|Which|How|Those|Of|Where|Is)\b")
+PLAIN = ("harness.errors", "harness.specs", "harness.metrics", "harness.editor", "harness.statistics",
+         "harness.plugins", "harness.diagnostics", "harness.forecast", "harness.authoring",
+         "editors", "tasks", "site")  # fmt: skip
+"""Rooms whose docstrings are in plain English; `editors.toolkit` and the others follow file by file."""
+
+
+@pytest.mark.parametrize("room", PLAIN)
+def test_docstrings_begin_with_a_noun_or_an_imperative(room: str) -> None:
+    """An index of them is readable: never "What became of it", but "Outcome of the run"."""
+    inside = {name: path for name, path in modules(ROOT).items() if f"{name}.".startswith(f"{room}.")}
+    wrong = [
+        f"{name}: {text.splitlines()[0]}"
+        for name, path in inside.items()
+        for text in docstrings(path)
+        if text and DIALECT.match(text) and not name.startswith("editors.toolkit")
+    ]
+    assert not wrong

@@ -1,1 +1,1 @@
-"""How long a run takes and how much memory it needs."""
+"""Time and memory that a run needs."""

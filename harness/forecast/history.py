@@ -1,4 +1,4 @@
-"""What runs cost here before: the same numbers as a calibration, from the journals of past runs alone."""
+"""Costs of earlier runs here: the same numbers as a calibration, from the journals of past runs alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Seconds(NamedTuple):
 
 
 def past_costs(home: Path, spec: RunSpec) -> Costs | None:
-    """What parts of a run cost in past runs of its editor on its model: medians; None without any edit.
+    """Median costs of the parts of past runs of an editor on a model; None without any edit.
 
     Args:
         home: Folder of runs.

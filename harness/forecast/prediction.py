@@ -1,4 +1,4 @@
-"""How long runs take and what they need, told before they begin: from what parts of them cost and what is there."""
+"""Time, memory and disk of runs before they begin: from the costs of their parts and what is there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CASE_BYTES = 700
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What parts of a run cost on this machine; 0 for what is not known."""
+    """Costs of the parts of a run on this machine; 0 where not known."""
 
     seconds_batch: float
     """One whole batch."""
@@ -40,24 +40,24 @@ class Costs:
     """Collecting the key statistics, where they are not there yet; estimated from a sample of tokens."""
     seconds_save: float = 0.0
     bytes_save: int = 0
-    """Of one save: edited weights and the editor's state after a batch."""
+    """Bytes of one save: edited weights and the editor's state after a batch."""
     peak_memory_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a run will cost from where it stands."""
+    """Costs of a run from where it stands."""
 
     seconds: float
     parts: Mapping[str, float]
-    """Where the seconds go: start, statistics, prepare, edits, scoring, abilities, saves."""
+    """Seconds by part: start, statistics, prepare, edits, scoring, abilities, saves."""
     peak_memory_mb: float
     disk_bytes: int
-    """Of saves and scores, without what is shared between runs."""
+    """Bytes of saves and scores, without what is shared between runs."""
 
 
 def scored_cases(spec: RunSpec, edits: int) -> int:
-    """How many cases are scored at a checkpoint: those of all its windows together, about."""
+    """Approximate number of cases scored at a checkpoint: those of all its windows together."""
     total = edits or spec.schedule.edits
     sample = spec.scoring.sample
     if sample is None or not edits:
@@ -66,7 +66,7 @@ def scored_cases(spec: RunSpec, edits: int) -> int:
 
 
 def predict_run(home: Path, spec: RunSpec, costs: Costs, *, pristine_is_there: bool) -> Prediction:
-    """What is left of a run.
+    """Predict the rest of a run.
 
     Args:
         home: Folder of runs; how far this one is.

@@ -1,1 +1,1 @@
-"""What is run, and nothing else: cases, schedules, suites, run specifications and their planning."""
+"""The specification of runs, and nothing else: cases, schedules, suites, run specifications and their planning."""

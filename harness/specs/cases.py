@@ -1,4 +1,4 @@
-"""What is edited and what is asked afterwards: requests, probes, cases, tasks."""
+"""Edits and the questions asked afterwards: requests, probes, cases, tasks."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _unpacked(text: str) -> Case:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where data that do not ship came from, and what was found in them."""
+    """Source of data that do not ship, and the findings of reading them."""
 
     source: str
     """Name of the file, or repository and commit on the hub."""
@@ -135,7 +135,7 @@ class Origin:
     contradicting: int = 0
     """Requests that stay, and ask for another new object of the same relation of the same subject as some other."""
     notes: tuple[str, ...] = ()
-    """What a person should know of them."""
+    """Remarks for a person."""
 
 
 @dataclass(frozen=True)

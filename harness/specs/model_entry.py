@@ -23,7 +23,7 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """Where a model comes from and how it is loaded."""
+    """Source of a model, and the way it is loaded."""
 
     name: str
     folder: Path | None
@@ -36,11 +36,11 @@ class ModelEntry:
     """Name of the text that key statistics are taken from; see `palimpsest.tasks.statistics_texts.statistics_text`."""
     description: str = ""
     notes: str = ""
-    """What a user must know: a gate, where numbers come from, what could not be checked."""
+    """Remarks for a user: a gate, where numbers come from, what could not be checked."""
     layers: tuple[int, ...] = ()
     """Blocks that the papers edit; a note only, the editors' presets say what is edited."""
     shape: ModelShape | None = None
     expected_fingerprint: str | None = None
     """Fingerprint of the files as they ship, checked by ``palimpsest doctor``."""
     source: str = ""
-    """What finds this entry again on this machine: a registered name, a folder, or a hub id with its revision."""
+    """Name that finds this entry again on this machine: a registered name, a folder, or a hub id with its revision."""

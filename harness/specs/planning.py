@@ -32,7 +32,7 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """How names become content; `palimpsest.cli.wiring.installed_catalog` is the real one."""
+    """Resolver of names to content; `palimpsest.cli.wiring.installed_catalog` is the real one."""
 
     model: Callable[[str], tuple[ModelRef, ModelEntry]]
     task: Callable[[str], EditTask]

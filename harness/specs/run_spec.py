@@ -21,7 +21,7 @@ PROTOCOL = 1
 """Version of what is measured and how; results of different protocols are never ranked together."""
 
 LARGEST = 2**31 - 1
-"""Of the counts in a spec; tables take no larger ones."""
+"""Largest count in a spec; tables take no larger ones."""
 LARGEST_SEED = 2**63 - 1
 MOST_CHECKPOINTS = 10_000
 MOST_ABILITIES = 1_000
@@ -36,14 +36,14 @@ class _Frozen(Strict, SilentDefaults):
 
 
 class ModelRef(_Frozen):
-    """Which model: a registry name, folder or hub id, and the fingerprint of its tensors, config and tokenizer."""
+    """The model: a registry name, folder or hub id, and the fingerprint of its tensors, config and tokenizer."""
 
     silent = frozenset({"dtype"})
 
     name: str = Field(min_length=1, max_length=200)
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the weights as they are loaded; edited ones have float32 master copies."""
+    """Data type of the weights as they are loaded; edited ones have float32 master copies."""
 
 
 class EditorRef(_Frozen):
@@ -78,7 +78,7 @@ def _check_json(value: object, deepest: int) -> None:
 
 
 class TaskRef(_Frozen):
-    """Which data, by content and order."""
+    """The data, by content and order."""
 
     silent = frozenset({"order_hash", "skipped"})
 
@@ -102,7 +102,7 @@ def _order_seed(value: object) -> object:
 
 
 class Schedule(_Frozen):
-    """How many edits, in which order, in batches of what size, scored when."""
+    """Number of edits, their order, size of their batches, and the checkpoints."""
 
     edits: int = Field(ge=1, le=LARGEST)
     batch_size: int = Field(ge=1, le=LARGEST)
@@ -132,7 +132,7 @@ class Schedule(_Frozen):
 
 
 class Generation(_Frozen):
-    """Of how many cases texts are sampled at a checkpoint, for fluency and consistency, and how."""
+    """Sampled texts at a checkpoint, for fluency and consistency: of how many cases, and how."""
 
     cases: int = Field(default=0, ge=0, le=LARGEST)
     """This many of the edits so far, a seeded sample; 0: no texts."""
@@ -143,7 +143,7 @@ class Generation(_Frozen):
 
 
 class Scoring(_Frozen):
-    """Which of the edits so far are scored at a checkpoint, and what is asked beyond likelihoods of both targets."""
+    """Edits that are scored at a checkpoint, and questions beyond the likelihoods of both targets."""
 
     silent = frozenset({"generation", "top", "reference_tokenisation"})
 

@@ -1,4 +1,4 @@
-"""What a run does, step by step: a pure plan from the schedule and from what is done already."""
+"""The steps of a run: a pure plan from the schedule and from what is done already."""
 
 from __future__ import annotations
 

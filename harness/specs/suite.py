@@ -41,7 +41,7 @@ class EditorChoice(Strict):
 
 
 class AbilityChoice(Strict):
-    """Which general abilities are measured at each checkpoint."""
+    """General abilities that are measured at each checkpoint."""
 
     tasks: tuple[str, ...] = Field(default=(), strict=False)
     """Names of ability tasks or of groups of them."""
@@ -50,7 +50,7 @@ class AbilityChoice(Strict):
 
 
 class Suite(Strict):
-    """What is run: each model × task × editor × seed, in one schedule."""
+    """Runs of each model × task × editor × seed, in one schedule."""
 
     name: str = Field(min_length=1, max_length=100)
     description: str = ""

@@ -1,4 +1,4 @@
-"""Which cases are scored at a checkpoint, and of which texts are sampled: seeded choices by place in the schedule."""
+"""Cases that are scored, and that texts are sampled of, at a checkpoint: seeded choices by place in the schedule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SLICE = 1000
 
 
 def choose_windows(positions: int, sampling: Scoring, edits_so_far: int) -> dict[str, list[int]]:
-    """Which cases of the schedule are scored at a checkpoint, by window, as ascending positions.
+    """Choose the cases of the schedule that are scored at a checkpoint, by window, as ascending positions.
 
     Windows: ``all`` edits so far, their ``first`` and their ``latest`` quarter (at least one case each); beyond 1,000
     edits also the ``first_1000`` and the ``last_1000``; before the first edit ``planned``, all cases of the schedule.
@@ -41,14 +41,14 @@ def choose_windows(positions: int, sampling: Scoring, edits_so_far: int) -> dict
 
 
 def window_size(window: str, edits: int) -> int:
-    """How many edits lie in a window after ``edits`` edits, sampled or not; 0 for one that does not exist there."""
+    """Number of edits in a window after ``edits`` edits, sampled or not; 0 for one that does not exist there."""
     if window in ("first_1000", "last_1000"):
         return SLICE if edits > SLICE else 0
     return {"all": edits, "first": max(1, edits // 4), "latest": max(1, edits // 4)}.get(window, 0) if edits else 0
 
 
 def choose_generated(positions: int, sampling: Scoring, edits_so_far: int) -> list[int]:
-    """Of which cases texts are sampled: those of best rank among the edits so far (before the first: among all)."""
+    """Choose the cases of which texts are sampled: the highest-ranked edits so far (before the first: of all)."""
     rank = _rank(positions, sampling)
     return sorted(sorted(range(edits_so_far or positions), key=rank.__getitem__)[: sampling.generation.cases])
 

@@ -1,1 +1,1 @@
-"""What editors may ask of the unedited model: second moments, spectra, template texts."""
+"""Answers to editors about the unedited model: second moments, spectra, template texts."""

@@ -1,4 +1,4 @@
-"""What editors need from the pristine model: second moments of keys, spectra of those and of weights, templates.
+"""Statistics of the pristine model for editors: second moments of keys, spectra of those and of weights, templates.
 
 Computed on first use, kept in memory, and cached on disk by content.
 """
@@ -59,7 +59,7 @@ class Resources:
         self._model = model
         self.device = device or model.device
         self.progress: Progress | None = None
-        """Is told how far a pass over the statistics text is."""
+        """Receives progress of a pass over the statistics text."""
         self.used: dict[str, str | int] | None = None
         """Name, tokens and hash of the statistics that were last asked for."""
         self._folder = folder
@@ -77,7 +77,7 @@ class Resources:
 
     @property
     def folder(self) -> Path | None:
-        """Where statistics are kept on the disk; None: nowhere."""
+        """Folder in which statistics are kept; None: they are not."""
         return self._folder
 
     def set_statistics(
@@ -89,13 +89,13 @@ class Resources:
             name: what it is called.
             texts: reads it.
             max_tokens: how many of its tokens to use at most.
-            fixed: whether ``name`` stands for the same text for ever; it is then not read when all is cached.
+            fixed: whether ``name`` always refers to the same text; it is then not read when all is cached.
         """
         self._statistics_name, self._texts, self._max_tokens, self._fixed_text = name, texts, max_tokens, fixed
         self._sequences.clear()
 
     def has_second_moments(self, layers: Sequence[int], max_tokens: int | None = None) -> bool:
-        """Whether `second_moments` of these layers are there and nothing has to be collected."""
+        """True if `second_moments` of these layers are there and nothing has to be collected."""
         if self._given is not None:
             return set(layers) <= set(self._given.matrices)
         if self._texts is None:

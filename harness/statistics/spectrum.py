@@ -23,7 +23,7 @@ def left_spectrum(matrix: Tensor) -> LeftSpectrum:
 
 
 def singular_values(matrix: Tensor) -> Tensor:
-    """Those of an m × d matrix, m of them, descending, in float64; cheaper than `left_spectrum`, which has vectors."""
+    """The m singular values of an m × d matrix, descending, float64; cheaper than `left_spectrum`, without vectors."""
     wide = matrix.double()
     squares: Tensor = torch.linalg.eigvalsh(wide @ wide.T)
     return squares.flip(0).clamp_min(0.0).sqrt()

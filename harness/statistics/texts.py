@@ -1,4 +1,4 @@
-"""How statistics texts are found by name: the contract; `tasks.statistics_texts` fulfils it."""
+"""Contract of finding statistics texts by name; `tasks.statistics_texts` fulfils it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class StatisticsText(NamedTuple):
     """A text that key statistics are taken from."""
 
     name: str
-    """What results call it."""
+    """Name that results call it by."""
     read: Callable[[], Iterable[str]]
     """Reads it, piece by piece."""
     fixed: bool = False
-    """Whether the name always refers to the same text, which is then not read when all is cached."""
+    """True if the name always refers to the same text, which is then not read when all is cached."""
 
 
 class StatisticsSource(NamedTuple):
@@ -23,7 +23,7 @@ class StatisticsSource(NamedTuple):
     source: str
     """As `harness.runs.loaded_model.load` takes it."""
     digest: str
-    """What identifies it in a spec."""
+    """Identity of it in a spec."""
 
 
 TextFinder = Callable[[str], StatisticsText]
