@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from palimpsest.harness.errors import RunBusy, UsageError
+from palimpsest.harness.errors import ConfigError, MissingResource, RunBusy, UsageError
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import Journal, Progress
 from palimpsest.harness.runs.reading import Ending, read_ending
@@ -55,21 +56,38 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against other processes.
+        """Hold the folder against other processes; a run that could not even begin leaves none behind.
 
         Raises:
             RunBusy: Another process works on this run.
         """
+        begins = not (self.path / layout.SPEC).exists()
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         try:
             with locked(self.path / layout.LOCK):
-                yield
+                try:
+                    yield
+                except (UsageError, ConfigError, MissingResource, OSError, MemoryError):
+                    if begins:
+                        self._forget_beginning()
+                    raise
         except Held as held:
             raise RunBusy(
                 f"Run {self.spec.id} is being worked on by another process ({held}). "
                 f"Wait for it or stop it, then give the same command again. Folder: {self.path}"
             ) from held
+        except OSError:
+            if begins:
+                self._forget_beginning()
+            raise
+
+    def _forget_beginning(self) -> None:
+        """Remove the folder, unless there is work in it: what could not begin is no partial run."""
+        work = [path for part in (layout.SAVES, layout.SCORES) for path in (self.path / part).glob("*")]
+        with suppress(OSError):
+            if not work:
+                shutil.rmtree(self.path)
 
     def check(self, cases: Sequence[Case]) -> None:
         """Clear what a killed process left, and write or repair the files that describe the run.

@@ -82,23 +82,33 @@ class Run:
             UsageError: It was begun with another number of threads.
             MissingResource: The environment lacks something, disk space for one; the same call continues.
         """
-        with self.folder.locked():
-            self.folder.check(self.cases)
+        try:
+            with self.folder.locked():
+                return self._go_on()
+        except OSError:  # a finished run is known as such where nothing may be written, too
             ending = self.folder.ending()
-            if ending is not None and ending.status == "failed":
-                ending = None
-            unscored = self.folder.unscored(ending.edits if ending else self.spec.schedule.edits)
-            if ending is not None and not unscored:
-                self.folder.journal.warn(self.folder.warnings())
-                return self._outcome(ending)
-            self._begin()
-            try:
-                return self._carry_out(unscored, ending or Ending("complete", self.spec.schedule.edits))
-            except (Stopped, KeyboardInterrupt) as stop:
-                return self._stopped(getattr(stop, "word", "interrupted"))
-            except Exception as error:
-                self.folder.journal.tell("ended", status="partial", edits=self._last_save(), reason=str(error))
+            if ending is None or ending.status == "failed" or self.folder.unscored(ending.edits):
                 raise
+            return self._outcome(ending)
+
+    def _go_on(self) -> RunOutcome:
+        """Do what is left of the run, its folder held."""
+        self.folder.check(self.cases)
+        ending = self.folder.ending()
+        if ending is not None and ending.status == "failed":
+            ending = None
+        unscored = self.folder.unscored(ending.edits if ending else self.spec.schedule.edits)
+        if ending is not None and not unscored:
+            self.folder.journal.warn(self.folder.warnings())
+            return self._outcome(ending)
+        self._begin()
+        try:
+            return self._carry_out(unscored, ending or Ending("complete", self.spec.schedule.edits))
+        except (Stopped, KeyboardInterrupt) as stop:
+            return self._stopped(getattr(stop, "word", "interrupted"))
+        except Exception as error:
+            self.folder.journal.tell("ended", status="partial", edits=self._last_save(), reason=str(error))
+            raise
 
     def _begin(self) -> None:
         """Record that, and in which environment, this process takes the run up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 
 from palimpsest.harness.errors import MissingResource, PalimpsestError
 
@@ -49,6 +50,8 @@ def trouble(error: BaseException) -> MissingResource | None:
 
 def _words(error: BaseException) -> str | None:
     text = str(error).strip()
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        text = str(error.args[0][0][-1])  # of many files that could not be copied, the first
     if isinstance(error, OSError) and error.strerror is not None:
         place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
         return f"{_sentence(place, error.strerror)} {_ADVICE.get(error.errno or 0, '')}".rstrip()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palimpsest.cli import output
+from palimpsest.cli.options import home_words
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
 from palimpsest.harness.runs.reading import LatestScores, latest_scores, summarise
@@ -154,15 +155,21 @@ def last_line(result: RunResult, command: str) -> str:
         kept = "" if result.abilities_kept is None else f", abilities kept {result.abilities_kept:.1f} %"
         parts.append(f"score {result.score:.1f} %{kept}")
     parts.append(result.folder)
-    partial = result.status in ("partial", *STOPPED)
-    parts.append(f"continue: {command}" if partial else f"next: {_show(result)}")
-    return "  ·  ".join(parts)
+    return "  ·  ".join([*parts, *_next(result, command)])
 
 
-def _show(result: RunResult) -> str:
-    home = str(Path(result.folder).parent.parent)
-    place = "" if home == ".palimpsest" else f" --home {shlex.quote(home)}"
-    return f"palimpsest show {result.run}{place}" + (" --events" if result.status == "failed" else "")
+def _next(result: RunResult, command: str) -> list[str]:
+    """The next sensible command, if there is one: a run that was refused needs another command, not the same."""
+    if result.status in ("partial", *STOPPED):
+        return [f"continue: {command}"]
+    if not Path(result.folder).is_dir() and result.exit_code in (2, 4):
+        return [f"again: {command}"] if result.exit_code == 4 else []
+    events = " --events" if result.status == "failed" else ""
+    return [f"next: palimpsest show {result.run}{home_words(_home(result))}{events}"]
+
+
+def _home(result: RunResult) -> Path:
+    return Path(result.folder).parent.parent
 
 
 def report(results: Sequence[RunResult], *, as_json: bool) -> None:
@@ -172,13 +179,22 @@ def report(results: Sequence[RunResult], *, as_json: bool) -> None:
         return
     for result in results:
         output.line(last_line(result, own_command()))
-    if any(result.status in ("complete", "collapsed") for result in results):
-        output.line("Then: palimpsest store ingest && palimpsest site build")
+    finished = [result for result in results if result.status in ("complete", "collapsed")]
+    if finished:
+        place = home_words(_home(finished[0]))
+        output.line(f"Then: palimpsest store ingest{place} && palimpsest site build{place}")
 
 
 def own_command() -> str:
-    """The command that is running, as it can be given again."""
-    return shlex.join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:] if word != "--fresh")])
+    """The command that is running, as it can be given again to go on: without ``--fresh`` and ``--limit``."""
+    name = Path(sys.argv[0]).name
+    words = ["python", "-m", "palimpsest.cli"] if name == "__main__.py" else [name]
+    skip = False
+    for word in sys.argv[1:]:
+        if not skip and word not in ("--fresh", "--limit") and not word.startswith("--limit="):
+            words.append(word)
+        skip = word == "--limit" and not skip
+    return shlex.join(words)
 
 
 def exit_code(results: Sequence[RunResult]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -158,6 +159,27 @@ def whole_numbers(text: str, flag: str, example: str) -> list[int]:
 def home_folder(option: Path | None) -> Path:
     """The folder of runs, caches and store: ``--home``, else ``PALIMPSEST_HOME``, else ``./.palimpsest``."""
     return option if option is not None else Path(os.environ.get("PALIMPSEST_HOME") or ".palimpsest")
+
+
+def home_words(home: Path) -> str:
+    """The words that name a home in a further command, with a space before; empty where they are not needed."""
+    return "" if home == home_folder(None) else f" --home {shlex.quote(str(home))}"
+
+
+def writable_file(path: Path | None, flag: str) -> None:
+    """Refuse a file that could not be written in the end, before anything is done.
+
+    Args:
+        path: Where results will go; None: nowhere.
+        flag: Where it was given, for the message.
+
+    Raises:
+        UsageError: It is a folder, or lies in none.
+    """
+    if path is not None and path.is_dir():
+        raise UsageError(f"{flag} {path}: expected a file, this is a folder.")
+    if path is not None and not path.parent.is_dir():
+        raise UsageError(f"{flag} {path}: there is no folder {path.parent}.")
 
 
 def base_address(url: str) -> str:

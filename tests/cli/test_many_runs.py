@@ -1,12 +1,13 @@
 """Several runs in one command: order, failures, interruptions, last lines, exit codes."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from palimpsest.cli.many_runs import RunResult, exit_code, last_line, run_all
+from palimpsest.cli.many_runs import RunResult, exit_code, last_line, own_command, report, run_all
 from palimpsest.harness.errors import EditorError, MissingResource
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.specs.cases import EditTask
@@ -97,3 +98,34 @@ def test_the_most_serious_exit_code_wins() -> None:
     result = RunResult("a", "e", "m", "t", 0, "complete", 1, 1, None, None, "f")
     for codes, expected in [((), 0), ((0, 3), 3), ((3, 2), 2), ((2, 4), 4), ((4, 1, 3), 1), ((1, 130), 130)]:
         assert exit_code([replace(result, exit_code=code) for code in codes]) == expected
+
+
+def test_continuing_drops_the_limit_that_stopped_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["/x/palimpsest", "run", "--limit", "2", "--suite", "my suite", "--limit=3", "--fresh", "--set", "limit=4"]
+    monkeypatch.setattr("sys.argv", given)
+    assert own_command() == "palimpsest run --suite 'my suite' --set limit=4"
+    monkeypatch.setattr("sys.argv", ["/y/palimpsest/cli/__main__.py", "run", "--limit", "1"])
+    assert own_command() == "python -m palimpsest.cli run"
+
+
+def test_the_line_that_says_what_comes_then_keeps_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "my home"
+    results = run_all(planned(MEMIT), home, writer(home), quiet=True)
+    report(results, as_json=False)
+    place = f"--home '{home}'"
+    assert f"Then: palimpsest store ingest {place} && palimpsest site build {place}" in capsys.readouterr().out
+    monkeypatch.setenv("PALIMPSEST_HOME", str(home))
+    report(results, as_json=False)
+    assert "Then: palimpsest store ingest && palimpsest site build\n" in capsys.readouterr().out
+
+
+def test_a_run_that_could_not_begin_is_to_be_given_again(tmp_path: Path) -> None:
+    """There is no folder to show."""
+    lack = OSError(errno.ENOSPC, "No space left on device")
+    (result,) = run_all(planned(MEMIT), tmp_path, writer(tmp_path, memit=lack), quiet=True)
+    assert (result.status, result.exit_code) == ("failed", 4)
+    assert "The disk is full" in str(result.reason)
+    assert last_line(result, "palimpsest run --suite x").endswith("again: palimpsest run --suite x")
+    assert not (tmp_path / "runs").exists()

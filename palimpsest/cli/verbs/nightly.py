@@ -11,7 +11,7 @@ import typer
 from palimpsest import __version__
 from palimpsest.cli import options, output
 from palimpsest.cli.flags import Flags, selected
-from palimpsest.cli.many_runs import RunResult, exit_code, not_run, run_all
+from palimpsest.cli.many_runs import RunResult, exit_code, last_line, not_run, own_command, run_all
 from palimpsest.cli.progress import make_progress
 from palimpsest.cli.store_place import included, store_path
 from palimpsest.cli.wiring import installation, installed_catalog
@@ -73,7 +73,11 @@ def nightly(
     address = options.base_address(base_url)
     night = checked_day(day) if day is not None else next_night(place / "nights")
     folder = place / "nights" / night
+    options.writable_file(report, "--report")
     results = _run(suite, folder, quiet=quiet)
+    for result in results:
+        if result.reason:
+            output.note(last_line(result, own_command()))
     code = exit_code(results)
     if code in (130, 143, 3):
         output.note(f"The night {night} is not complete; the same command goes on with it.")

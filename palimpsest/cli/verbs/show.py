@@ -46,11 +46,12 @@ def show(
 
 def next_step(summary: RunSummary) -> str:
     """The next sensible command for a run in this state."""
+    place = options.home_words(summary.folder.parent.parent)
     if summary.status in ("complete", "collapsed"):
-        return "Next: palimpsest store ingest && palimpsest site build"
+        return f"Next: palimpsest store ingest{place} && palimpsest site build{place}"
     if summary.status == "partial":
         return "Next: the command that began this run continues it; it is the last line of environment.json"
-    return f"Next: palimpsest show {summary.run_id} --events"
+    return f"Next: palimpsest show {summary.run_id}{place} --events"
 
 
 def _print_state(summary: RunSummary) -> None:

@@ -59,6 +59,7 @@ def verify(
     as_json: options.JsonOption = False,
 ) -> None:
     """Check bundles: schema, checksums, completeness, values, means against rows; nothing of them is run."""
+    options.writable_file(requirements, "--requirements")
     changed, strange = changed_bundles(since, options.SUBMISSIONS) if since is not None else ([], [])
     chosen = [*(bundles or ()), *changed]
     _require_any(chosen, strange, since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from palimpsest.harness.errors import RunBusy, UsageError
+from palimpsest.harness.errors import ConfigError, MissingResource, RunBusy, UsageError
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.model.placement import Placement, use_threads
 from palimpsest.harness.runs.journal import SilentProgress, read_events
@@ -89,6 +90,39 @@ def test_second_process_is_refused(tmp_path: Path, lab_model: EditableModel) -> 
         run(tmp_path, spec({}, **SHORT), lab_model)
     holder.communicate("")
     assert run(tmp_path, spec({}, **SHORT), lab_model).status == "complete"
+
+
+@pytest.mark.parametrize("error", [ConfigError("no such composition"), MissingResource("no such GPU")])
+def test_a_run_that_cannot_begin_leaves_no_folder_and_is_not_called_partial(
+    tmp_path: Path, lab_model: EditableModel, error: Exception
+) -> None:
+    def refuse() -> Any:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(tmp_path, spec({}, **SHORT), lab_model, make_editor=refuse)
+    assert str(run_state(tmp_path, spec({}, **SHORT))) == "missing"
+    assert not list((tmp_path / "runs").iterdir())
+    run(tmp_path, spec({}, **SHORT), lab_model, limit=3)
+    with pytest.raises(type(error)):
+        run(tmp_path, spec({}, **SHORT), lab_model, make_editor=refuse)
+    assert str(run_state(tmp_path, spec({}, **SHORT))) == "partial at 3", "work stays"
+    assert run(tmp_path, spec({}, **SHORT), lab_model).status == "complete"
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_finished_run_is_done_in_a_home_that_may_not_be_written(
+    whole: Path, tmp_path: Path, lab_model: EditableModel, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path) -> Any:
+        raise OSError(number, os.strerror(number), str(path))
+
+    folder = copied(whole, tmp_path)
+    monkeypatch.setattr("palimpsest.harness.runs.folder.locked", refuse)
+    assert run(tmp_path, spec({}, **SHORT), lab_model).status == "complete"
+    (folder / "result.json").unlink()
+    with pytest.raises(OSError):
+        run(tmp_path, spec({}, **SHORT), lab_model)
 
 
 def test_failing_editor_fails_its_run_only(tmp_path: Path, lab_model: EditableModel) -> None:
