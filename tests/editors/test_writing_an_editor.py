@@ -19,6 +19,7 @@ from palimpsest.editors.toolkit.linalg import System
 from palimpsest.editors.toolkit.pipeline import LocateThenEdit, LocateThenEditConfig
 from palimpsest.editors.toolkit.targets.search import Targets
 from palimpsest.harness.editor import EditableModel, Editor, EditReport, EditRequest, LayerUpdate
+from palimpsest.harness.model import hooks
 from palimpsest.harness.model.anatomy import Anatomy
 from palimpsest.harness.model.pristine_statistics import LeftSpectrum, PristineStatistics, SecondMoments, Spectrum
 from palimpsest.harness.model.prompts import target_ids
@@ -219,3 +220,12 @@ def test_the_in_context_editor_of_the_document_is_asked_with_its_facts(architect
     other = in_context(in_context.Config())
     other.load_state_dict(editor.state_dict())
     assert other.facts == editor.facts == {"Anna Sorel": fact}
+
+
+def test_every_context_manager_for_parts_of_a_model_is_named() -> None:
+    table = TEXT[TEXT.index("Context managers for parts of a model") : TEXT.index("An editor that puts text")]
+    tree = ast.parse(Path(str(hooks.__file__)).read_text(encoding="utf-8"))
+    public = {f.name: [a.arg for a in f.args.args] for f in tree.body if isinstance(f, ast.FunctionDef)}
+    wanted = {name: names for name, names in public.items() if not name.startswith("_") and name != "unchanged"}
+    told = {name: told.count(",") + 1 for name, told in re.findall(r"`(\w+)\(([^`]*)\)`", table) if name != "f"}
+    assert told == {name: len(names) for name, names in wanted.items()}
