@@ -12,6 +12,7 @@ from palimpsest.harness.authoring.bench import LARGE, SMALL, Bench
 from palimpsest.harness.authoring.report import Finding, Outcome, Report
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
 from palimpsest.harness.runs.installation import Installation
+from palimpsest.harness.system.clean_text import public
 
 CHECKS: Mapping[str, tuple[str, Callable[[Bench], Finding]]] = {
     "C01": ("loads alone, without GPU and network", checks_loading.loads_alone),
@@ -69,7 +70,7 @@ def check(
     for name in sorted(set(chosen)):
         title, look = CHECKS[name]
         begin = time.perf_counter()
-        finding = _isolated(bench, look)
+        finding = _public(_isolated(bench, look))
         report.outcomes.append(Outcome(name, title, finding, time.perf_counter() - begin))
         tell(report.outcomes[-1])
     return report
@@ -103,6 +104,12 @@ def _isolated(bench: Bench, look: Callable[[Bench], Finding]) -> Finding:
             "no error",
             "the method that the message names; --debug shows where",
         )
+
+
+def _public(finding: Finding) -> Finding:
+    """The finding as it may be pasted into a pull request."""
+    texts = (public(text) for text in (finding.observed, finding.expected, finding.look_at))
+    return Finding(finding.status, *texts)
 
 
 def _flat(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,16 +88,19 @@ def global_state_untouched(bench: Bench) -> Finding:
         seed_everything(SEED, 0)  # as it is done before the first batch
         generator = torch.get_rng_state()
         before = _global_state(editing.model.model)
+        variables = dict(os.environ)
+        folder = Path.cwd()
         editing.edit(0, bench.batches[0])
         with editing.evaluated():
             pass
         after = _global_state(editing.model.model)
+        unsaid = _changed_variables(variables) + ([] if folder == Path.cwd() else ["the current folder is another"])
         drew = not torch.equal(generator, torch.get_rng_state())
     changed = [f"{name}: {before[name]} before, {after[name]} after" for name in before if before[name] != after[name]]
-    if changed:
+    if changed or unsaid:
         return Finding(
             "fail",
-            "; ".join(changed),
+            "; ".join(changed + unsaid),
             "the process as it was",
             "whatever sets it in `edit`; put it back in a `finally`",
         )
@@ -141,12 +144,16 @@ def _global_state(model: Any) -> dict[str, Any]:
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "TF32": torch.backends.cuda.matmul.allow_tf32,
         "matmul precision": torch.get_float32_matmul_precision(),
-        "folder": str(Path.cwd()),
-        "environment": dict(os.environ),
         "training mode": model.training,
         "parameters with gradients": sum(p.requires_grad for p in model.parameters()),
         "gradients kept": sum(p.grad is not None for p in model.parameters()),
     }
+
+
+def _changed_variables(before: Mapping[str, str]) -> list[str]:
+    """Environment variables that are others now, by name alone: their values may be secret."""
+    changed = sorted(name for name in before.keys() | os.environ.keys() if before.get(name) != os.environ.get(name))
+    return [f"environment variables changed: {', '.join(changed)}"] if changed else []
 
 
 @contextmanager

@@ -47,8 +47,7 @@ def find_entry(name: str) -> EditorEntry:
         by_name[entry.name].append(entry)
     entries = by_name.get(name, [])
     if not entries:
-        restricted = os.environ.get(RESTRICTION)
-        how = f"{_LIST} ({RESTRICTION}={restricted} restricts them)" if restricted else _LIST
+        how = f"{_LIST} ({RESTRICTION} restricts them)" if os.environ.get(RESTRICTION) else _LIST
         raise unknown_name("Editor", name, by_name, how)
     if len(entries) > 1:
         origins = " and ".join(f"{e.distribution} {e.version} ({e.target})" for e in entries)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from palimpsest.harness.runs.layout import STATE, WEIGHTS
 from palimpsest.harness.system.atomic_files import announce, disk_errors
+from palimpsest.harness.system.clean_text import public
 from palimpsest.harness.system.environment import utc_now
 from palimpsest.harness.system.json_values import json_value
 
@@ -91,7 +92,7 @@ class Journal:
         Raises:
             MissingResource: The disk is full.
         """
-        value = {"time": utc_now(), "event": event, **json_value(fields, not_finite=str)}
+        value = {"time": utc_now(), "event": event, **json_value(fields, not_finite=str, text=public)}
         data = (json.dumps(value, allow_nan=False) + "\n").encode()
         with disk_errors(self.path.parent, len(data)):
             announce("append", self.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from palimpsest.harness.runs.journal import Progress
 from palimpsest.harness.runs.reading import Ending
 from palimpsest.harness.runs.work import RunInputs, RunSettings, Work
 from palimpsest.harness.specs.steps import steps
+from palimpsest.harness.system.clean_text import public
 from palimpsest.harness.system.environment import environment_segment
 from palimpsest.harness.system.interrupts import Interrupts, Stopped
 
@@ -161,6 +162,8 @@ class Run:
         return RunOutcome(self.spec, "partial", edits, self.folder.path, stopped=word)
 
     def _end(self, ending: Ending, trace: str | None = None) -> RunOutcome:
+        if ending.reason:
+            ending = replace(ending, reason=public(ending.reason))
         self.folder.end(ending)
         extra = {"reason": ending.reason} if ending.reason else {}
         if trace is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from palimpsest.harness.system import child
+from palimpsest.harness.system.clean_text import public
 
 _PACKAGES = (
     "torch",
@@ -53,7 +54,7 @@ def environment_segment(command: Sequence[str] | None = None, editor_distributio
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": _gpu(),
         "packages": {name: version for name in names if (version := _version(name)) is not None},
-        "command": shlex.join(command if command is not None else _own_command()),
+        "command": public(shlex.join(command if command is not None else _own_command())),
     }
 
 

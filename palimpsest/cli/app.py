@@ -18,6 +18,7 @@ from palimpsest import __version__
 from palimpsest.cli import output
 from palimpsest.cli.streams import guarded
 from palimpsest.harness.errors import MissingResource, PalimpsestError, unknown_name
+from palimpsest.harness.system.clean_text import public
 from palimpsest.harness.system.trouble import trouble
 
 VERBS = {
@@ -159,13 +160,14 @@ def _usage_message(error: Any) -> str:
 
 def _bug_message(error: Exception, arguments: Sequence[str], *, shown: bool) -> str:
     """What to say about an error that nobody foresaw; its traceback goes to a file of its own."""
-    what = f"This is a bug in Palimpsest, not a mistake of yours: {type(error).__name__}: {error}"
+    what = public(f"This is a bug in Palimpsest, not a mistake of yours: {type(error).__name__}: {error}")
     if shown:
         return what
     try:
         handle, name = tempfile.mkstemp(prefix="palimpsest-error-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"palimpsest {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}")
+            told = f"palimpsest {' '.join(arguments)}\n\n{''.join(traceback.format_exception(error))}"
+            file.write(public(told))
     except OSError:
         return f"{what}\nThe same command with --debug shows where it happened."
     return f"{what}\nPlease report it with {Path(name)}, or run the same command with --debug to see where it happened."

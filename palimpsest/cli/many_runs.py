@@ -15,6 +15,7 @@ from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
 from palimpsest.harness.runs.reading import LatestScores, latest_scores, summarise
 from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.system.clean_text import public
 from palimpsest.harness.system.trouble import trouble
 
 STOPPED = {"interrupted": 130, "terminated": 143}
@@ -113,7 +114,7 @@ _CODES = {"complete": 0, "collapsed": 0, "partial": 3}
 def _keep_traceback(folder: Path, error: Exception) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        (folder / "error.txt").write_text(public("".join(traceback.format_exception(error))), encoding="utf-8")
     except OSError:
         output.note("".join(traceback.format_exception(error)))
 

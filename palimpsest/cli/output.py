@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from palimpsest.harness.system.clean_text import Breaks, harmless
+from palimpsest.harness.system.clean_text import Breaks, harmless, public
 from palimpsest.harness.system.json_values import json_value
 
 _WIDE_ENOUGH = 1_000_000
@@ -48,8 +48,8 @@ def _write(text: str) -> None:
 
 
 def clean(text: str) -> str:
-    """The text without control and direction characters, which could take over the terminal."""
-    return harmless(text, Breaks.SPACE)
+    """The text without characters that could take over the terminal, and without secrets; the home folder as ``~``."""
+    return harmless(public(text, of_user=False), Breaks.SPACE)
 
 
 def json_line(value: Any) -> None:
