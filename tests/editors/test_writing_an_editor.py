@@ -229,3 +229,23 @@ def test_every_context_manager_for_parts_of_a_model_is_named() -> None:
     wanted = {name: names for name, names in public.items() if not name.startswith("_") and name != "unchanged"}
     told = {name: told.count(",") + 1 for name, told in re.findall(r"`(\w+)\(([^`]*)\)`", table) if name != "f"}
     assert told == {name: len(names) for name, names in wanted.items()}
+
+
+def test_the_backbone_is_called_in_the_ways_that_are_told() -> None:
+    model = tiny_model("llama")
+    calls: list[dict[str, Any]] = []
+    backbone = model.module(model.anatomy.backbone)
+    backbone.register_forward_pre_hook(lambda _, inputs, given: calls.append(given), with_kwargs=True)
+    long = [0, *range(10, 30)]
+    score_targets(model, [([*long, 5], [7]), ([*long, 6], [8, 9]), ([0, 3], [4])])
+    packed, plain = calls[-1], calls[-2]  # the plain one belongs to the trial
+    rows, width = packed["input_ids"].shape
+    assert packed["attention_mask"].shape == (rows, 1, width, width) and packed["attention_mask"].dtype == torch.float32
+    assert packed["position_ids"].shape == (rows, width) and packed["use_cache"] is False
+    assert plain["attention_mask"].shape == plain["input_ids"].shape and plain["attention_mask"].dtype == torch.int64
+    calls.clear()
+    extend(model, [long, long[:5]], [3, 3], greedy)
+    assert [call["input_ids"].shape[1] for call in calls] == [21, 1, 1]
+    assert [tuple(call["attention_mask"].shape) for call in calls] == [(2, 21), (2, 22), (2, 23)]
+    assert calls[0]["attention_mask"][:, -1].all() and not calls[0]["attention_mask"][:, 0].all()
+    assert all({"past_key_values", "cache"} & set(call) for call in calls)
