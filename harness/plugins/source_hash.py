@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.entry_points import EditorEntry, find_entry
 from palimpsest.harness.system.source_digest import digest_of
+
+Origin = Literal["index", "editable", "address", "unknown"]
+"""A package index, a folder whose files are imported where they lie, some other folder or address, or none known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,8 @@ class EditorSource:
     version: str
     sha256: str
     """Over names and contents of all Python files of the package that the editor's module is in."""
+    origin: Origin = "unknown"
+    """Where the installed distribution came from."""
 
 
 def editor_sources(composition: str) -> list[EditorSource]:
@@ -33,11 +41,18 @@ def editor_sources(composition: str) -> list[EditorSource]:
     found = []
     for name, _ in complete(composition):
         entry = find_entry(name)
-        found.append(EditorSource(name, entry.distribution, entry.version, _package_hash(entry)))
+        found.append(
+            EditorSource(name, entry.distribution, entry.version, package_hash(entry), origin_of(entry.distribution))
+        )
     return found
 
 
-def _package_hash(entry: EditorEntry) -> str:
+def package_hash(entry: EditorEntry) -> str:
+    """SHA-256 over names and contents of the Python files of an editor's package; nothing of it is imported.
+
+    Raises:
+        EditorError: Its source files are not there.
+    """
     module = entry.target.partition(":")[0]
     spec = find_spec(module.rpartition(".")[0] or module)
     if spec is None or not spec.origin:
@@ -46,3 +61,15 @@ def _package_hash(entry: EditorEntry) -> str:
     folder = origin.parent
     files = sorted(folder.rglob("*.py")) if spec.submodule_search_locations else [origin]
     return digest_of(files, folder)
+
+
+def origin_of(distribution: str) -> Origin:
+    """Where an installed distribution came from, by the record that installers leave (PEP 610)."""
+    try:
+        record = metadata.distribution(distribution).read_text("direct_url.json")
+        if record is None:
+            return "index"
+        folder = json.loads(record).get("dir_info")
+    except (metadata.PackageNotFoundError, ValueError, AttributeError):
+        return "unknown"
+    return "editable" if isinstance(folder, dict) and folder.get("editable") is True else "address"

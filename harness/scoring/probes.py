@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.metrics.probes import ProbeOutcome
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
@@ -19,6 +17,7 @@ from palimpsest.harness.scoring.isolation import untouched
 from palimpsest.harness.scoring.packing import Scorable, score_targets
 from palimpsest.harness.scoring.reference_tokenisation import reference_items
 from palimpsest.harness.specs.cases import SCORED_KINDS, Case, Probe, ProbeKind
+from palimpsest.harness.specs.windows import ANSWERED, choose_answered
 
 Continuations = Mapping[tuple[int, int], Sequence[int]]
 """(case id, index of a neighborhood probe) → the unedited model's greedy continuation, in tokens."""
@@ -183,7 +182,7 @@ def _check_lengths(model: Scorable, questions: _Questions) -> None:
 
 
 def sample_answers(
-    model: Scorable, cases: Sequence[Case], *, count: int = 12, seed: int = 0, max_new_tokens: int = 8
+    model: Scorable, cases: Sequence[Case], *, count: int = ANSWERED, seed: int = 0, max_new_tokens: int = 8
 ) -> list[Answer]:
     """Greedy continuations of the rewrite, first paraphrase and first neighborhood prompt of some cases.
 
@@ -194,10 +193,9 @@ def sample_answers(
         seed: of the draw; the same seed on the same number of cases draws the same.
         max_new_tokens: length of an answer; it ends earlier where the model ends its text.
     """
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(cases))[:count])
     picked = [
         (cases[i].request.case_id, probe)
-        for i in chosen.tolist()
+        for i in choose_answered(len(cases), seed, count)
         for kind in SCORED_KINDS
         for probe in [p for p in cases[i].probes if p.kind == kind][:1]
     ]

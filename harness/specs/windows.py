@@ -10,6 +10,8 @@ from palimpsest.harness.specs.run_spec import Scoring
 
 Window = Literal["all", "first", "latest", "first_1000", "last_1000", "planned"]
 WINDOWS: tuple[Window, ...] = get_args(Window)
+ANSWERED = 12
+"""Cases whose answers are kept to look at."""
 SLICE = 1000
 """Edits in ``first_1000`` and ``last_1000``, which exist beyond that many edits."""
 
@@ -51,6 +53,12 @@ def choose_generated(positions: int, sampling: Scoring, edits_so_far: int) -> li
     """Choose the cases of which texts are sampled: the highest-ranked edits so far (before the first: of all)."""
     rank = _rank(positions, sampling)
     return sorted(sorted(range(edits_so_far or positions), key=rank.__getitem__)[: sampling.generation.cases])
+
+
+def choose_answered(positions: int, seed: int, count: int = ANSWERED) -> list[int]:
+    """Positions of the cases whose greedy answers are kept at every checkpoint, ascending: a seeded sample of all."""
+    chosen: list[int] = np.sort(np.random.default_rng(seed).permutation(positions)[:count]).tolist()
+    return chosen
 
 
 def ever_scored(positions: int, sampling: Scoring, checkpoints: tuple[int, ...]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What no honest run can hold, however well its sums add up: relations between a run's own numbers."""
+"""Consistency checks that an unaltered run always passes: relations between a run's own numbers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from palimpsest.harness.runs.layout import CONTINUATIONS
 from palimpsest.harness.specs.schedule import batches
+from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.foreign_json import number, utc_time, whole
 from palimpsest.results.reading.run_folder import CheckedRun
 
@@ -28,14 +29,21 @@ _SEGMENT_KINDS: dict[str, tuple[type, ...]] = {
     "memory_gb": (int, float),
     "packages": (dict,),
 }
-"""What else a segment may say, each of these kinds or not at all."""
+"""Further entries of a segment, each of these kinds or not there."""
+_OTHER_ENTRIES = {"diagnostics": (str,)}
+_LONGEST_ENTRY = 4_000
+_MOST_PACKAGES = 500
+_LONGEST_LINE = 100_000
+_FEWEST_SECONDS = 1e-4
+"""Shortest time that the journal can tell from none; an editor takes more."""
+_MOST_SECONDS = 1e7
 
 Found = Iterator[tuple[str, str]]
 """(file, what is wrong with it)."""
 
 
 def implausible(run: CheckedRun) -> Found:
-    """Every relation that does not hold, with the file it was found in."""
+    """Relations that do not hold, each with the file it was found in."""
     yield from _environment(run)
     yield from _journal(run)
     for edits, tables in run.checkpoints.items():
@@ -58,19 +66,40 @@ def _environment(run: CheckedRun) -> Found:
             value = segment.get(name)
             if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
                 yield "environment.json", f"segment {place} has a {name} of a kind that it cannot be"
+            elif name in ("cores", "threads", "memory_gb") and isinstance(value, int | float) and not 0 < value < 1e6:
+                yield "environment.json", f"segment {place} has {clean_text(value, 50)} as {name}"
+        yield from (("environment.json", f"segment {place} {text}") for text in _surplus(segment))
         time = utc_time(segment.get("started_at"))
         if time is not None and datetime.fromisoformat(time) > datetime.now(UTC) + timedelta(days=1):
             yield "environment.json", f"segment {place} started in the future, at {time}"
 
 
+def _surplus(segment: dict[str, Any]) -> Iterator[str]:
+    """Entries that no run writes, and entries longer than any."""
+    known = {*_SEGMENT_TEXTS, *_SEGMENT_KINDS, *_OTHER_ENTRIES}
+    unknown = sorted(set(segment) - known)
+    if unknown:
+        yield f"has the unknown entry {clean_text(unknown[0], 50)!r}"
+    texts = [value for value in segment.values() if isinstance(value, str)]
+    packages = segment.get("packages")
+    if isinstance(packages, dict):
+        if len(packages) > _MOST_PACKAGES or not all(isinstance(version, str) for version in packages.values()):
+            yield "has packages that are no names with versions"
+        else:
+            texts += [*packages, *packages.values()]
+    if any(len(text) > _LONGEST_ENTRY for text in texts):
+        yield f"has a text of more than {_LONGEST_ENTRY} characters"
+
+
 def _journal(run: CheckedRun) -> Found:
-    """Every batch up to the end is journalled with a time that passed and memory that was used."""
+    """Check that every batch up to the end is journalled with a time that passed and memory that was used."""
     end = run.ending.edits if run.ending is not None else 0
     told: dict[int, dict[str, Any]] = {}
     for _, event in run.events:
         index = whole(event.get("index"))
         if event["event"] == "batch" and index is not None:
             told[index] = event
+    total = 0.0
     for batch in batches(run.spec.schedule):
         if batch.stop > end:
             break
@@ -81,13 +110,21 @@ def _journal(run: CheckedRun) -> Found:
         if event.get("edits") != batch.stop:
             yield "events.jsonl", f"batch {batch.number} ends at {batch.stop} edits by the schedule, not as told"
         seconds, memory = number(event.get("seconds_edit")), number(event.get("peak_memory_mb"))
-        if seconds is None or seconds < 0:
+        if seconds is None or not 0 <= seconds <= _MOST_SECONDS or not _rounded(seconds):
             yield "events.jsonl", f"batch {batch.number} has no time that can have passed (seconds_edit)"
-        if memory is None or memory <= 0:
+        total += seconds or 0.0
+        if memory is None or not 0 < memory < 1e9:
             yield "events.jsonl", f"batch {batch.number} has no memory that can have been used (peak_memory_mb)"
+    if end and total < _FEWEST_SECONDS:
+        yield "events.jsonl", "has edits that took no time"
     scored = {event.get("edits") for _, event in run.events if event["event"] == "checkpoint"}
     for edits in sorted(set(run.checkpoints) - scored):
         yield "events.jsonl", f"does not tell of the checkpoint at {edits} edits"
+
+
+def _rounded(seconds: float) -> bool:
+    """True for seconds with the four decimals that the journal writes."""
+    return abs(seconds - round(seconds, 4)) < 1e-9
 
 
 def _outcomes(probes: pa.Table) -> Iterator[str]:

@@ -184,10 +184,14 @@ def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> Checke
         if edits is None or edits > spec.schedule.edits or (status == "complete") != (edits == spec.schedule.edits):
             shown = clean_text(result.get("edits"), NAME_LENGTH)
             raise Invalid(f"{shown} edits do not fit the status {status} of a run of {spec.schedule.edits}")
+        if edits % spec.schedule.batch_size and edits != spec.schedule.edits:
+            raise Invalid(f"{edits} edits lie within a batch; a run stands at the end of one")
+        reason = result.get("reason")
+        if status != "complete" and not (isinstance(reason, str) and reason.strip()):
+            raise Invalid(f"the status {status} needs a reason")
     except Invalid as error:
         problems.append(Problem(str(path), f"{error}; the run counts as not finished"))
         return None
-    reason = result.get("reason")
     return CheckedEnding(status, edits, clean_text(reason, 1000) if isinstance(reason, str) else None)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
-from palimpsest.harness.plugins.source_hash import EditorSource
-from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS, score_files
+from palimpsest.harness.plugins.source_hash import EditorSource, Origin
+from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS, SCORES, position, score_files
+from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
 from palimpsest.harness.system.strict import Strict
 from palimpsest.results.analysis.aggregate import Aggregates, aggregate_run
@@ -55,6 +56,7 @@ class Source(Strict):
     distribution: str = Field(min_length=1, max_length=200)
     version: str = Field(min_length=1, max_length=200)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    origin: Origin = "unknown"
 
 
 class Mean(Strict):
@@ -105,7 +107,8 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
     partial = out / f".{run.run_id}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        for name in bundle_files(run):
+        names = bundle_files(run.spec, run.checkpoints)
+        for name in names:
             data = (run_folder / name).read_bytes()
             atomic_write_bytes(partial / name, _without_traces(data) if name == "events.jsonl" else data)
         manifest = Manifest(
@@ -114,7 +117,7 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
             palimpsest_version=version,
             note=note,
             editors=tuple(Source(**asdict(source)) for source in sources),
-            files={name: file_entry(partial / name) for name in bundle_files(run)},
+            files={name: file_entry(partial / name) for name in names},
             means=means(aggregates),
             totals=totals(run),
         )
@@ -126,11 +129,13 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
     return place
 
 
-def bundle_files(run: CheckedRun) -> list[str]:
-    """Names of the files that a complete bundle of ``run`` has beside its manifest."""
-    names = {edits: [*sorted(score_files(run.spec, edits)), "manifest.json"] for edits in run.checkpoints}
-    scores = [f"scores/{edits:06d}/{name}" for edits in run.checkpoints for name in names[edits]]
-    return [*TOP_FILES, *scores]
+def bundle_files(spec: RunSpec, checkpoints: Iterable[int]) -> list[str]:
+    """Names of the files beside ``bundle.json`` that a bundle has which is scored at these numbers of edits."""
+    names = list(TOP_FILES)
+    for edits in checkpoints:
+        files = (*sorted(score_files(spec, edits)), "manifest.json")
+        names += [f"{SCORES}/{position(edits)}/{name}" for name in files]
+    return names
 
 
 def means(aggregates: Aggregates) -> tuple[Mean, ...]:

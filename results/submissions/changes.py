@@ -86,7 +86,8 @@ def requirement_lines(bundles: Iterable[Path]) -> Iterator[str]:
     """A line for pip for each release of a third party's editors, e.g. ``my-editor==1.0``.
 
     Raises:
-        ConfigError: A name or version is none that a package can have, and might mean something else to pip.
+        ConfigError: A name or version is none that a package can have, and might mean something else to pip; or the
+            package did not come from an index, where another package may have its name.
     """
     seen = set()
     for bundle in bundles:
@@ -98,4 +99,10 @@ def requirement_lines(bundles: Iterable[Path]) -> Iterator[str]:
             if not _NAME.fullmatch(source.distribution) or not _VERSION.fullmatch(source.version):
                 named = clean_text(f"{source.distribution}=={source.version}", 200)
                 raise ConfigError(f"{bundle / MANIFEST}, editors: {named!r} is no release of a package.")
+            if source.origin != "index":
+                raise ConfigError(
+                    f"{bundle / MANIFEST}, editors: {source.name} was not installed from an index, so a package called "
+                    f"{source.distribution} there may be somebody else's. Install the editor by hand, or ask for a run "
+                    "with a published release."
+                )
             yield f"{source.distribution}=={source.version}\n"

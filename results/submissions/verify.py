@@ -1,28 +1,27 @@
-"""Checking a submission without running anything of it: every problem is listed, nothing is believed.
+"""Checks of a submission without running anything of it: every problem is listed, nothing is believed.
 
-In this order, and what one step finds does not keep the next from looking, as far as it can: the tree (only the files
+In this order, and a finding of one step does not keep the next from looking, as far as it can: the tree (only the files
 that a bundle has, plain, within bounds), the manifest, sizes and checksums, the run folder as for ingest but without
-leniency, completeness, the means against the rows of every single case, and what no honest run can hold
-(`plausible`). A consistent lie in all of these is found by running it again only (`rerun`).
+leniency, the closed list of files, columns and entries (`contents`), completeness, consistency of the run's own numbers
+(`plausible`), facts that are known without a network (`known`), and the means against the rows of every single case. A
+consistent lie in all of these is found by running it again only (`rerun`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS
 from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.plausible import implausible
 from palimpsest.results.reading.problems import Invalid, Problem
-from palimpsest.results.reading.run_folder import TOP_FILES, CheckedRun, read_run_folder
+from palimpsest.results.reading.run_folder import CheckedRun, read_run_folder
 from palimpsest.results.submissions.bundle import (
     FORMAT,
     MANIFEST,
@@ -33,9 +32,9 @@ from palimpsest.results.submissions.bundle import (
     means,
     totals,
 )
+from palimpsest.results.submissions.contents import check_answers, check_tree, check_windows_are_there, surplus, walk
+from palimpsest.results.submissions.known import contradictions
 
-_MAX_FILES = 5_000
-SCORE_FILES = (*SCORE_COLUMNS, *OPTIONAL_COLUMNS, "manifest.json")
 _SHOWN_MEANS = 20
 _TOLERANCE = 1e-9
 
@@ -67,7 +66,8 @@ def verify_bundle(folder: Path) -> Verification:
     if folder.is_symlink() or not folder.is_dir():
         found.add(str(folder), "is not a folder of its own")
         return found
-    _check_tree(found)
+    for path, message in check_tree(folder, MAX_BYTES):
+        found.add(path, message)
     if found.problems:  # links, strange or huge files: nothing below is opened
         return found
     _read_manifest(found)
@@ -78,49 +78,21 @@ def verify_bundle(folder: Path) -> Verification:
     except Invalid as error:
         found.add(str(folder), str(error))
         return found
+    except Exception as error:  # whatever a foreign bundle does to a reader is a problem of the bundle
+        found.add(str(folder), f"cannot be read ({type(error).__name__}: {error})")
+        return found
     for problem in found.run.problems:
         found.add(problem.path, problem.message)
     _check_complete(found, found.run)
-    for path, message in implausible(found.run):
+    for check in (surplus(folder, found.run), check_answers(found.run), check_windows_are_there(found.run)):
+        for path, message in check:
+            found.add(path, message)
+    for path, message in (*implausible(found.run), *contradictions(found.run, found.manifest)):
         found.add(path, message)
     if found.manifest is not None:
         _check_means(found, found.run, found.manifest.means)
         _check_totals(found, found.run, found.manifest.totals)
     return found
-
-
-def _check_tree(found: Verification) -> None:
-    total = 0
-    for count, (path, name) in enumerate(_walk(found.folder, ""), start=1):
-        if count > _MAX_FILES:
-            found.add(str(found.folder), f"holds more than {_MAX_FILES} files and folders")
-            return
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            found.add(name, "is a link or no plain file")
-        elif path.is_file():
-            total += path.stat().st_size
-            if not _expected(name):
-                found.add(name, "does not belong into a bundle")
-        elif not (name == "scores" or (name.startswith("scores/") and name.count("/") == 1)):
-            found.add(name, "is a folder that does not belong into a bundle")
-    if total > MAX_BYTES:
-        found.add(str(found.folder), f"has {total} bytes, more than the {MAX_BYTES} of a bundle")
-
-
-def _walk(folder: Path, inside: str) -> Iterator[tuple[Path, str]]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            name = f"{inside}{entry.name}"
-            yield Path(entry.path), name
-            if entry.is_dir(follow_symlinks=False) and name.count("/") < 3:
-                yield from _walk(Path(entry.path), f"{name}/")
-
-
-def _expected(name: str) -> bool:
-    parts = name.split("/")
-    if len(parts) == 1:
-        return name == MANIFEST or name in TOP_FILES
-    return len(parts) == 3 and parts[0] == "scores" and parts[1].isdecimal() and parts[2] in SCORE_FILES
 
 
 def _read_manifest(found: Verification) -> None:
@@ -142,7 +114,7 @@ def _read_manifest(found: Verification) -> None:
 
 
 def _check_files(found: Verification, manifest: Manifest) -> None:
-    there = {name for path, name in _walk(found.folder, "") if path.is_file()} - {MANIFEST}
+    there = {name for path, name in walk(found.folder, "") if path.is_file()} - {MANIFEST}
     for name in sorted(there - set(manifest.files)):
         found.add(name, f"is not listed in {MANIFEST}")
     for name in sorted(set(manifest.files) - there):
@@ -166,7 +138,7 @@ def _check_complete(found: Verification, run: CheckedRun) -> None:
             found.add(f"scores/{edits:06d}", f"is there, but the run ended after {run.ending.edits} edits")
     if found.manifest is not None:
         _check_editors(found, run, found.manifest)
-        for name in sorted(set(bundle_files(run)) - set(found.manifest.files)):
+        for name in sorted(set(bundle_files(run.spec, run.checkpoints)) - set(found.manifest.files)):
             found.add(name, f"belongs to the run, but is not listed in {MANIFEST}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from palimpsest.harness.model.catalogue import fingerprint, registered_models
+from palimpsest.harness.specs.cases import SCORED_KINDS, EditTask
 from palimpsest.harness.specs.run_spec import (
     AbilityRef,
     EditorRef,
@@ -26,7 +29,9 @@ from palimpsest.harness.specs.run_spec import (
     Scoring,
     TaskRef,
 )
-from palimpsest.harness.specs.windows import choose_generated
+from palimpsest.harness.specs.windows import choose_answered, choose_generated
+from palimpsest.tasks.ability_library import ability_refs
+from palimpsest.tasks.registry import load_task
 
 CHECKPOINTS = (0, 50, 100, 200, 300, 400, 500)
 ABILITIES = {"pocket_recall": 0.25, "pocket_addition": 0.25, "pocket_agreement": 0.5, "pocket_inference": 0.5}
@@ -68,6 +73,9 @@ class SyntheticRun:
     """Of so many cases texts are sampled."""
     top: bool = False
     """Whether it is compared with the unedited model's continuations."""
+    shipped: bool = False
+    """Whether model, texts and ability items are those that ship with Palimpsest, so that nothing in it is made up but
+    the outcomes; ``neighborhood`` then counts for nothing."""
     config: tuple[tuple[str, Any], ...] = (("layers", [1, 2, 3]), ("second_moment_weight", 500.0))
 
     @property
@@ -84,17 +92,21 @@ class SyntheticRun:
             config |= {f"note {i}": text for i, text in enumerate(HOSTILE)}
         task = f"pocket-{self.form}"
         return RunSpec(
-            model=ModelRef(name="pocket-llama", fingerprint=_sha("pocket-llama")),
+            model=ModelRef(name="pocket-llama", fingerprint=_fingerprint() if self.shipped else _sha("pocket-llama")),
             editor=EditorRef(
                 name=HOSTILE[0] if self.hostile else self.editor,
                 config=config,
                 distribution=HOSTILE[8] if self.hostile else "palimpsest-bench",
                 version=HOSTILE[1] if self.hostile else "0.1.0",
             ),
-            task=TaskRef(name=task, form=self.form, content_hash=_sha(task)),
+            task=TaskRef(
+                name=task, form=self.form, content_hash=_shipped(self.form).content_hash if self.shipped else _sha(task)
+            ),
             schedule=Schedule(edits=self.edits, batch_size=self.batch_size, checkpoints=self.checkpoints),
             scoring=Scoring(sample=self.sample, generation=Generation(cases=self.texts), top=self.top),
-            abilities=tuple(AbilityRef(name=name, content_hash=_sha(name)) for name in ABILITIES),
+            abilities=ability_refs(list(ABILITIES), None)
+            if self.shipped
+            else tuple(AbilityRef(name=name, content_hash=_sha(name)) for name in ABILITIES),
             seed=self.seed,
         )
 
@@ -130,7 +142,8 @@ def write_run(runs: Path, run: SyntheticRun) -> str:
     cases, probes = _task(run)
     pq.write_table(pa.table(cases), folder / "cases.parquet")
     asked = [pa.table({name: probes[name] for name in _PROBE_TEXTS})]
-    asked += [pa.Table.from_pylist(_text_probes(cases), asked[0].schema)] if run.texts else []
+    if run.texts or run.shipped:
+        asked += [pa.Table.from_pylist(_text_probes(run, cases), asked[0].schema)]
     pq.write_table(pa.concat_tables(asked), folder / "probes.parquet")
     _write_events(folder, run)
     for edits in run.checkpoints:
@@ -189,7 +202,40 @@ def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@cache
+def _fingerprint() -> str:
+    return fingerprint(registered_models()["pocket-llama"])
+
+
+@cache
+def _shipped(form: str) -> EditTask:
+    return load_task(f"pocket-{form}")
+
+
+def _shipped_task(run: SyntheticRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The cases and scored probes of `_task`, of the data that ship."""
+    chosen = _shipped(run.form).cases[: run.edits]
+    cases: dict[str, Any] = {
+        "position": pa.array(range(len(chosen)), pa.int32()),
+        "case_id": pa.array([case.request.case_id for case in chosen], pa.int64()),
+    }
+    for name in ("subject", "prompt", "target_new", "target_true"):
+        cases[name] = [getattr(case.request, name) for case in chosen]
+    rows = [(i, case, p) for i, case in enumerate(chosen) for p in case.probes if p.kind in SCORED_KINDS]
+    probes: dict[str, Any] = {
+        "case_id": pa.array([case.request.case_id for _, case, _ in rows], pa.int64()),
+        "position": pa.array([position for position, _, _ in rows], pa.int32()),
+        "kind": [probe.kind for _, _, probe in rows],
+        "index": pa.array([probe.index for _, _, probe in rows], pa.int32()),
+    }
+    for name in ("prompt", "target_new", "target_true"):
+        probes[name] = [getattr(probe, name) for _, _, probe in rows]
+    return cases, probes
+
+
 def _task(run: SyntheticRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    if run.shipped:
+        return _shipped_task(run)
     count, per_case = run.edits, 3 + run.neighborhood
     ids = np.arange(count) * 7 % 100_003 + 1
     subjects = [f"{_NAMES[i % len(_NAMES)]} {i}" for i in range(count)]
@@ -287,9 +333,11 @@ def _outcomes(run: SyntheticRun, edits: int, probes: dict[str, Any], rng: np.ran
     }
 
 
-def _answers(run: SyntheticRun, edits: int, probes: dict[str, Any], count: int = 12) -> dict[str, Any]:
-    per_case = 3 + run.neighborhood
-    rows = [p * per_case + offset for p in range(min(count, run.edits)) for offset in (0, 1, 3)]
+def _answers(run: SyntheticRun, edits: int, probes: dict[str, Any]) -> dict[str, Any]:
+    first: dict[tuple[int, str], int] = {}
+    for row, place in enumerate(zip(probes["position"].to_pylist(), probes["kind"], strict=True)):
+        first.setdefault(place, row)
+    rows = [first[position, kind] for position in choose_answered(run.edits, 0) for kind in SCORED_KINDS]
     kept = 0.5 ** (edits / run.half)
     texts = []
     for place, row in enumerate(rows):
@@ -305,9 +353,15 @@ def _answers(run: SyntheticRun, edits: int, probes: dict[str, Any], count: int =
     }
 
 
-def _text_probes(cases: dict[str, Any]) -> list[dict[str, Any]]:
-    """Two attribute prompts and two generation prompts of each case."""
-    rows = []
+def _text_probes(run: SyntheticRun, cases: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two attribute prompts and two generation prompts of each case, or those that ship."""
+    rows: list[dict[str, Any]] = []
+    if run.shipped:
+        names = ("kind", "index", "prompt", "target_new", "target_true")
+        for case in _shipped(run.form).cases[: run.edits]:
+            more = [probe for probe in case.probes if probe.kind not in SCORED_KINDS]
+            rows += [{"case_id": case.request.case_id, **{name: getattr(p, name) for name in names}} for p in more]
+        return rows
     for case_id, subject, new, true in zip(
         cases["case_id"].to_pylist(), cases["subject"], cases["target_new"], cases["target_true"], strict=True
     ):
@@ -349,7 +403,8 @@ def _continuations(run: SyntheticRun, probes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _abilities(run: SyntheticRun, edits: int, items: int = 60) -> dict[str, Any]:
+def _abilities(run: SyntheticRun, edits: int) -> dict[str, Any]:
+    items = 200 if run.shipped else 60
     columns: dict[str, list[Any]] = {"ability": [], "metric": [], "chance": [], "item": [], "correct": []}
     for place, (name, chance) in enumerate(ABILITIES.items()):
         share = 0.5 ** (edits / run.abilities_half)

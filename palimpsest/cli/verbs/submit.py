@@ -10,10 +10,10 @@ import typer
 from palimpsest import __version__
 from palimpsest.cli import options, output
 from palimpsest.harness.errors import RunFailed
-from palimpsest.harness.plugins.source_hash import editor_sources
+from palimpsest.harness.plugins.source_hash import EditorSource, editor_sources
 from palimpsest.harness.runs.reading import find_run, summarise
 from palimpsest.results.submissions.bounded import verify_bounded
-from palimpsest.results.submissions.bundle import write_bundle
+from palimpsest.results.submissions.bundle import BUILT_IN, write_bundle
 
 app = typer.Typer(add_completion=False)
 
@@ -34,7 +34,10 @@ def submit(
     for name in runs:
         folder = find_run(options.home_folder(home), name)
         editor = str((summarise(folder).spec or {}).get("editor", {}).get("name", ""))
-        bundle = write_bundle(folder, out, editor_sources(editor), version=__version__, note=note)
+        sources = editor_sources(editor)
+        for source in sources:
+            _warn_of_unpublished(source)
+        bundle = write_bundle(folder, out, sources, version=__version__, note=note)
         problems = verify_bounded(bundle).problems
         if problems:
             lines = "\n".join(f"{problem.path}: {problem.message}" for problem in problems)
@@ -46,3 +49,18 @@ def submit(
     for bundle in made:
         output.line(str(bundle))
     output.note(f"Next: git add {out} && git commit, then open a pull request. More: docs/submitting.md")
+
+
+def _warn_of_unpublished(source: EditorSource) -> None:
+    """Say that nobody else can install an editor as it is here."""
+    words = {
+        "editable": "is installed in editable mode: its files may be no release at all",
+        "address": "was installed from a folder or an address, not from a package index",
+        "unknown": "has no record of where it was installed from",
+        "index": "has a local version, which no package index takes" if "+" in source.version else "",
+    }
+    if source.distribution != BUILT_IN and words[source.origin]:
+        output.note(
+            f"Warning: {source.name} of {source.distribution} {source.version} {words[source.origin]}. Nobody can do "
+            "the run again from its name and version. Publish a release, install it, and make the run with it."
+        )

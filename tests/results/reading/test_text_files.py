@@ -23,10 +23,10 @@ from palimpsest.results.store.ingest import ingest
 from palimpsest.results.submissions.bundle import write_bundle
 from palimpsest.results.submissions.verify import verify_bundle
 from tests.labs.synthetic import SyntheticRun, write_manifest, write_run
-from tests.results.conftest import small_runs
+from tests.results.conftest import honest_run, small_runs
 from tests.results.submissions.test_verify import SOURCES, reseal
 
-RUN = replace(small_runs()[0], status="complete", texts=6, top=True)
+RUN = replace(honest_run(), texts=6, top=True)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_what_cannot_be_is_found(
 
 
 def test_texts_that_the_spec_does_not_ask_for_are_no_part_of_a_run(folder: Path, tmp_path: Path) -> None:
-    plain = write_run(tmp_path, replace(small_runs()[0], status="complete"))
+    plain = write_run(tmp_path, honest_run())
     scores = tmp_path / plain / "scores" / "000000"
     shutil.copy(folder / "scores" / "000000" / "texts.parquet", scores)
     write_manifest(scores, 0)

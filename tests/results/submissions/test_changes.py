@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from palimpsest.cli.verbs.submit import _warn_of_unpublished
 from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.harness.plugins.source_hash import EditorSource, Origin, editor_sources, origin_of
 from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
 
@@ -91,8 +93,8 @@ def test_without_a_repository_it_says_so(tmp_path: Path, monkeypatch: pytest.Mon
         changed_bundles("main", SUBMISSIONS)
 
 
-def bundle(folder: Path, *sources: tuple[str, str, str]) -> Path:
-    editors = tuple(Source(name=n, distribution=d, version=v, sha256="0" * 64) for n, d, v in sources)
+def bundle(folder: Path, *sources: tuple[str, str, str], origin: Origin = "index") -> Path:
+    editors = tuple(Source(name=n, distribution=d, version=v, sha256="0" * 64, origin=origin) for n, d, v in sources)
     manifest = Manifest(format=1, run=NAME, palimpsest_version="0.1.0", editors=editors, files={}, means=(), totals={})
     folder.mkdir()
     (folder / MANIFEST).write_text(json.dumps(manifest.model_dump()))
@@ -112,3 +114,54 @@ def test_releases_of_others_are_named_once_and_ours_not(tmp_path: Path) -> None:
 def test_a_name_that_pip_would_read_as_an_option_is_refused(tmp_path: Path, distribution: str, version: str) -> None:
     with pytest.raises(ConfigError, match="is no release of a package"):
         list(requirement_lines([bundle(tmp_path / "one", ("x", distribution, version))]))
+
+
+@pytest.mark.parametrize("origin", ["editable", "address", "unknown"])
+def test_a_package_that_came_from_no_index_is_never_named_to_pip(tmp_path: Path, origin: Origin) -> None:
+    """A stranger may have put another package under its name on the index."""
+    with pytest.raises(ConfigError, match="may be somebody else's"):
+        list(requirement_lines([bundle(tmp_path / "one", ("mine", "my-editors", "1.0"), origin=origin)]))
+
+
+@pytest.mark.parametrize(
+    ("record", "origin"),
+    [
+        (None, "index"),
+        ({"url": "file:///x", "dir_info": {"editable": True}}, "editable"),
+        ({"url": "file:///x", "dir_info": {}}, "address"),
+        ({"url": "https://x/y.git", "vcs_info": {"vcs": "git"}}, "address"),
+        ([], "unknown"),
+    ],
+)
+def test_where_a_package_came_from_is_read_from_the_installer_s_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: object, origin: str
+) -> None:
+    info = tmp_path / "my_editors-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-editors\nVersion: 1.0\n")
+    if record is not None:
+        (info / "direct_url.json").write_text(json.dumps(record))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert origin_of("my-editors") == origin
+    assert origin_of("nowhere-to-be-found") == "unknown"
+    assert editor_sources("memit")[0].origin == origin_of("palimpsest-bench")
+
+
+@pytest.mark.parametrize(
+    ("origin", "version", "words"),
+    [
+        ("editable", "1.0", "is installed in editable mode"),
+        ("address", "1.0", "not from a package index"),
+        ("unknown", "1.0", "no record"),
+        ("index", "1.0+dirty", "local version"),
+        ("index", "1.0", ""),
+    ],
+)
+def test_submit_warns_of_an_editor_that_nobody_else_can_install(
+    capsys: pytest.CaptureFixture[str], origin: Origin, version: str, words: str
+) -> None:
+    _warn_of_unpublished(EditorSource("mine", "my-editors", version, "0" * 64, origin))
+    told = capsys.readouterr().err
+    assert words in told and bool(told) == bool(words)
+    _warn_of_unpublished(EditorSource("memit", "palimpsest-bench", "0.1.0", "0" * 64, "editable"))
+    assert not capsys.readouterr().err

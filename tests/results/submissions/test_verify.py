@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
-from palimpsest.harness.plugins.source_hash import EditorSource
+from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.results.submissions.bundle import MANIFEST, write_bundle
 from palimpsest.results.submissions.verify import Verification, verify_bundle
 from tests.labs.synthetic import write_run
-from tests.results.conftest import small_runs
+from tests.results.conftest import honest_run, small_runs
 
-SOURCES = [EditorSource("memit", "palimpsest-bench", "0.1.0", "0" * 64)]
+SOURCES = editor_sources("memit")
 LAST = "scores/000040"
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("submission")
-    run = replace(small_runs()[0], status="complete")
-    return write_bundle(folder / "runs" / write_run(folder / "runs", run), folder / "out", SOURCES, version="0.1.0")
+    run = folder / "runs" / write_run(folder / "runs", honest_run())
+    return write_bundle(run, folder / "out", SOURCES, version="0.1.0")
 
 
 @pytest.fixture
@@ -226,7 +225,7 @@ def _set(**values: Any) -> Callable[[Any], Any]:
         ("spec.json", _set(seed=7), "belongs to run"),
         ("result.json", _set(edits=30), "do not fit the status"),
         ("result.json", _set(status="failed", edits=30), "must say complete or collapsed"),
-        ("result.json", _set(status="collapsed", edits=20), "is there, but the run ended after 20 edits"),
+        ("result.json", _set(status="collapsed", edits=20, reason="x"), "is there, but the run ended after 20 edits"),
         ("result.json", _set(status=[[]]), "status"),
         ("environment.json", _set(segments=[]), "names no environment"),
         ("environment.json", _set(segments=[{"gpu": [1]}]), "has a gpu of a kind"),
@@ -345,7 +344,7 @@ def test_only_finished_whole_runs_become_bundles(tmp_path: Path) -> None:
 
 
 def test_a_bundle_is_never_overwritten_and_tracebacks_stay_at_home(tmp_path: Path) -> None:
-    run = tmp_path / write_run(tmp_path, small_runs()[0])
+    run = tmp_path / write_run(tmp_path, honest_run())
     whole_lines = (run / "events.jsonl").read_text().rpartition("\n")[0] + "\n"
     (run / "events.jsonl").write_text(whole_lines)
     with (run / "events.jsonl").open("a") as journal:

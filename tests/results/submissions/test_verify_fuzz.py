@@ -7,7 +7,6 @@ import json
 import random
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from palimpsest.results.submissions.bundle import MANIFEST, write_bundle
 from palimpsest.results.submissions.verify import Verification, verify_bundle
 from tests.labs import mutations
 from tests.labs.synthetic import write_run
-from tests.results.conftest import small_runs
+from tests.results.conftest import honest_run
 from tests.results.submissions.test_verify import SOURCES, reseal
 
 PATIENCE = 30.0
@@ -31,8 +30,8 @@ PATIENCE = 30.0
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("submission")
-    run = replace(small_runs()[0], status="complete")
-    return write_bundle(folder / "runs" / write_run(folder / "runs", run), folder / "out", SOURCES, version="0.1.0")
+    run = folder / "runs" / write_run(folder / "runs", honest_run())
+    return write_bundle(run, folder / "out", SOURCES, version="0.1.0")
 
 
 def plain(bundle: Path) -> bool:
