@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.entry_points import EditorEntry, find_entry
 from palimpsest.harness.system.source_digest import digest_of
-
-Origin = Literal["index", "editable", "address", "unknown"]
-"""A package index, a folder whose files are imported where they lie, some other folder or address, or none known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +21,6 @@ class EditorSource:
     version: str
     sha256: str
     """Over names and contents of all Python files of the package that the editor's module is in."""
-    origin: Origin = "unknown"
-    """Where the installed distribution came from."""
 
 
 def editor_sources(composition: str) -> list[EditorSource]:
@@ -41,9 +33,7 @@ def editor_sources(composition: str) -> list[EditorSource]:
     found = []
     for name, _ in complete(composition):
         entry = find_entry(name)
-        found.append(
-            EditorSource(name, entry.distribution, entry.version, package_hash(entry), origin_of(entry.distribution))
-        )
+        found.append(EditorSource(name, entry.distribution, entry.version, package_hash(entry)))
     return found
 
 
@@ -61,15 +51,3 @@ def package_hash(entry: EditorEntry) -> str:
     folder = origin.parent
     files = sorted(folder.rglob("*.py")) if spec.submodule_search_locations else [origin]
     return digest_of(files, folder)
-
-
-def origin_of(distribution: str) -> Origin:
-    """Where an installed distribution came from, by the record that installers leave (PEP 610)."""
-    try:
-        record = metadata.distribution(distribution).read_text("direct_url.json")
-        if record is None:
-            return "index"
-        folder = json.loads(record).get("dir_info")
-    except (metadata.PackageNotFoundError, ValueError, AttributeError):
-        return "unknown"
-    return "editable" if isinstance(folder, dict) and folder.get("editable") is True else "address"

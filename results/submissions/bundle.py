@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
-from palimpsest.harness.plugins.source_hash import EditorSource, Origin
+from palimpsest.harness.plugins.source_hash import EditorSource
 from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS, SCORES, position, score_files
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
@@ -32,6 +32,7 @@ from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.problems import Invalid
 from palimpsest.results.reading.run_folder import CHECKPOINT, TOP_FILES, CheckedRun, folder_digest, read_run_folder
+from palimpsest.results.submissions.origins import Origin, origin_of
 
 MANIFEST = "bundle.json"
 BUILT_IN = "palimpsest-bench"
@@ -116,7 +117,7 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
             run=run.run_id,
             palimpsest_version=version,
             note=note,
-            editors=tuple(Source(**asdict(source)) for source in sources),
+            editors=tuple(Source(**asdict(source), origin=origin_of(source.distribution)) for source in sources),
             files={name: file_entry(partial / name) for name in names},
             means=means(aggregates),
             totals=totals(run),

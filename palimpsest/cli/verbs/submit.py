@@ -14,6 +14,7 @@ from palimpsest.harness.plugins.source_hash import EditorSource, editor_sources
 from palimpsest.harness.runs.reading import find_run, summarise
 from palimpsest.results.submissions.bounded import verify_bounded
 from palimpsest.results.submissions.bundle import BUILT_IN, write_bundle
+from palimpsest.results.submissions.origins import origin_of, why_unpublished
 
 app = typer.Typer(add_completion=False)
 
@@ -53,14 +54,9 @@ def submit(
 
 def _warn_of_unpublished(source: EditorSource) -> None:
     """Say that nobody else can install an editor as it is here."""
-    words = {
-        "editable": "is installed in editable mode: its files may be no release at all",
-        "address": "was installed from a folder or an address, not from a package index",
-        "unknown": "has no record of where it was installed from",
-        "index": "has a local version, which no package index takes" if "+" in source.version else "",
-    }
-    if source.distribution != BUILT_IN and words[source.origin]:
+    reason = why_unpublished(origin_of(source.distribution), source.version)
+    if source.distribution != BUILT_IN and reason:
         output.note(
-            f"Warning: {source.name} of {source.distribution} {source.version} {words[source.origin]}. Nobody can do "
+            f"Warning: {source.name} of {source.distribution} {source.version} {reason}. Nobody can do "
             "the run again from its name and version. Publish a release, install it, and make the run with it."
         )

@@ -10,9 +10,10 @@ import pytest
 
 from palimpsest.cli.verbs.submit import _warn_of_unpublished
 from palimpsest.harness.errors import ConfigError, UsageError
-from palimpsest.harness.plugins.source_hash import EditorSource, Origin, editor_sources, origin_of
+from palimpsest.harness.plugins.source_hash import EditorSource
 from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
+from palimpsest.results.submissions.origins import Origin, origin_of
 
 SUBMISSIONS = Path("results/submissions")
 NAME = "0123456789ab"
@@ -144,7 +145,6 @@ def test_where_a_package_came_from_is_read_from_the_installer_s_record(
     monkeypatch.syspath_prepend(tmp_path)
     assert origin_of("my-editors") == origin
     assert origin_of("nowhere-to-be-found") == "unknown"
-    assert editor_sources("memit")[0].origin == origin_of("palimpsest-bench")
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,11 @@ def test_where_a_package_came_from_is_read_from_the_installer_s_record(
     ],
 )
 def test_submit_warns_of_an_editor_that_nobody_else_can_install(
-    capsys: pytest.CaptureFixture[str], origin: Origin, version: str, words: str
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, origin: Origin, version: str, words: str
 ) -> None:
-    _warn_of_unpublished(EditorSource("mine", "my-editors", version, "0" * 64, origin))
+    monkeypatch.setattr("palimpsest.cli.verbs.submit.origin_of", lambda _: origin)
+    _warn_of_unpublished(EditorSource("mine", "my-editors", version, "0" * 64))
     told = capsys.readouterr().err
     assert words in told and bool(told) == bool(words)
-    _warn_of_unpublished(EditorSource("memit", "palimpsest-bench", "0.1.0", "0" * 64, "editable"))
+    _warn_of_unpublished(EditorSource("memit", "palimpsest-bench", "0.1.0", "0" * 64))
     assert not capsys.readouterr().err
