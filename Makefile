@@ -5,6 +5,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 HOME_FOLDER ?= .palimpsest
 
+# uv where it is on the path, since it is quicker; pip without it, and where uv cannot reach what pip is set up to reach.
+venv = { command -v uv >/dev/null && uv venv --quiet --seed --python '$(PYTHON)' $(VENV); } || $(PYTHON) -m venv $(VENV)
+install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python --editable '$(1)'; } \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(1)'
+
 .PHONY: run test lint types unit browser install clean help
 
 help:            ## Show the targets
@@ -25,7 +30,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-dev browser
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
 
 browser:
 	@sh tests/browser/install-chromium.sh
@@ -34,14 +39,14 @@ install: $(VENV)/.installed ## Install into .venv
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Palimpsest needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …")'
-	$(PYTHON) -m venv $(VENV)
+	@$(venv)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(call install,.)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(call install,.[dev])
 	@touch $@ $(VENV)/.installed
 
 clean: ## Remove the virtual environment and caches (never results)
