@@ -114,3 +114,36 @@ def test_no_script_is_put_together_from_what_others_wrote(path: Path) -> None:
     """Expressions go into scripts through the environment alone: a branch may be named like a command."""
     for step in steps(path):
         assert not _EXPRESSION.findall(step.get("run", "")), step
+
+
+def submission() -> dict[str, Any]:
+    return load(next(path for path in FILES if path.stem == "submission"))
+
+
+def test_the_label_re_run_is_worth_nothing_for_a_later_push() -> None:
+    """The job starts from the event of labelling alone; that a request has the label says nothing about its commit."""
+    condition = submission()["jobs"]["rerun"]["if"]
+    assert "github.event.action == 'labeled'" in condition and "github.event.label.name == 're-run'" in condition
+    assert "||" not in condition and "contains(" not in condition and "labels" not in condition
+
+
+def test_a_submission_is_checked_by_the_code_of_the_base_branch_and_at_the_commit_of_the_event() -> None:
+    for name, job in submission()["jobs"].items():
+        checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+        refs = {step["with"].get("path", "."): step["with"].get("ref") for step in checkouts}
+        assert refs == {
+            ".": "${{ github.event.pull_request.base.sha }}",
+            "request": "${{ github.event.pull_request.head.sha }}",
+        }, name
+
+
+def test_nothing_in_the_request_is_imported_or_executed() -> None:
+    flow = submission()
+    assert flow["env"]["PYTHONSAFEPATH"] == "1"
+    for job in flow["jobs"].values():
+        for step in job["steps"]:
+            script = step.get("run", "")
+            if step.get("working-directory") == "request":
+                assert all(line.startswith("../.venv/bin/palimpsest verify ") for line in script.strip().splitlines())
+            else:
+                assert "request" not in script

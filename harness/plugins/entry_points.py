@@ -13,6 +13,8 @@ from palimpsest.harness.errors import EditorError, unknown_name
 GROUP = "palimpsest.editors"
 RESTRICTION = "PALIMPSEST_PLUGINS"
 """Environment variable: comma-separated distributions whose editors may load; empty or unset: all."""
+BUILT_IN = "palimpsest-bench"
+"""The distribution of the built-in editors."""
 _LIST = "palimpsest list editors"
 
 
@@ -40,7 +42,8 @@ def find_entry(name: str) -> EditorEntry:
 
     Raises:
         UsageError: There is none; names the near ones.
-        EditorError: Several distributions, or several lines of one, bring an editor of this name.
+        EditorError: Several distributions, or several lines of one, bring an editor of this name, and it is none of
+            ours: a built-in editor goes before plugins of its name (see `misnamed`).
     """
     by_name: dict[str, list[EditorEntry]] = defaultdict(list)
     for entry in available_editors():
@@ -49,12 +52,25 @@ def find_entry(name: str) -> EditorEntry:
     if not entries:
         how = f"{_LIST} ({RESTRICTION} restricts them)" if os.environ.get(RESTRICTION) else _LIST
         raise unknown_name("Editor", name, by_name, how)
+    entries = [entry for entry in entries if entry.distribution == BUILT_IN][:1] or entries
     if len(entries) > 1:
         origins = " and ".join(f"{e.distribution} {e.version} ({e.target})" for e in entries)
         raise EditorError(
             f"Editor {name!r} comes from {origins}. Uninstall one of them, or allow one with {RESTRICTION}."
         )
     return entries[0]
+
+
+def misnamed() -> list[str]:
+    """A message for each plugin that is named like a built-in editor, and so is not used."""
+    entries = available_editors()
+    built_in = {entry.name for entry in entries if entry.distribution == BUILT_IN}
+    return [
+        f"Editor {entry.name!r} of {entry.distribution} {entry.version} ({entry.target}) is not used: a built-in "
+        "editor has this name. Its authors should rename it."
+        for entry in entries
+        if entry.name in built_in and entry.distribution != BUILT_IN
+    ]
 
 
 def load_class(name: str) -> type[Editor]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from palimpsest.harness.diagnostics.tracker import Tracker
-from palimpsest.harness.errors import EditorError
+from palimpsest.harness.errors import EditorError, UsageError
 from palimpsest.harness.metrics.diagnostic_definitions import Level
 from palimpsest.harness.plugins.session import Editing, restore_pristine
 from palimpsest.harness.runs.journal import RepeatCheck
@@ -148,6 +148,7 @@ class Work:
         with self._interrupts.at_once():
             self._journal.tell("phase", what="preparing the editor")
             editing = Editing(self._inputs.model, self._inputs.make_editor, self._spec.editor, self._spec.seed)
+            self._refuse_what_cannot_be_handed_over(editing)
             tracker = Tracker(editing.model, editing.written, editing.editor, self._settings.diagnostics)
         used = {"statistics": editing.model.resources.used} if editing.model.resources.used else {}
         seconds = round(time.perf_counter() - begin, 3)
@@ -155,6 +156,14 @@ class Work:
         self._edits = 0
         self._saved = 0
         return _AtWork(editing, tracker)
+
+    def _refuse_what_cannot_be_handed_over(self, editing: Editing) -> None:
+        engine = self._inputs.provenance.get("engine", "hf")
+        if engine != "hf" and not editing.written:
+            raise UsageError(
+                f"Engine {engine}: editor {self._spec.editor.name} writes no weights, and only weights can be handed "
+                "over. Use --engine hf."
+            )
 
     def _load(self, edits: int, towards: int) -> None:
         self._current = self._prepare()

@@ -11,6 +11,7 @@ from palimpsest.cli.flags import setting
 from palimpsest.cli.wiring import installation
 from palimpsest.harness.authoring.report import Outcome
 from palimpsest.harness.errors import UsageError
+from palimpsest.harness.plugins.entry_points import misnamed
 from palimpsest.harness.specs.planning import with_settings
 from palimpsest.harness.specs.suite import EditorChoice
 
@@ -45,6 +46,8 @@ def check(
     names = [name.strip() for part in only or [] for name in part.split(",") if name.strip()]
     (choice,) = with_settings([EditorChoice(name=editor)], dict(map(setting, settings or [])))
     live = not (markdown or as_json)
+    for text in misnamed():
+        output.note(text)
 
     def tell(outcome: Outcome) -> None:
         (output.line if live else output.note)(outcome.line)

@@ -21,6 +21,7 @@ from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
 from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
+from palimpsest.harness.plugins.entry_points import misnamed
 from palimpsest.harness.system.environment import cores
 from palimpsest.harness.system.memory import free_memory
 from palimpsest.results.store.database import Store
@@ -164,6 +165,8 @@ def _models() -> Iterator[Check]:
 
 
 def _editors() -> Iterator[Check]:
+    for text in misnamed():
+        yield Check("plugins", "warn", "one is not used", text)
     for entry in available_editors():
         try:
             load_editor_class(entry.name)

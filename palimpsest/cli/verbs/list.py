@@ -13,6 +13,7 @@ from palimpsest.harness.errors import unknown_name
 from palimpsest.harness.metrics.probes import METRICS
 from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.harness.plugins.configuration import available_editors
+from palimpsest.harness.plugins.entry_points import misnamed
 from palimpsest.harness.runs.reading import list_runs
 from palimpsest.harness.specs.suite import suite_names
 from palimpsest.tasks.ability_library import ability_groups, ability_names
@@ -49,6 +50,8 @@ Listing = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 def _editors() -> Listing:
+    for text in misnamed():
+        output.note(text)
     rows: list[tuple[object, ...]] = [
         (entry.name, entry.distribution, entry.version, entry.target) for entry in available_editors()
     ]

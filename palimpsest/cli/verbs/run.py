@@ -17,6 +17,7 @@ from palimpsest.cli.progress import make_progress
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.metrics.diagnostic_definitions import LEVELS, Level
+from palimpsest.harness.plugins.entry_points import misnamed
 from palimpsest.harness.specs.planning import PlannedRun, plan
 from palimpsest.harness.system.interrupts import Interrupts
 from palimpsest.tasks.registry import data_files
@@ -294,6 +295,8 @@ def run(
     planned = plan(chosen, catalog, place=place, statistics=given.statistics_hash, unusable=unusable)
     if not quiet:
         means.tell_of_data(planned)
+        for text in misnamed():
+            output.note(text)
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")

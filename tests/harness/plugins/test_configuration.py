@@ -10,6 +10,8 @@ import pytest
 
 from palimpsest.harness.errors import ConfigError, EditorError, UsageError
 from palimpsest.harness.plugins import configuration
+from palimpsest.harness.plugins.entry_points import misnamed
+from tests.cli.helpers import cli
 
 MODULE = """
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
@@ -67,6 +69,16 @@ def test_two_of_one_name(install: Callable[..., None], monkeypatch: pytest.Monke
     monkeypatch.setenv("PALIMPSEST_PLUGINS", "Lab_One, palimpsest-bench")
     assert configuration.load_editor_class("mine").__name__ == "Mine"
     assert configuration.find_editor("memit").name == "memit"
+
+
+def test_a_plugin_named_like_a_built_in_does_not_disable_it_and_is_told(install: Callable[..., None]) -> None:
+    install("lab-one", memit="lab_editors_module:Mine")
+    assert configuration.find_editor("memit").distribution == "palimpsest-bench"
+    assert configuration.load_editor_class("memit").__module__ == "palimpsest.editors.memit"
+    (told,) = misnamed()
+    assert told.startswith("Editor 'memit' of lab-one 1.2 (lab_editors_module:Mine) is not used") and "rename" in told
+    code, out, err = cli("list", "editors")
+    assert code == 0 and told in err and "lab-one" in out
 
 
 def test_broken_plugins_stop_nobody_else(install: Callable[..., None]) -> None:

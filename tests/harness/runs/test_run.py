@@ -25,6 +25,8 @@ from palimpsest.harness.system.interrupts import Interrupts
 from tests.labs.run_lab import (
     SHORT,
     EditableModel,
+    Nudge,
+    NudgeConfig,
     cases,
     copied,
     results,
@@ -216,3 +218,20 @@ def test_on_the_cpu_a_model_is_loaded_for_one_thread_unless_more_are_asked_for()
             assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(threads)
+
+
+class Codebook(Nudge):
+    """An editor that works beside the weights."""
+
+    def writes(self) -> list[str]:
+        return []
+
+
+def test_an_editor_without_weights_is_refused_by_an_engine_that_takes_weights_before_its_first_edit(
+    tmp_path: Path,
+) -> None:
+    made = spec({}, **SHORT)
+    with pytest.raises(UsageError, match="Engine vllm: editor nudge writes no weights.*Use --engine hf"):
+        run(tmp_path, made, make_editor=lambda: Codebook(NudgeConfig()), provenance={"engine": "vllm"})
+    assert not any(event["event"] == "batch" for event in read_events(tmp_path / "runs" / made.id / "events.jsonl"))
+    assert not (tmp_path / "runs" / made.id / "result.json").exists()
