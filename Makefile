@@ -16,9 +16,7 @@ help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/'
 
 run: $(VENV)/.installed ## Edit the pocket model with four editors, score, store, and build the leaderboard
-	$(BIN)/palimpsest run --suite pocket --home $(HOME_FOLDER)
-	$(BIN)/palimpsest store ingest --home $(HOME_FOLDER)
-	$(BIN)/palimpsest site build --home $(HOME_FOLDER)
+	$(BIN)/palimpsest run --suite pocket --page --home $(HOME_FOLDER)
 
 test: lint types unit ## Lint, type-check and run every test
 

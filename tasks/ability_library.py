@@ -113,6 +113,11 @@ class AbilityLibrary:
                 chosen.setdefault(task, own or limit or fixed)
         return tuple(AbilityRef(name=n, content_hash=self._content(n), limit=count) for n, count in chosen.items())
 
+    @property
+    def brought(self) -> Sequence[Path]:
+        """Files of the tasks that names brought in, so that another process can bring them in too."""
+        return tuple(self._brought.values())
+
     def source(self, ref: AbilityRef) -> AbilitySource:
         """The file of the task of a reference.
 

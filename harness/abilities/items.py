@@ -151,6 +151,10 @@ class AbilityFinder(Protocol):
     def data(self) -> Sequence[Path]:
         """Folders with the items of tasks that ship without them."""
 
+    @property
+    def brought(self) -> Sequence[Path]:
+        """Files of tasks that were named by folder or file; a name each, in another process."""
+
     def refs(self, names: Sequence[str], limit: int | None) -> tuple[AbilityRef, ...]:
         """References to the tasks of these names, at most ``limit`` items of each; None: as the task says.
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness.model.needs import require
+from palimpsest.harness.model.needs import flattened, require
 from palimpsest.harness.model.placement import Placement, use_threads
 from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.runs.instruments import AbilityRounds, scoring_environment
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 from palimpsest.harness.runs.pristine_scores import PristineAbilities, PristineScores
 from palimpsest.harness.runs.run import Run, RunInputs, RunOutcome, RunSettings
-from palimpsest.harness.runs.score_files import Instruments
+from palimpsest.harness.runs.score_files import Instruments, measure
 from palimpsest.harness.specs.schedule import order
 from palimpsest.harness.system.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.runs.journal import Progress
-    from palimpsest.harness.specs.cases import EditTask
+    from palimpsest.harness.specs.cases import Case, EditTask
     from palimpsest.harness.specs.planning import PlannedRun
+    from palimpsest.harness.specs.run_spec import RunSpec
 
 
 _ORIGIN = ("source", "records", "skipped", "left_out", "contradicting")
@@ -54,7 +56,7 @@ class Executor:
         self.home = home
         self._progress = progress
         self._settings = settings
-        self._interrupts = interrupts
+        self._interrupts = interrupts or Interrupts()
         self._placement = placement or Placement()
         self._installed = installed
         self._statistics = statistics
@@ -69,10 +71,9 @@ class Executor:
         """
         use_threads(self._placement)
         spec = planned.spec
-        cases = planned.task.ordered(order(len(planned.task.cases), spec.schedule, spec.seed))
         run = Run(
             spec,
-            cases,
+            _cases(planned),
             self.home,
             inputs=lambda: self._inputs(planned),
             progress=self._progress,
@@ -80,6 +81,30 @@ class Executor:
             interrupts=self._interrupts,
         )
         return run.execute()
+
+    def prepare(self, planned: PlannedRun, others: Sequence[RunSpec]) -> None:
+        """Make what runs of one model share: key statistics of all their layers in one pass, unedited scores.
+
+        Args:
+            planned: One of them, whose unedited scores are made.
+            others: Specs of the others.
+
+        Raises:
+            PalimpsestError: Something is lacking; each run then tries for itself.
+        """
+        use_threads(self._placement)
+        inputs = self._inputs(planned)
+        resources = self.loaded(planned).resources
+        self._progress.tell({"event": "phase", "what": "collecting key statistics"})
+        with self._interrupts.at_once():
+            for tokens, layers in _layers_by_tokens([planned.spec, *others]).items():
+                resources.second_moments(sorted(layers), tokens)
+        resources.used = {}
+        scores = inputs.pristine_scores
+        if 0 in planned.spec.schedule.checkpoints and scores is not None and scores.find() is None:
+            self._progress.tell({"event": "phase", "what": "scoring the unedited model"})
+            with self._interrupts.at_once():
+                scores.keep(measure(planned.spec, _cases(planned), 0, inputs.instruments)[0])
 
     def loaded(self, planned: PlannedRun) -> LoadedModel:
         """The pristine model of a run, loaded or used again.
@@ -127,6 +152,23 @@ class Executor:
                 **_data(planned.task),
             },
         )
+
+
+def _cases(planned: PlannedRun) -> Sequence[Case]:
+    """The cases of a run's schedule, in edit order."""
+    spec = planned.spec
+    return planned.task.ordered(order(len(planned.task.cases), spec.schedule, spec.seed))
+
+
+def _layers_by_tokens(specs: Sequence[RunSpec]) -> dict[int, set[int]]:
+    """Tokens of the statistics text → blocks whose key statistics some editor needs over so many."""
+    wanted: dict[int, set[int]] = {}
+    for spec in specs:
+        config = flattened(spec.editor.config)
+        if "statistics_tokens" in config:
+            layers = config.get("layers") or [config[name] for name in ("layer",) if name in config]
+            wanted.setdefault(config["statistics_tokens"], set()).update(layers)
+    return wanted
 
 
 def _data(task: EditTask) -> dict[str, Any]:

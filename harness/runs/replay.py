@@ -85,18 +85,19 @@ def replay(
     return editing
 
 
-def task_of(spec: RunSpec, tasks: TaskFinder) -> EditTask:
+def task_of(spec: RunSpec, tasks: TaskFinder, name: str | None = None) -> EditTask:
     """The task of a run.
 
     Args:
         spec: The run's spec.
         tasks: Finds tasks by name.
+        name: What it is found by here; None: the name in the spec.
 
     Raises:
         ConfigError: Its data have changed.
         PalimpsestError: They are not available.
     """
-    task = tasks.load(spec.task.name, skip_bad=spec.task.skipped > 0)
+    task = tasks.load(name or spec.task.name, skip_bad=spec.task.skipped > 0)
     if task.content_hash != spec.task.content_hash:
         raise ConfigError(
             f"Task {task.name!r} is not that of run {spec.id}: its content differs, so the edits cannot be done again."

@@ -28,6 +28,8 @@ class PlannedRun:
     model: ModelEntry
     """The spec's model; with its folder, where its files are here."""
     task: EditTask = field(repr=False)
+    source: str = ""
+    """What the task was found by, where that is more than its name: with the file of its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def plan(
     problems.tell()
     runs = []
     for source, model, entry in known:
-        for task, reference in filter(None, tasks):
+        for name, task, reference in filter(None, tasks):
             for seed in suite.seeds:
                 for i, schedule in enumerate(schedules):
                     editor = editors[source, i]
@@ -116,7 +118,7 @@ def plan(
                             seed=seed,
                             statistics=statistics,
                         )
-                        runs.append(PlannedRun(spec, entry, task))
+                        runs.append(PlannedRun(spec, entry, task, name))
     return runs
 
 
@@ -131,7 +133,7 @@ def _editor(catalog: Catalog, choice: EditorChoice, model: str, unusable: dict[s
         return None
 
 
-def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[EditTask, TaskRef]:
+def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[str, EditTask, TaskRef]:
     task = catalog.task(name)
     if len(task.cases) < suite.schedule.edits:
         raise ConfigError(
@@ -140,9 +142,10 @@ def _task(catalog: Catalog, name: str, suite: Suite) -> tuple[EditTask, TaskRef]
         )
     order = task.order_hash if task.origin is not None else None
     skipped = task.origin.skipped if task.origin is not None else 0
-    return task, TaskRef(
+    reference = TaskRef(
         name=task.name, form=task.form, content_hash=task.content_hash, order_hash=order, skipped=skipped
     )
+    return name, task, reference
 
 
 def _schedule(suite: Suite, batch_size: int | None) -> Schedule:

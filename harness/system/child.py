@@ -15,6 +15,7 @@ import sysconfig
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
+from typing import IO
 
 _KEPT = frozenset({
     "PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "APPDATA", "LOCALAPPDATA",
@@ -74,6 +75,28 @@ def start(
         errors="replace",
         env=environment(variables),
         cwd=folder,
+    )
+
+
+def start_kept(*arguments: str, errors: IO[bytes]) -> subprocess.Popen[str]:
+    """Start Python as `start` does, for a child that listens to the end of its stdin, in a session of its own.
+
+    Signals of a terminal reach only this process, which hands them on.
+
+    Args:
+        arguments: Of the interpreter.
+        errors: Takes what the child prints for people.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-P", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        encoding="utf-8",
+        errors="replace",
+        env=environment(),
+        cwd=_NOWHERE,
+        start_new_session=True,
     )
 
 

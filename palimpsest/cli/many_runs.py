@@ -46,7 +46,14 @@ Executor = Callable[[PlannedRun], str | None]
 """Does or continues a run in this process; returns a word of `STOPPED` when a signal ended it, else None."""
 
 
-def run_all(planned: Sequence[PlannedRun], home: Path, execute: Executor, *, quiet: bool = False) -> list[RunResult]:
+def run_all(
+    planned: Sequence[PlannedRun],
+    home: Path,
+    execute: Executor,
+    *,
+    quiet: bool = False,
+    finished: Callable[[RunResult], None] = lambda result: None,
+) -> list[RunResult]:
     """Do the runs in order. After an interruption the rest is not begun.
 
     Args:
@@ -54,6 +61,7 @@ def run_all(planned: Sequence[PlannedRun], home: Path, execute: Executor, *, qui
         home: Folder of runs, caches and store.
         execute: Does one run.
         quiet: No notes about what comes next.
+        finished: Receives each result as soon as it is there.
     """
     results: list[RunResult] = []
     for number, run in enumerate(planned, 1):
@@ -61,30 +69,43 @@ def run_all(planned: Sequence[PlannedRun], home: Path, execute: Executor, *, qui
             output.note(f"Run {number} of {len(planned)}: {describe(run)}")
         result = _one(run, home, execute)
         results.append(result)
+        finished(result)
         if result.status in STOPPED:
             break
     return results
 
 
 def _one(run: PlannedRun, home: Path, execute: Executor) -> RunResult:
-    stopped, error_text, code = None, None, 0
     try:
-        stopped = execute(run)
+        return result_of(run, home, stopped=execute(run))
     except PalimpsestError as error:
-        error_text, code = str(error), error.exit_code
+        return result_of(run, home, error=str(error), code=error.exit_code)
     except KeyboardInterrupt:
-        stopped = "interrupted"
+        return result_of(run, home, stopped="interrupted")
     except Exception as error:  # one run must not take the others with it
         lack = trouble(error)
         if lack is not None:
-            error_text, code = str(lack), lack.exit_code
-        else:
-            error_text, code = f"{type(error).__name__}: {error}", 1
-            _keep_traceback(home / "runs" / run.spec.id, error)
+            return result_of(run, home, error=str(lack), code=lack.exit_code)
+        _keep_traceback(home / "runs" / run.spec.id, error)
+        return result_of(run, home, error=f"{type(error).__name__}: {error}", code=1)
+
+
+def result_of(
+    run: PlannedRun, home: Path, *, stopped: str | None = None, error: str | None = None, code: int = 0
+) -> RunResult:
+    """The result of a run from its folder and from how the attempt at it ended.
+
+    Args:
+        run: The run.
+        home: Folder of runs.
+        stopped: A word of `STOPPED` when a signal ended it.
+        error: What kept it from going on.
+        code: Exit code of that error.
+    """
     folder = home / "runs" / run.spec.id
     summary = summarise(folder)
     scores = _scores(folder)
-    status = stopped or ("failed" if error_text and summary.status == "unreadable" else summary.status)
+    status = stopped or ("failed" if error and summary.status == "unreadable" else summary.status)
     return RunResult(
         run=run.spec.id,
         editor=run.spec.editor.name,
@@ -97,7 +118,7 @@ def _one(run: PlannedRun, home: Path, execute: Executor) -> RunResult:
         score=_main(scores, run.spec.task.form),
         abilities_kept=scores.abilities_kept if scores and scores.edits else None,
         folder=str(folder),
-        reason=error_text or summary.reason,
+        reason=error or summary.reason,
         exit_code=STOPPED[stopped] if stopped else code or _CODES.get(status, 1),
     )
 

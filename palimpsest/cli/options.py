@@ -119,6 +119,17 @@ def whole_number(text: str | int) -> int:
     return int(text)
 
 
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="local[:N]",
+        envvar="PALIMPSEST_ON",
+        help="Do N runs at once, each in a process of its own; local:1: one after another in this process.",
+        show_default="as many as cores and free memory allow",
+        rich_help_panel=MACHINE,
+    ),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(

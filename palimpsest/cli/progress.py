@@ -18,7 +18,7 @@ _EVERY_SECONDS = 60.0
 _SMOOTHING = 0.3
 
 
-class _Pace:
+class Pace:
     """Edits so far, their pace (smoothed), and what is left."""
 
     def __init__(self, planned: int) -> None:
@@ -43,25 +43,28 @@ class _Pace:
 class PlainProgress:
     """One line at each checkpoint, and at least one a minute."""
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic, *, name: str = ""
+    ) -> None:
         """Begin silent.
 
         Args:
             stream: Where lines go; None: stderr.
             clock: Tells the time, in seconds.
+            name: Stands in front of lines until a run is started.
         """
         self._stream = stream or sys.stderr
         self._clock = clock
         self._last = clock()
-        self._name = ""
-        self._pace = _Pace(0)
+        self._name = name
+        self._pace = Pace(0)
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Say what is worth a line; what is not, only if nothing was said for a minute."""
         match event:
             case {"event": "started", "run": run, "editor": editor, "planned": planned, "edits": edits}:
                 self._name = f"{run} {editor}"
-                self._pace = _Pace(planned)
+                self._pace = Pace(planned)
                 self._say(f"{edits} of {planned} edits saved" if edits else f"{planned} edits to do")
             case {"event": "prepared"}:
                 self._pace.edits = 0
@@ -74,7 +77,7 @@ class PlainProgress:
                 self._pace.reach(edits, seconds)
                 self._seldom(f"{edits} of {self._pace.planned} edits, {self._pace.words()}")
             case {"event": "scores", "edits": edits, "scores": scores}:
-                self._say(", ".join(filter(None, [f"checkpoint {edits}: {_scores(scores)}", self._pace.words()])))
+                self._say(", ".join(filter(None, [f"checkpoint {edits}: {score_words(scores)}", self._pace.words()])))
             case {"event": "warning", "message": message}:
                 self._say(message)
             case {"event": "ended", "status": status, "edits": edits, "reason": reason}:
@@ -102,14 +105,14 @@ class LiveProgress:
             transient=True,
         )
         self._task: Any = None
-        self._pace = _Pace(0)
+        self._pace = Pace(0)
         self._scores = ""
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """Move the bar; checkpoints and warnings leave a line."""
         match event:
             case {"event": "started", "editor": editor, "model": model, "planned": planned, "edits": edits}:
-                self._pace = _Pace(planned)
+                self._pace = Pace(planned)
                 self._scores = ""
                 self._bar.start()
                 self._task = self._bar.add_task(f"{editor} on {model}", total=planned, note="")
@@ -124,7 +127,7 @@ class LiveProgress:
                 self._pace.reach(edits, seconds)
                 self._show("")
             case {"event": "scores", "edits": edits, "scores": scores}:
-                self._scores = _scores(scores)
+                self._scores = score_words(scores)
                 self._bar.console.print(f"checkpoint {edits}: {self._scores}", markup=False, highlight=False)
                 self._show("")
             case {"event": "warning", "message": message}:
@@ -149,5 +152,6 @@ def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progr
     return LiveProgress() if target is sys.stderr and target.isatty() else PlainProgress(stream)
 
 
-def _scores(scores: Mapping[str, float]) -> str:
+def score_words(scores: Mapping[str, float]) -> str:
+    """Scores in percent, as progress says them."""
     return ", ".join(f"{name} {value:.1f} %" for name, value in scores.items()) or "nothing to score"

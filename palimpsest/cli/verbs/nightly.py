@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from palimpsest import __version__
-from palimpsest.cli import options, output
+from palimpsest.cli import means, options, output
+from palimpsest.cli.carry_out import How, asked, carry_out
 from palimpsest.cli.flags import Flags, selected
-from palimpsest.cli.many_runs import RunResult, exit_code, last_line, not_run, own_command, run_all
-from palimpsest.cli.progress import make_progress
+from palimpsest.cli.many_runs import RunResult, exit_code, last_line, not_run, own_command
 from palimpsest.cli.store_place import included, store_path
-from palimpsest.cli.wiring import installation, installed_catalog
+from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import RunFailed, UsageError
 from palimpsest.harness.specs.planning import plan
 from palimpsest.harness.system.environment import environment_segment
-from palimpsest.harness.system.interrupts import Interrupts
 from palimpsest.results.nights import (
     NAME,
     Move,
@@ -65,6 +64,7 @@ def nightly(
     out: options.OutOption = None,
     base_url: options.BaseOption = "",
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
+    on: options.OnOption = None,
     home: options.HomeOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
@@ -74,7 +74,7 @@ def nightly(
     night = checked_day(day) if day is not None else next_night(place / "nights")
     folder = place / "nights" / night
     options.writable_file(report, "--report")
-    results = _run(suite, folder, quiet=quiet)
+    results = _run(suite, folder, on=on, quiet=quiet)
     for result in results:
         if result.reason:
             output.note(last_line(result, own_command()))
@@ -109,18 +109,13 @@ def checked_day(day: str) -> str:
         raise UsageError(f"--day: expected a day like 2026-03-01, got {day!r}.") from error
 
 
-def _run(suite: str, home: Path, *, quiet: bool) -> list[RunResult]:
-    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
-    from palimpsest.harness.runs.executor import Executor
-
+def _run(suite: str, home: Path, *, on: str | None, quiet: bool) -> list[RunResult]:
     chosen, where = selected(Flags(suite=suite))
-    installed = installation()
+    given = means.checked("cpu", None, offload=False)
     unusable: dict[str, str] = {}
-    planned = plan(chosen, installed_catalog(installed), place=where, unusable=unusable)
-    with Interrupts() as interrupts:
-        executor = Executor(home, installed=installed, progress=make_progress(quiet=quiet), interrupts=interrupts)
-        results = run_all(planned, home, lambda run: executor.execute(run).stopped, quiet=quiet)
-    return results + not_run(unusable)
+    planned = plan(chosen, installed_catalog(given.installed), place=where, unusable=unusable)
+    how = How(given=given, asked=asked(given), quiet=quiet, on=on)
+    return carry_out(planned, home, how) + not_run(unusable)
 
 
 def _summarise(folder: Path, day: str, submissions: Path) -> Night:

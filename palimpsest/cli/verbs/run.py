@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from palimpsest.cli import means, options, output
+from palimpsest.cli.carry_out import How, asked, at_once, carry_out, work_on_ticket
 from palimpsest.cli.flags import Flags, selected
-from palimpsest.cli.many_runs import RunResult, exit_code, not_run, report, run_all
-from palimpsest.cli.progress import make_progress
+from palimpsest.cli.many_runs import exit_code, not_run, report
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError, unknown_name
-from palimpsest.harness.metrics.diagnostic_definitions import LEVELS, Level
+from palimpsest.harness.fleet.ticket import Course
+from palimpsest.harness.metrics.diagnostic_definitions import LEVELS
 from palimpsest.harness.plugins.entry_points import misnamed
-from palimpsest.harness.specs.planning import PlannedRun, plan
-from palimpsest.harness.system.interrupts import Interrupts
+from palimpsest.harness.specs.planning import plan
 from palimpsest.tasks.registry import data_files
 
 app = typer.Typer(add_completion=False)
@@ -240,6 +238,14 @@ def run(
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
+    on: options.OnOption = None,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Say the page's address first, and build it again after every run.", rich_help_panel=COURSE
+        ),
+    ] = False,
+    ticket: Annotated[Path | None, typer.Option("--ticket", hidden=True)] = None,
     device: options.DeviceOption = "cpu",
     device_map: options.DeviceMapOption = None,
     offload: options.OffloadOption = False,
@@ -251,8 +257,11 @@ def run(
     verbose: options.VerboseOption = False,
 ) -> None:
     """Run editors over tasks: skip what is done, continue what is partial, begin what is missing."""
+    if ticket is not None:
+        raise typer.Exit(work_on_ticket(ticket))
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
+    at_once(on)
     level = next((known for known in LEVELS if known == diagnostics), None)
     if level is None:
         raise unknown_name("Level of diagnostics", diagnostics, LEVELS, "palimpsest run --help")
@@ -300,47 +309,21 @@ def run(
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
-    course = Course(limit=limit, diagnostics=level, fresh=fresh, keep_all=keep_all, quiet=quiet)
-    results = _carry_out(planned, options.home_folder(home), course, given) + not_run(unusable)
+    how = How(
+        given=given,
+        asked=asked(
+            given,
+            data=data or (),
+            skip_bad=skip_bad_records,
+            ability_data=ability_data or (),
+            stats_text=stats_text,
+        ),
+        course=Course(limit=limit, diagnostics=level, keep="all" if keep_all else "newest"),
+        fresh=fresh,
+        quiet=quiet,
+        on=on,
+        page=page,
+    )
+    results = carry_out(planned, options.home_folder(home), how) + not_run(unusable)
     report(results, as_json=as_json)
     raise typer.Exit(exit_code(results))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """How the runs are carried out; nothing here changes a number."""
-
-    limit: int | None
-    diagnostics: Level
-    fresh: bool
-    keep_all: bool
-    quiet: bool
-
-
-def _carry_out(planned: Sequence[PlannedRun], home: Path, course: Course, given: means.Means) -> list[RunResult]:
-    """Do the runs in this process; they share the loaded model."""
-    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
-    from palimpsest.harness.runs.executor import Executor
-    from palimpsest.harness.runs.folder import move_aside
-    from palimpsest.harness.runs.run import RunSettings
-
-    kept: Literal["all", "newest"] = "all" if course.keep_all else "newest"
-    settings = RunSettings(keep_checkpoints=kept, limit=course.limit, diagnostics=course.diagnostics)
-    with Interrupts() as interrupts:
-        executor = Executor(
-            home,
-            progress=make_progress(quiet=course.quiet),
-            settings=settings,
-            interrupts=interrupts,
-            placement=given.placement,
-            installed=given.installed,
-            statistics=given.statistics,
-        )
-
-        def execute(run: PlannedRun) -> str | None:
-            aside = move_aside(home, run.spec) if course.fresh else None
-            if aside is not None and not course.quiet:
-                output.note(f"The earlier run was moved to {aside}.")
-            return executor.execute(run).stopped
-
-        return run_all(planned, home, execute, quiet=course.quiet)

@@ -1,0 +1,1 @@
+"""Many runs at once: one process for each, one dispatcher for all."""

@@ -1,0 +1,236 @@
+"""The dispatcher: which run's process starts next, what follows from its end, and how all are stopped."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from palimpsest.harness.fleet.verdict import Attempts, Verdict
+from palimpsest.harness.fleet.work import SHARED
+from palimpsest.harness.system.interrupts import Interrupts, Stopped
+
+if TYPE_CHECKING:
+    from palimpsest.harness.fleet.ticket import Ticket
+
+LATER_SECONDS = 10.0
+"""Pause before a run is tried again that another process works on, or for which something is lacking."""
+_TICK = 0.2
+
+
+class Keeper(Protocol):
+    """Keeps one process."""
+
+    def stop(self) -> None:
+        """Ask it to save and end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def last_words(self) -> str:
+        """What it printed last for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a process."""
+
+    code: int
+    """Its exit code; negative: the signal that killed it."""
+
+
+Hear = Callable[["Mapping[str, Any] | Ended"], None]
+"""Takes every event that a process tells, and at last its end; may be called from any thread."""
+Start = Callable[["Ticket", Hear], Keeper]
+"""Starts the process of a ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What became of one run in this dispatch."""
+
+    verdict: Verdict
+    code: int
+    """Exit code that the command would have had, had it done this run alone."""
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    """One ticket on its way."""
+
+    ticket: Ticket
+    after: str | None
+    """Run that must have made what both share; None: it may begin at once."""
+    attempts: Attempts = field(default_factory=Attempts)
+    keeper: Keeper | None = None
+    begun: bool = False
+    shared: bool = False
+    edits: int = 0
+    kind: str = ""
+    message: str | None = None
+    not_before: float = 0.0
+    end: RunEnd | None = None
+
+
+class Dispatcher:
+    """Does the runs of many tickets, each in a process of its own, so many at once."""
+
+    def __init__(
+        self,
+        tickets: Sequence[Ticket],
+        slots: int,
+        start: Start,
+        *,
+        tell: Callable[[str, Mapping[str, Any]], None],
+        ended: Callable[[str, RunEnd], None] = lambda run, end: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Set up; nothing is started yet.
+
+        Args:
+            tickets: The runs. Those of one model wait until the first of them has made what they share.
+            slots: Processes at once.
+            start: Starts a process.
+            tell: Receives (run, event): those of the processes, and ``attempt`` (number) and ``verdict`` (verdict).
+            ended: Receives each run that will not be tried again.
+            clock: Tells the time, in seconds.
+        """
+        self._slots = slots
+        self._start = start
+        self._tell = tell
+        self._ended = ended
+        self._clock = clock
+        self._heard: queue.SimpleQueue[tuple[str, Mapping[str, Any] | Ended]] = queue.SimpleQueue()
+        self._stopping: str | None = None
+        self._jobs = {ticket.spec.id: _Job(ticket, None) for ticket in longest_first(tickets)}
+        leaders: dict[tuple[str, ...], str] = {}
+        for run, job in sorted(self._jobs.items(), key=lambda item: not item[1].ticket.also):
+            model = (job.ticket.spec.model.fingerprint,)
+            task = (*model, job.ticket.spec.task.content_hash)
+            job.after = leaders.get(task) or leaders.get(model)
+            leaders.setdefault(model, run)
+            leaders.setdefault(task, run)
+
+    def run(self, interrupts: Interrupts) -> dict[str, RunEnd]:
+        """Do all runs; what became of each. After a signal all stop behind their next batch, and no other begins.
+
+        Args:
+            interrupts: Signals to heed, entered by the caller.
+        """
+        try:
+            while any(job.end is None for job in self._jobs.values()):
+                if interrupts.requested and self._stopping is None:
+                    self._stop(interrupts.requested)
+                self._fill()
+                self._listen()
+        except Stopped as again:  # a second signal
+            self._stop(again.word or "interrupted")
+            self._wait_or_kill()
+        except BaseException:
+            self._stop("terminated")
+            self._wait_or_kill()
+            raise
+        return {run: job.end for run, job in self._jobs.items() if job.end is not None}
+
+    def _fill(self) -> None:
+        """Start what may start, the longest first."""
+        if self._stopping is not None:
+            return
+        for run, job in self._jobs.items():
+            if sum(other.keeper is not None for other in self._jobs.values()) >= self._slots:
+                return
+            if job.end is None and job.keeper is None and self._may_begin(job):
+                job.begun = True
+                job.edits = 0
+                job.kind = ""
+                job.keeper = self._start(job.ticket, lambda event, run=run: self._heard.put((run, event)))  # type: ignore[misc]
+
+    def _may_begin(self, job: _Job) -> bool:
+        leader = self._jobs[job.after] if job.after is not None else None
+        free = leader is None or leader.shared or leader.end is not None
+        return free and job.not_before <= self._clock()
+
+    def _listen(self) -> None:
+        """Take what the processes tell, and wait a moment if they tell nothing."""
+        try:
+            run, event = self._heard.get(timeout=_TICK)
+        except queue.Empty:
+            return
+        job = self._jobs[run]
+        if isinstance(event, Ended):
+            self._judge(run, job, event.code)
+            return
+        if isinstance(event.get("edits"), int) and event.get("event") != "started":
+            job.edits = max(job.edits, event["edits"])
+        if event.get("event") == SHARED:
+            job.shared = True
+        if event.get("event") == "error":
+            job.kind = str(event.get("kind"))
+            job.message = str(event.get("message"))
+        self._tell(run, event)
+
+    def _judge(self, run: str, job: _Job, code: int) -> None:
+        verdict = job.attempts.judge(code, edits=job.edits, kind=job.kind, asked_to_stop=self._stopping is not None)
+        words = job.keeper.last_words() if job.keeper is not None else ""
+        job.keeper = None
+        job.shared = True  # whether it has made what others share or not, they wait no longer
+        if verdict in ("again", "later") and self._stopping is None:
+            if verdict == "later":
+                job.not_before = self._clock() + LATER_SECONDS
+            self._tell(run, {"event": "warning", "message": f"{_how(code)}; {_next(verdict, job.message)}"})
+            return
+        if verdict in ("again", "later"):
+            verdict = "stopped"
+        reason = job.message
+        if code < 0 or code not in (0, 1, 2, 3, 4, 130, 143):
+            reason = " ".join(filter(None, [f"its process ended {job.attempts.in_vain} times: {_how(code)}.", words]))
+        self._close(run, job, RunEnd(verdict, _code(verdict, code, self._stopping), reason))
+
+    def _close(self, run: str, job: _Job, end: RunEnd) -> None:
+        job.end = end
+        self._tell(run, {"event": "verdict", "verdict": end.verdict})
+        self._ended(run, end)
+
+    def _stop(self, word: str) -> None:
+        """Ask all processes to save and end; runs that have none are not begun."""
+        self._stopping = word
+        for run, job in self._jobs.items():
+            if job.keeper is not None:
+                job.keeper.stop()
+            elif job.end is None:
+                self._close(run, job, RunEnd("stopped" if job.begun else "not begun", _code("stopped", 0, word)))
+
+    def _wait_or_kill(self, seconds: float = 10.0) -> None:
+        """Wait for the ends of all processes, and kill those that take too long."""
+        deadline = time.monotonic() + seconds
+        while any(job.keeper is not None for job in self._jobs.values()):
+            if time.monotonic() > deadline:
+                for job in self._jobs.values():
+                    if job.keeper is not None:
+                        job.keeper.kill()
+                deadline = float("inf")
+            self._listen()
+
+
+def longest_first(tickets: Sequence[Ticket]) -> list[Ticket]:
+    """The tickets by their predicted time, descending; those of unknown length before all."""
+    return sorted(tickets, key=lambda ticket: float("-inf") if ticket.seconds is None else -ticket.seconds)
+
+
+def _how(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
+
+
+def _next(verdict: Verdict, message: str | None) -> str:
+    what = f"it is tried again in {LATER_SECONDS:.0f} s" if verdict == "later" else "it goes on from its last save"
+    return f"{what} ({message})" if message else what
+
+
+def _code(verdict: Verdict, code: int, word: str | None) -> int:
+    """The exit code of a run by itself."""
+    if verdict == "stopped":
+        return {"interrupted": 130}.get(word or "", 143)
+    return 1 if code not in (0, 1, 2, 3, 4) else code

@@ -1,0 +1,127 @@
+"""The ticket of one run: everything that a process of its own needs to work on it, as a JSON file.
+
+Nothing of it is executed, and what it names is checked: the worker compares versions, the task's content, the model's
+fingerprint and the hash of the statistics text with what the spec says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.metrics.diagnostic_definitions import Level
+from palimpsest.harness.specs.run_spec import RunSpec
+from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.harness.system.environment import environment_segment
+from palimpsest.harness.system.strict import Strict
+
+FOLDER = "fleet"
+"""Folder of the tickets in a home, with what their processes print for people."""
+
+
+class Means(Strict):
+    """With what a run is done, as the flags of ``palimpsest run`` say it; all paths are absolute."""
+
+    device: str = "cpu"
+    device_map: str | None = None
+    offload: bool = False
+    engine: str = "hf"
+    threads: int | None = None
+    data: tuple[str, ...] = Field(default=(), strict=False)
+    """As given with ``--data``."""
+    skip_bad: bool = False
+    ability_data: tuple[str, ...] = Field(default=(), strict=False)
+    abilities: tuple[str, ...] = Field(default=(), strict=False)
+    """Names and folders that the abilities were chosen by."""
+    stats_text: str | None = None
+
+
+class Course(Strict):
+    """How a run is carried out; nothing here changes a number."""
+
+    limit: int | None = None
+    keep: Literal["newest", "all"] = "newest"
+    diagnostics: Level = "cheap"
+    command: str = ""
+    """What is recorded as the command."""
+
+
+class Ticket(Strict):
+    """One run for one process."""
+
+    home: str
+    """Folder of runs and caches, absolute."""
+    spec: RunSpec
+    model: str
+    """What finds the model here: a registered name, a folder, or a hub id."""
+    task: str
+    """What finds the task here."""
+    means: Means
+    course: Course
+    also: tuple[RunSpec, ...] = Field(default=(), strict=False)
+    """Runs of the same model whose statistics and unedited scores this process makes first, with its own."""
+    seconds: float | None = None
+    """About how long it takes; None: unknown."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions that the worker must have too; see `versions_here`."""
+
+    @property
+    def place(self) -> Path:
+        """The ticket's file."""
+        return Path(self.home) / FOLDER / f"{self.spec.id}.json"
+
+    @property
+    def log(self) -> Path:
+        """What the processes of this ticket print for people."""
+        return self.place.with_suffix(".log")
+
+    def write(self) -> Path:
+        """Write the ticket; its file.
+
+        Raises:
+            MissingResource: The disk is full.
+        """
+        atomic_write_text(self.place, self.model_dump_json(indent=1) + "\n")
+        return self.place
+
+    def require_versions(self) -> None:
+        """Refuse to work with other versions than the ticket was written with: other last bits would come out.
+
+        Raises:
+            ConfigError: Names what differs.
+        """
+        here = versions_here()
+        differing = [
+            f"{name} {self.versions.get(name)} → {here.get(name)}"
+            for name in sorted({*self.versions, *here})
+            if self.versions and self.versions.get(name) != here.get(name)
+        ]
+        if differing:
+            raise ConfigError(
+                f"The ticket of run {self.spec.id} was written with other versions: {', '.join(differing)}. Install "
+                "the same ones here."
+            )
+
+
+def read_ticket(path: Path) -> Ticket:
+    """The ticket in a file.
+
+    Raises:
+        ConfigError: It cannot be read or is no ticket; says where.
+    """
+    try:
+        return Ticket.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"Ticket {path}: cannot be read ({error}).") from error
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise ConfigError(f"Ticket {path}: {found}.") from error
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of Python, of Palimpsest and of the packages that may move a number."""
+    segment: dict[str, Any] = environment_segment(())
+    return {"python": segment["python"], "palimpsest": segment["palimpsest_version"] or "", **segment["packages"]}

@@ -1,0 +1,139 @@
+"""The process of one ticket: it works on the run, tells events as JSON lines, and stops when its keeper is gone.
+
+Exit codes are those of ``palimpsest run``: 0 complete or collapsed, 1 failed, 2 wrong ticket, 3 partial or busy, 4
+something is lacking, 130 and 143 stopped and saved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from palimpsest.harness.errors import PalimpsestError, RunBusy
+from palimpsest.harness.model.catalogue import located, resolve
+from palimpsest.harness.model.placement import Placement
+from palimpsest.harness.runs.executor import Executor
+from palimpsest.harness.runs.replay import check_statistics, task_of
+from palimpsest.harness.runs.run import RunSettings
+from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.system.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from palimpsest.harness.fleet.ticket import Ticket
+    from palimpsest.harness.runs.installation import Installation
+    from palimpsest.harness.statistics.texts import StatisticsSource
+
+SHARED = "shared"
+"""Event that says: what runs of one model share is made, as far as it can be; other runs of it may begin."""
+_CODES = {"complete": 0, "collapsed": 0, "failed": 1, "partial": 3}
+_STOPPED = {"interrupted": 130, "terminated": 143}
+
+
+class LineProgress:
+    """Tells every event as one JSON line. A reader that is gone is no reason to stop writing scores and saves."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Choose where lines go.
+
+        Args:
+            stream: Takes the lines.
+        """
+        self._stream = stream
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Write one line."""
+        with suppress(OSError, ValueError):
+            self._stream.write(json.dumps(event) + "\n")
+            self._stream.flush()
+
+
+def work_on(
+    ticket: Ticket,
+    installed: Installation,
+    statistics: StatisticsSource | None,
+    *,
+    lines: TextIO | None = None,
+    keeper: int = 0,
+) -> int:
+    """Do or continue the ticket's run; the exit code.
+
+    Args:
+        ticket: The run.
+        installed: Finds tasks, ability tasks and texts.
+        statistics: Key statistics in place of the model's own.
+        lines: Takes the events; None: stdout.
+        keeper: File descriptor of a pipe whose end means that nobody keeps this process any more; 0: stdin.
+    """
+    progress = LineProgress(lines or sys.stdout)
+    progress.tell({"event": "here", "run": ticket.spec.id, "process": os.getpid()})
+    threading.Thread(target=_stop_at_end_of, args=(keeper,), daemon=True).start()
+    try:
+        with Interrupts() as interrupts:
+            return _work(ticket, installed, statistics, progress, interrupts)
+    except PalimpsestError as error:
+        kind = "busy" if isinstance(error, RunBusy) else "error"
+        progress.tell({"event": "error", "kind": kind, "message": str(error)})
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _STOPPED["interrupted"]
+    except Exception as error:  # a fault of ours; the keeper tells of it, the log has the rest
+        traceback.print_exc()
+        progress.tell({"event": "error", "kind": "bug", "message": f"{type(error).__name__}: {error}"})
+        return 1
+
+
+def _work(
+    ticket: Ticket,
+    installed: Installation,
+    statistics: StatisticsSource | None,
+    progress: LineProgress,
+    interrupts: Interrupts,
+) -> int:
+    ticket.require_versions()
+    check_statistics(ticket.spec, statistics.digest if statistics else None)
+    means = ticket.means
+    placement = Placement(means.device, means.device_map, means.offload, means.engine, means.threads)
+    placement.check()
+    settings = RunSettings(
+        keep_checkpoints=ticket.course.keep,
+        limit=ticket.course.limit,
+        diagnostics=ticket.course.diagnostics,
+        command=shlex.split(ticket.course.command),
+    )
+    executor = Executor(
+        Path(ticket.home),
+        progress=progress,
+        settings=settings,
+        interrupts=interrupts,
+        placement=placement,
+        installed=installed,
+        statistics=statistics.source if statistics else None,
+    )
+    task = task_of(ticket.spec, installed.tasks, ticket.task)
+    planned = PlannedRun(ticket.spec, located(resolve(ticket.model)), task)
+    if ticket.also:
+        with suppress(PalimpsestError):  # each run tries for itself, and says what is lacking
+            executor.prepare(planned, ticket.also)
+    progress.tell({"event": SHARED})
+    outcome = executor.execute(planned)
+    return _STOPPED[outcome.stopped] if outcome.stopped else _CODES[outcome.status]
+
+
+def _stop_at_end_of(keeper: int) -> None:
+    """Wait until the keeper's pipe ends, and stop in order then, as on SIGTERM.
+
+    The descriptor is read as it is: a thread inside a buffered stdin lets Python end with an abort.
+    """
+    with suppress(OSError):
+        while os.read(keeper, 1 << 12):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
