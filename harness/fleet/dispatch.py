@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from palimpsest.harness.fleet.ticket import SHARED
 from palimpsest.harness.fleet.verdict import Attempts, Verdict
-from palimpsest.harness.fleet.work import SHARED
 from palimpsest.harness.system.interrupts import Interrupts, Stopped
 
 if TYPE_CHECKING:

@@ -21,6 +21,9 @@ from palimpsest.harness.system.strict import Strict
 FOLDER = "fleet"
 """Folder of the tickets in a home, with what their processes print for people."""
 
+SHARED = "shared"
+"""Event of a process: what runs of one model share is made, as far as it can be; other runs of it may begin."""
+
 
 class Means(Strict):
     """With what a run is done, as the flags of ``palimpsest run`` say it; all paths are absolute."""

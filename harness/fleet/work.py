@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from palimpsest.harness.errors import PalimpsestError, RunBusy
+from palimpsest.harness.fleet.ticket import SHARED
 from palimpsest.harness.model.catalogue import located, resolve
 from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.runs.executor import Executor
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.statistics.texts import StatisticsSource
 
-SHARED = "shared"
-"""Event that says: what runs of one model share is made, as far as it can be; other runs of it may begin."""
 _CODES = {"complete": 0, "collapsed": 0, "failed": 1, "partial": 3}
 _STOPPED = {"interrupted": 130, "terminated": 143}
 

@@ -13,10 +13,13 @@ from palimpsest.cli.page_builder import PageBuilder
 from palimpsest.cli.progress import make_progress
 from palimpsest.cli.wiring import installation
 from palimpsest.harness.errors import UsageError
-from palimpsest.harness.fleet.ticket import Course, Means, Ticket, versions_here
+from palimpsest.harness.fleet.dispatch import Dispatcher, RunEnd
+from palimpsest.harness.fleet.local import LocalKeeper, forget, slots
+from palimpsest.harness.fleet.ticket import Course, Means, Ticket, read_ticket, versions_here
 from palimpsest.harness.forecast.history import past_costs
 from palimpsest.harness.forecast.prediction import predict_run
 from palimpsest.harness.model.needs import needs, shape_of
+from palimpsest.harness.runs.folder import move_aside
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.specs.run_spec import RunSpec
@@ -105,13 +108,13 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
 
     try:
         left = [run for run in planned if how.fresh or run_state(home, run.spec).status in _LEFT]
-        slots = _slots(left, how, wanted)
-        if slots > 1:
+        count = _slots(left, how, wanted)
+        if count > 1:
             for_pool = {run.spec.id for run in left}
             done = [run for run in planned if run.spec.id not in for_pool]
             results = _one_after_another(done, home, how, finished) if done else []
             if not any(result.status in STOPPED for result in results):
-                results += _several_at_once(left, home, how, slots, finished)
+                results += _several_at_once(left, home, how, count, finished)
             place = {run.spec.id: number for number, run in enumerate(planned)}
             return sorted(results, key=lambda result: place[result.run])
         return _one_after_another(planned, home, how, finished)
@@ -139,9 +142,6 @@ def at_once(text: str | None) -> int | None:
 
 def _slots(left: Sequence[PlannedRun], how: How, wanted: int | None) -> int:
     """Runs at once; 1 means: in this process."""
-    # Late: the pool needs torch's rooms, which a plan that is done need not wait for.
-    from palimpsest.harness.fleet.local import slots
-
     placement = how.given.placement
     if len(left) < 2 or (how.on is None and (placement.device != "cpu" or placement.device_map is not None)):
         return 1
@@ -184,17 +184,14 @@ def _one_after_another(
 
 
 def _several_at_once(
-    planned: Sequence[PlannedRun], home: Path, how: How, slots: int, finished: Callable[[RunResult], None]
+    planned: Sequence[PlannedRun], home: Path, how: How, count: int, finished: Callable[[RunResult], None]
 ) -> list[RunResult]:
-    """Do each run in a process of its own, ``slots`` at once."""
-    from palimpsest.harness.fleet.dispatch import Dispatcher, RunEnd
-    from palimpsest.harness.fleet.local import LocalKeeper, forget
-
+    """Do each run in a process of its own, ``count`` at once."""
     runs = {run.spec.id: run for run in planned}
     tickets = _tickets(planned, home, how)
     results: list[RunResult] = []
     if not how.quiet:
-        output.note(f"{len(planned)} runs, {slots} at once")
+        output.note(f"{len(planned)} runs, {count} at once")
     for run in planned:
         _make_room(run, home, how)
     board = make_board(planned, quiet=how.quiet)
@@ -212,7 +209,7 @@ def _several_at_once(
         with Interrupts() as interrupts:
             dispatcher = Dispatcher(
                 list(tickets.values()),
-                slots,
+                count,
                 lambda ticket, hear: LocalKeeper(ticket, "palimpsest.cli", hear),
                 tell=board.tell,
                 ended=ended,
@@ -225,8 +222,6 @@ def _several_at_once(
 
 def _make_room(run: PlannedRun, home: Path, how: How) -> None:
     """Move an earlier run aside, if a fresh one is wanted."""
-    from palimpsest.harness.runs.folder import move_aside
-
     aside = move_aside(home, run.spec) if how.fresh else None
     if aside is not None and not how.quiet:
         output.note(f"The earlier run was moved to {aside}.")
@@ -281,7 +276,7 @@ def work_on_ticket(path: Path) -> int:
         ConfigError: It is no ticket.
         UsageError: What it names is not here.
     """
-    from palimpsest.harness.fleet.ticket import read_ticket
+    # Late: torch loads in 2 s, which a ticket that is none need not wait for.
     from palimpsest.harness.fleet.work import work_on
 
     ticket = read_ticket(path)

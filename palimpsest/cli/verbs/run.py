@@ -245,7 +245,9 @@ def run(
             "--page", help="Say the page's address first, and build it again after every run.", rich_help_panel=COURSE
         ),
     ] = False,
-    ticket: Annotated[Path | None, typer.Option("--ticket", hidden=True)] = None,
+    ticket: Annotated[
+        Path | None, typer.Option("--ticket", hidden=True, help="Do the run of a ticket, for the pool that wrote it.")
+    ] = None,
     device: options.DeviceOption = "cpu",
     device_map: options.DeviceMapOption = None,
     offload: options.OffloadOption = False,
