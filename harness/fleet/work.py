@@ -27,6 +27,7 @@ from palimpsest.harness.runs.replay import check_statistics, task_of
 from palimpsest.harness.runs.run import RunSettings
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.interrupts import Interrupts
+from palimpsest.harness.system.trouble import trouble
 
 if TYPE_CHECKING:
     from palimpsest.harness.fleet.ticket import Ticket
@@ -84,8 +85,12 @@ def work_on(
         return error.exit_code
     except KeyboardInterrupt:
         return _STOPPED["interrupted"]
-    except Exception as error:  # a fault of ours; the keeper tells of it, the log has the rest
-        traceback.print_exc()
+    except Exception as error:
+        lack = trouble(error)
+        if lack is not None:
+            progress.tell({"event": "error", "kind": "error", "message": str(lack)})
+            return lack.exit_code
+        traceback.print_exc()  # a fault of ours; the keeper tells of it, the log has the rest
         progress.tell({"event": "error", "kind": "bug", "message": f"{type(error).__name__}: {error}"})
         return 1
 
