@@ -64,7 +64,7 @@ def test_every_documented_run_says_all_that_a_run_needs(
         begun.extend(planned)
         return []
 
-    monkeypatch.setattr(run_verb, "_carry_out", note)
+    monkeypatch.setattr(run_verb, "carry_out", note)
     code, _, err = cli(*words, home=tmp_path)
     assert code == 0 and begun, err
 
