@@ -7,6 +7,10 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterable
+from typing import IO
+
+_AT_ONCE = 1 << 20
+"""Bytes that are written together."""
 
 
 class PackedLines:
@@ -18,12 +22,19 @@ class PackedLines:
         Raises:
             OSError: The folder of temporary files takes no more.
         """
-        file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by the finaliser)
+        # Without a buffer of its own the file has nothing left to write when it is closed, also on a full disk.
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (closed by the finaliser)
         weakref.finalize(self, file.close)
         ends = array("q", [0])
+        waiting = bytearray()
         for text in texts:
-            ends.append(ends[-1] + file.write(text.encode()))
-        file.flush()
+            raw = text.encode()
+            waiting += raw
+            ends.append(ends[-1] + len(raw))
+            if len(waiting) >= _AT_ONCE:
+                _write(file, waiting)
+                waiting.clear()
+        _write(file, waiting)
         self._file = file
         self._ends = ends
 
@@ -38,3 +49,10 @@ class PackedLines:
             return os.pread(self._file.fileno(), end - begin, begin).decode()
         self._file.seek(begin)
         return self._file.read(end - begin).decode()
+
+
+def _write(file: IO[bytes], content: bytearray) -> None:
+    """Write all of it; one call may take a part only."""
+    done = 0
+    while done < len(content):
+        done += file.write(bytes(content[done:]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,15 @@ def test_the_file_has_no_name_and_is_closed_with_its_object() -> None:
     del packed
     gc.collect()
     assert open_files() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_disk_that_takes_no_more_is_an_error_and_nothing_is_printed_behind_it() -> None:
+    code = (
+        "import resource\n"
+        "from palimpsest.harness.specs.packed_lines import PackedLines\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try:\n    PackedLines(['a' * 1000] * 100)\nexcept OSError as error:\n    print(error.strerror)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "File too large\n", "")
