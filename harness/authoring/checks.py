@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.authoring import checks_bits, checks_editing, checks_honesty, checks_loading, checks_state
 from palimpsest.harness.authoring.bench import LARGE, SMALL, Bench
+from palimpsest.harness.authoring.blame import Errors
 from palimpsest.harness.authoring.report import Finding, Outcome, Report
-from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
 from palimpsest.harness.runs.installation import Installation
 from palimpsest.harness.system.clean_text import public
 
@@ -34,7 +36,6 @@ CHECKS: Mapping[str, tuple[str, Callable[[Bench], Finding]]] = {
     "C17": ("no memory growth beyond the state", checks_state.memory_stays),
     "C18": ("does not read ahead, does not see probes", checks_honesty.nothing_is_read_ahead),
 }
-_REFUSED = "an editor that can be prepared on this model"
 
 
 def check(
@@ -46,6 +47,7 @@ def check(
     only: Sequence[str] = (),
     models: Sequence[str] = (SMALL, LARGE),
     tell: Callable[[Outcome], None] = lambda _: None,
+    failed: Callable[[BaseException], None] = lambda _: None,
 ) -> Report:
     """Try an editor or a composition.
 
@@ -57,6 +59,7 @@ def check(
         only: Ids of the checks to do; none: all.
         models: The models to try it on; the first serves the checks that need but one.
         tell: Called with each outcome when it is there.
+        failed: Called with each exception that ended a check, once for those that are the same.
 
     Raises:
         UsageError: There is no such editor or check.
@@ -67,10 +70,11 @@ def check(
     bench = Bench(editor, overrides, home, installed, models)
     entry = _entry(bench)
     report = Report(entry.name, entry.distribution, entry.version, tuple(models))
+    errors = Errors(bench.editor, failed)
     for name in sorted(set(chosen)):
         title, look = CHECKS[name]
         begin = time.perf_counter()
-        finding = _public(_isolated(bench, look))
+        finding = _public(_isolated(bench, look, name, errors))
         report.outcomes.append(Outcome(name, title, finding, time.perf_counter() - begin))
         tell(report.outcomes[-1])
     return report
@@ -88,29 +92,17 @@ def _known(name: str) -> str:
     return name.upper()
 
 
-def _isolated(bench: Bench, look: Callable[[Bench], Finding]) -> Finding:
+def _isolated(bench: Bench, look: Callable[[Bench], Finding], name: str, errors: Errors) -> Finding:
     """A finding, whatever the editor raises."""
     try:
         return look(bench)
     except (MissingResource, UsageError, KeyboardInterrupt):
         raise
-    except ConfigError as error:
-        return Finding("fail", _flat(error), _REFUSED, "its configuration for this model, and `prepare`")
-    except Exception as error:
-        said = _flat(error) if str(error) else "no message"
-        return Finding(
-            "fail",
-            f"{type(error).__name__}: {said}",
-            "no error",
-            "the method that the message names; --debug shows where",
-        )
+    except (Exception, SystemExit) as error:
+        return errors.finding(name, error)
 
 
 def _public(finding: Finding) -> Finding:
     """The finding as it may be pasted into a pull request."""
-    texts = (public(text) for text in (finding.observed, finding.expected, finding.look_at))
-    return Finding(finding.status, *texts)
-
-
-def _flat(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    texts = {name: public(getattr(finding, name)) for name in ("observed", "expected", "look_at")}
+    return replace(finding, **texts)

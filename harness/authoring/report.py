@@ -21,6 +21,8 @@ class Finding:
     """Expectation; for ``warn`` and ``fail``."""
     look_at: str = ""
     """Place that an author should look at."""
+    same_as: str = ""
+    """Check that failed with the same error before, and told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Report:
             found = outcome.finding
             lines += [
                 "",
-                f"{outcome.id} {found.status}: {outcome.title}",
+                f"{', '.join([outcome.id, *self._alike(outcome.id)])} {found.status}: {outcome.title}",
                 f"  observed: {found.observed}",
                 f"  expected: {found.expected}",
                 f"  look at:  {found.look_at}",
@@ -113,11 +115,18 @@ class Report:
             lines.append(f"| {_SIGNS[o.finding.status]} {o.id} | {o.title} | {o.seconds:.1f} | {seen} |")
         for o in self._remarkable():
             expected, place = _plain(o.finding.expected), _plain(o.finding.look_at)
-            lines += ["", f"**{o.id}** ({o.finding.status}): expected {expected} Look at {place}"]
+            names = ", ".join(f"**{name}**" for name in [o.id, *self._alike(o.id)])
+            lines += ["", f"{names} ({o.finding.status}): expected {expected} Look at {place}"]
         return lines
 
     def _remarkable(self) -> Sequence[Outcome]:
-        return [outcome for outcome in self.outcomes if outcome.finding.status in ("warn", "fail")]
+        """Warnings and failures; an error that several checks met, once."""
+        told = [outcome for outcome in self.outcomes if outcome.finding.status in ("warn", "fail")]
+        return [outcome for outcome in told if not outcome.finding.same_as]
+
+    def _alike(self, name: str) -> list[str]:
+        """Checks that failed with the error that ``name`` tells."""
+        return [outcome.id for outcome in self.outcomes if outcome.finding.same_as == name]
 
 
 def _plain(text: str) -> str:

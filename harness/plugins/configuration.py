@@ -73,7 +73,7 @@ def build_editor(text: str, config: Mapping[str, Any]) -> Editor:
     for (name, cls), own in reversed(list(zip(parts, _validated(parts, _by_part(parts, config)), strict=True))):
         try:
             editor = cls(own) if editor is None else cls(own, editor)  # type: ignore[call-arg]  # a Filter: `complete`
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EditorError(f"Editor {name!r} cannot be made: {type(error).__name__}: {error}") from error
     assert editor is not None
     return editor

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from palimpsest.harness.editor import EditReport
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, ModelCollapsed, UsageError
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.plugins.guard import check_untouched, not_finite, seed_everything
@@ -16,7 +17,7 @@ from palimpsest.harness.plugins.guard import check_untouched, not_finite, seed_e
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from palimpsest.harness.editor import Editor, EditReport
+    from palimpsest.harness.editor import Editor
     from palimpsest.harness.model.editable import EditableModel
     from palimpsest.harness.specs.cases import EditRequest
     from palimpsest.harness.specs.run_spec import EditorRef
@@ -83,6 +84,8 @@ class Editing:
         begin = time.perf_counter()
         with self._blamed(f"in batch {number}"), torch.no_grad():
             report = self.editor.edit(requests)
+            if not isinstance(report, EditReport):
+                raise EditorError(f"edit() returned {type(report).__name__}, expected an EditReport.")
         if self.model.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - begin
@@ -122,7 +125,7 @@ class Editing:
             raise
         except EditorError as error:
             raise EditorError(f"{self._name} {where}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whoever exits from inside an editor ends its own run only
             raise EditorError(f"{self._name} failed {where}: {type(error).__name__}: {error}") from error
 
 

@@ -15,8 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from palimpsest import __version__
-from palimpsest.cli import output
-from palimpsest.cli.streams import guarded
+from palimpsest.cli import debugging, output
+from palimpsest.cli.streams import guarded, only_results
 from palimpsest.harness.errors import MissingResource, PalimpsestError, unknown_name
 from palimpsest.harness.system.clean_text import public
 from palimpsest.harness.system.trouble import trouble
@@ -66,6 +66,8 @@ class Verbs(TyperGroup):
         module = import_module(f"palimpsest.cli.verbs.{cmd_name.replace('-', '_')}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
+        for one in getattr(command, "commands", {"": command}).values():
+            one.callback = only_results(one.callback)
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -113,11 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the command's name; None: this process's arguments.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given or os.environ.get("PALIMPSEST_DEBUG", "") not in ("", "0")
-    given = [argument for argument in given if argument != "--debug"]
+    given = debugging.listen(list(sys.argv[1:] if arguments is None else arguments))
     with guarded():
-        code = _answer(given, debug=debug)
+        code = _answer(given)
         try:
             output.flush()
         except MissingResource as error:
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
-def _answer(arguments: Sequence[str], *, debug: bool) -> int:
+def _answer(arguments: Sequence[str]) -> int:
     """Do what the words say; the exit code."""
     try:
         ended = typer.main.get_command(app).main(args=arguments, prog_name="palimpsest", standalone_mode=False)
@@ -141,13 +141,12 @@ def _answer(arguments: Sequence[str], *, debug: bool) -> int:
             if str(error.format_message()).strip():
                 output.note(_usage_message(error))
             return 2
-        if debug:
-            traceback.print_exc()
+        debugging.show(error)
         known = error if isinstance(error, PalimpsestError) else trouble(error)
         if known is not None:
             output.note(str(known) or type(known).__name__)
             return known.exit_code
-        output.note(_bug_message(error, arguments, shown=debug))
+        output.note(_bug_message(error, arguments))
         return 1
 
 
@@ -158,10 +157,10 @@ def _usage_message(error: Any) -> str:
     return f"{command}: {str(error.format_message()).strip()} Help: {command} --help"
 
 
-def _bug_message(error: Exception, arguments: Sequence[str], *, shown: bool) -> str:
+def _bug_message(error: Exception, arguments: Sequence[str]) -> str:
     """What to say about an error that nobody foresaw; its traceback goes to a file of its own."""
     what = public(f"This is a bug in Palimpsest, not a mistake of yours: {type(error).__name__}: {error}")
-    if shown:
+    if debugging.asked():
         return what
     try:
         handle, name = tempfile.mkstemp(prefix="palimpsest-error-", suffix=".txt")

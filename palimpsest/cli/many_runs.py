@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from palimpsest.cli import output
+from palimpsest.cli import debugging, output
 from palimpsest.cli.options import home_words
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
@@ -79,10 +79,12 @@ def _one(run: PlannedRun, home: Path, execute: Executor) -> RunResult:
     try:
         return result_of(run, home, stopped=execute(run))
     except PalimpsestError as error:
+        debugging.show(error)
         return result_of(run, home, error=str(error), code=error.exit_code)
     except KeyboardInterrupt:
         return result_of(run, home, stopped="interrupted")
     except Exception as error:  # one run must not take the others with it
+        debugging.show(error)
         lack = trouble(error)
         if lack is not None:
             return result_of(run, home, error=str(lack), code=lack.exit_code)

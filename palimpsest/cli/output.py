@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from palimpsest.cli.streams import results
 from palimpsest.harness.system.clean_text import Breaks, harmless, public
 from palimpsest.harness.system.json_values import json_value
 
@@ -35,16 +36,16 @@ def note(text: str) -> None:
 
 def flush() -> None:
     """Write out what stdout still holds."""
-    sys.stdout.flush()
+    results().flush()
 
 
 def _write(text: str) -> None:
     """Write to stdout, whatever its encoding lacks as question marks."""
     try:
-        sys.stdout.write(text)
+        results().write(text)
     except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "ascii"
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        encoding = results().encoding or "ascii"
+        results().write(text.encode(encoding, "replace").decode(encoding))
 
 
 def clean(text: str) -> str:
@@ -78,7 +79,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         grid.add_column(Text(clean(header)), justify="right" if numbers else "left", no_wrap=not last)
     for row in rows:
         grid.add_row(*(Text(cell(value)) for value in row))
-    terminal = sys.stdout.isatty()
+    terminal = results().isatty()
     width = shutil.get_terminal_size().columns if terminal else _WIDE_ENOUGH
     drawn = io.StringIO()
     Console(file=drawn, width=width, force_terminal=terminal, highlight=False).print(grid)

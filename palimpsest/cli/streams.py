@@ -1,14 +1,23 @@
-"""Standard output that may be closed, full, or left by its reader: one place that knows, for everything printed."""
+"""Standard output that may be closed, full, or left by its reader: one place that knows, for everything printed.
+
+While a verb works, only what the command line prints itself goes there; what editors and libraries print joins the
+messages on standard error, so that ``--json`` stays JSON.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 from palimpsest.harness.errors import MissingResource
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Results:
@@ -95,6 +104,30 @@ class Notes:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+_results: ContextVar[Results | None] = ContextVar("results", default=None)
+
+
+def results() -> Results | TextIO:
+    """Where results go."""
+    return _results.get() or sys.stdout
+
+
+def only_results(work: Callable[P, T]) -> Callable[P, T]:
+    """``work`` with every ``print`` of others on standard error."""
+
+    @functools.wraps(work)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> T:
+        ours = sys.stdout if isinstance(sys.stdout, Results) else Results(sys.stdout)
+        before = _results.set(ours)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                return work(*args, **kwargs)
+        finally:
+            _results.reset(before)
+
+    return alone
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.cli import options, output
+from palimpsest.cli import debugging, options, output
 from palimpsest.cli.flags import setting
 from palimpsest.cli.wiring import installation
 from palimpsest.harness.authoring.report import Outcome
@@ -53,7 +53,9 @@ def check(
         (output.line if live else output.note)(outcome.line)
         output.flush()
 
-    report = try_editor(editor, choice.set, options.home_folder(home), installation(), only=names, tell=tell)
+    report = try_editor(
+        editor, choice.set, options.home_folder(home), installation(), only=names, tell=tell, failed=debugging.show
+    )
     if as_json:
         output.json_line(report.as_json())
     for text in report.as_markdown() if markdown else []:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+MODULES = ("breakers", "slow_breaker", "calling_breaker", "rude_breakers")
 EDITORS = {
     "honest": "breakers:Honest",
     "writes-nothing": "breakers:WritesNothing",
@@ -35,6 +36,10 @@ EDITORS = {
     "c18": "breakers:Peeping",
     "c18-walking": "breakers:Walking",
     "c18-reading": "breakers:Reading",
+    "exits": "rude_breakers:Exits",
+    "prints": "rude_breakers:Prints",
+    "returns-nothing": "rude_breakers:ReturnsNothing",
+    "raises": "rude_breakers:Raises",
 }
 
 
@@ -47,8 +52,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     place = tmp_path_factory.mktemp("site-packages")
-    for name in ("breakers.py", "slow_breaker.py", "calling_breaker.py"):
-        shutil.copy(HERE / name, place)
+    for name in MODULES:
+        shutil.copy(HERE / f"{name}.py", place)
     metadata = place / "palimpsest_breakers-0.1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: palimpsest-breakers\nVersion: 0.1\n")
@@ -58,6 +63,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     importlib.invalidate_caches()
     yield
     sys.path.remove(str(place))
-    for name in ("breakers", "slow_breaker", "calling_breaker"):
+    for name in MODULES:
         sys.modules.pop(name, None)
     importlib.invalidate_caches()
