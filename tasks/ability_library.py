@@ -18,6 +18,7 @@ from pathlib import Path
 from palimpsest.harness.abilities.items import AbilitySource
 from palimpsest.harness.abilities.stock import stock_names
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+from palimpsest.harness.model.catalogue import require_no_pointer
 from palimpsest.harness.specs.run_spec import LARGEST, AbilityRef
 from palimpsest.tasks import ability_data
 from palimpsest.tasks.ability_data import data_file
@@ -189,6 +190,7 @@ class AbilityLibrary:
             parts = files_of(path)
         for part in parts:
             if part.is_file():
+                require_no_pointer(part)
                 name_of_part = (
                     part.relative_to(path.parent).as_posix() if part.is_relative_to(path.parent) else part.name
                 )
@@ -199,7 +201,9 @@ class AbilityLibrary:
 
     def _data_file(self, path: Path) -> Path:
         """The items of one of the papers' tasks; raises `MissingResource`."""
-        return data_file(_field(path, "  file:") or path.stem, [str(folder) for folder in self.data])
+        found = data_file(_field(path, "  file:") or path.stem, [str(folder) for folder in self.data])
+        require_no_pointer(found)
+        return found
 
 
 def _with_limit(text: str) -> tuple[str, int | None]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
+from palimpsest.harness.model.catalogue import require_no_pointer
 from palimpsest.harness.statistics.texts import StatisticsSource, StatisticsText
 
 WIKIPEDIA = ("wikimedia/wikipedia", "20231101.en", "b04c8d1ceb2f5cd4588862100d08de323dccfbaa")
@@ -65,6 +66,7 @@ def paragraphs(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise UsageError(f"Statistics text {path}: no such file.")
+    require_no_pointer(path)
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()

@@ -13,6 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from palimpsest.harness.errors import ConfigError, UsageError
+from palimpsest.harness.model.catalogue import require_no_pointer
 from palimpsest.harness.model.pristine_statistics import SecondMoments
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def read_npz(place: Path, size: int | None = None) -> SecondMoments:
     counts: set[int] = set()
     problems, digest = [], hashlib.sha256()
     for path in files:
+        require_no_pointer(path)
         try:
             layer, moment, count = _read(path, size)
             if layer in moments:

@@ -16,7 +16,9 @@ from palimpsest.harness.model.catalogue import fingerprint, resolve
 from palimpsest.harness.model.loading import load_model
 from palimpsest.harness.scoring.generation import greedy
 from palimpsest.harness.scoring.packing import score_targets
+from palimpsest.tasks.ability_library import AbilityLibrary
 from palimpsest.tasks.records import scan
+from palimpsest.tasks.statistics_texts import statistics_source
 from tests.labs.tiny_models import tiny_model
 
 Weights = dict[str, Tensor]
@@ -95,3 +97,14 @@ def test_data_that_git_lfs_has_not_fetched_are_named_as_such(name: str, tmp_path
     (tmp_path / name).write_text(POINTER)
     with pytest.raises(MissingResource, match=rf"{name} is a Git LFS pointer"):
         scan(tmp_path / name)
+
+
+def test_texts_statistics_and_ability_items_that_git_lfs_has_not_fetched_are_named_as_such(tmp_path: Path) -> None:
+    for name in ("text.txt", "moments.npz", "sst2.jsonl"):
+        (tmp_path / name).write_text(POINTER)
+    told = r"is a Git LFS pointer, .* git lfs pull"
+    for name in ("text.txt", "moments.npz"):
+        with pytest.raises(MissingResource, match=rf"{name} {told}"):
+            statistics_source(tmp_path / name)
+    with pytest.raises(MissingResource, match=rf"sst2\.jsonl {told}"):
+        AbilityLibrary([tmp_path]).refs(["papers_sst2"], None)
