@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness.errors import ConfigError, EditorError
+from palimpsest.harness.errors import ConfigError, EditorError, first_line
 from palimpsest.harness.specs.composition import parse
 
 if TYPE_CHECKING:
@@ -254,9 +254,14 @@ def _identity(editor_name: str, loaded: LoadedModel, task: EditTask) -> dict[str
 def _read(record: Path, identity: Mapping[str, Any]) -> list[Trial]:
     if not record.is_file():
         return []
-    stored = json.loads(record.read_text(encoding="utf-8"))
-    trials = stored.pop("trials", [])
-    return [Trial(**trial) for trial in trials] if stored == identity else []
+    try:
+        stored = json.loads(record.read_text(encoding="utf-8"))
+        trials = [Trial(**trial) for trial in stored.pop("trials", [])]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{record}: is no record of trials ({first_line(error)}). Move it away to tune anew."
+        ) from error
+    return trials if stored == identity else []
 
 
 def _write(record: Path, identity: Mapping[str, Any], trials: Sequence[Trial]) -> None:

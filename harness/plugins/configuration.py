@@ -16,6 +16,7 @@ from palimpsest.harness.editor import Editor, EditorConfig
 from palimpsest.harness.errors import ConfigError, EditorError
 from palimpsest.harness.plugins.compositions import canonical_name, complete
 from palimpsest.harness.plugins.entry_points import EditorEntry, available_editors, find_entry
+from palimpsest.harness.plugins.presets import load_preset, preset_name
 from palimpsest.harness.specs.composition import HOST, parse, spell
 from palimpsest.harness.system.validation_messages import describe, shown
 
@@ -94,8 +95,6 @@ def resolve_config(text: str, model_name: str, overrides: Mapping[str, Any]) -> 
         UsageError: There is no such editor.
         ConfigError: A field or value does not fit, or is missing where the model has no preset; lists every problem.
     """
-    from palimpsest.harness.plugins.presets import load_preset
-
     parts = complete(text)
     presets = [load_preset(name, model_name, cls.__module__) for name, cls in parts]
     given = [
@@ -106,8 +105,12 @@ def resolve_config(text: str, model_name: str, overrides: Mapping[str, Any]) -> 
         "" if preset is not None else f" There is no preset of {name} for {model_name}; give fields with --set."
         for (name, _), preset in zip(parts, presets, strict=True)
     ]
+    by_preset = [
+        {key: preset_name(name, model_name) for key in set(preset or {}) - set(wanted)}
+        for (name, _), preset, wanted in zip(parts, presets, _by_part(parts, overrides), strict=True)
+    ]
     config: dict[str, Any] | None = None
-    for own in reversed(_validated(parts, given, advice)):
+    for own in reversed(_validated(parts, given, advice, by_preset)):
         config = own.model_dump(mode="json") | ({} if config is None else {HOST: config})
     return config or {}
 
@@ -136,25 +139,38 @@ def _by_part(parts: _Parts, nested: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _validated(
-    parts: _Parts, given: Sequence[Mapping[str, Any]], advice: Sequence[str] | None = None
+    parts: _Parts,
+    given: Sequence[Mapping[str, Any]],
+    advice: Sequence[str] | None = None,
+    by_preset: Sequence[Mapping[str, str]] | None = None,
 ) -> list[EditorConfig]:
-    """The configuration of each part, outermost first; ``advice`` ends the message about a part that has problems."""
+    """The configuration of each part, outermost first.
+
+    Args:
+        parts: Name and class of each editor.
+        given: The fields of each.
+        advice: Ends the message about a part that has problems.
+        by_preset: Field → file of the preset that gave it, of each part.
+    """
     configs: list[EditorConfig] = []
     problems: list[str] = []
     for depth, ((_, cls), fields) in enumerate(zip(parts, given, strict=True)):
         try:
             configs.append(cls.Config(**fields))
         except ValidationError as error:
-            lines = describe(error, cls.Config, partial(_place, parts, depth))
+            files = by_preset[depth] if by_preset else {}
+            lines = describe(error, cls.Config, partial(_place, parts, depth, files=files))
             problems.append("\n".join(lines) + (advice[depth] if advice else ""))
     if problems:
         raise ConfigError("\n".join(problems))
     return configs
 
 
-def _place(parts: _Parts, depth: int, path: Sequence[str | int]) -> str:
-    """``revive(memit).host.layers`` for field ``layers`` of the part at depth 1."""
-    return ".".join([spell([name for name, _ in parts]), *[HOST] * depth, *map(str, path)])
+def _place(parts: _Parts, depth: int, path: Sequence[str | int], *, files: Mapping[str, str] | None = None) -> str:
+    """``revive(memit).host.layers`` for field ``layers`` of the part at depth 1, and the preset that gave it."""
+    field = ".".join([spell([name for name, _ in parts]), *[HOST] * depth, *map(str, path)])
+    file = (files or {}).get(str(path[0])) if path else None
+    return field if file is None else f"{file}, {field}"
 
 
 def _typed(cls: type[Editor], key: str, value: Any) -> Any:

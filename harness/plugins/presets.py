@@ -34,8 +34,13 @@ def load_preset(editor_name: str, model_name: str, module: str) -> dict[str, Any
         return None
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{preset_name(editor_name, model_name)}: not valid TOML: {error}.") from error
+
+
+def preset_name(editor_name: str, model_name: str) -> str:
+    """The file of a preset, from the folder of the editor's module on."""
+    return f"presets/{editor_name}/{model_name}.toml"
 
 
 def presets_folder(module: str) -> Path | None:

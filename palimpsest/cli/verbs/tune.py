@@ -10,7 +10,7 @@ import typer
 
 import palimpsest.editors
 from palimpsest.cli import means, options, output
-from palimpsest.harness.authoring.tuning import USUAL, AbilityChoice, Trial, best, preset_text
+from palimpsest.harness.authoring.tuning import USUAL, AbilityChoice, Trial, best, configurations, preset_text
 from palimpsest.harness.authoring.tuning import tune as run_tuning
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.catalogue import resolve
@@ -58,7 +58,9 @@ def tune(
 
     editor = canonical_name(editor)
     outermost = parse(editor)[0]  # only its own fields are varied and kept; its host has the host's preset
-    values = _grid(grid or _presets() / "grids.toml", outermost, own=grid is not None)
+    file = grid or _presets() / "grids.toml"
+    values = _grid(file, outermost, own=grid is not None)
+    _require_fitting(values, file, editor, model)
     folder = out or _presets() / outermost
     folder.mkdir(parents=True, exist_ok=True)
     given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
@@ -102,6 +104,22 @@ def _tell(number: int, trial: Trial) -> None:
     )
 
 
+def _require_fitting(values: dict[str, list[Any]], file: Path, editor: str, model: str) -> None:
+    """Refuse values that the editor's configuration does not take, before a model is loaded.
+
+    Raises:
+        ConfigError: Lists each once, with the file.
+    """
+    problems: dict[str, None] = {}
+    for trial in configurations(values):
+        try:
+            resolve_config(editor, model, trial)
+        except ConfigError as error:
+            problems |= dict.fromkeys(f"{file}: {line}" for line in str(error).splitlines())
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def _presets() -> Path:
     return Path(str(palimpsest.editors.__file__)).parent / "presets"
 
@@ -110,7 +128,7 @@ def _grid(path: Path, editor: str, *, own: bool) -> dict[str, list[Any]]:
     """The editor's table in the shipped grids, or the whole of a file of one's own."""
     try:
         table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML ({error}).") from None
     table = table if own else table.get(editor)
     if table is None:

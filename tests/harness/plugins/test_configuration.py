@@ -122,3 +122,25 @@ def test_all_config_problems_together(install: Callable[..., None]) -> None:
     assert "mine.layer: is not a field; did you mean layers" in text
     assert "mine.layers: expected a list, got 4" in text
     assert "There is no preset of mine for m" in text
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ('layer = "first"\n', 'presets/ft-l/m.toml, ft-l.layer: expected a whole number, got "first".'),
+        ("layerz = 1\n", "presets/ft-l/m.toml, ft-l.layerz: is not a field"),
+        ("layer = [", "presets/ft-l/m.toml: not valid TOML"),
+        (b"\xff", "presets/ft-l/m.toml: not valid TOML"),
+    ],
+)
+def test_a_wrong_preset_is_told_by_file_and_field(
+    preset: str | bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ft-l").mkdir()
+    (tmp_path / "ft-l" / "m.toml").write_bytes(preset if isinstance(preset, bytes) else preset.encode())
+    monkeypatch.setattr("palimpsest.harness.plugins.presets.presets_folder", lambda module: tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        configuration.resolve_config("ft-l", "m", {"steps": 2})
+    assert said in str(caught.value)
+    with pytest.raises(ConfigError, match="^ft-l.steps: expected a whole number"):
+        configuration.resolve_config("ft-l", "pocket-gpt2", {"layer": 1, "steps": "x"})
