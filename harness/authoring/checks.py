@@ -104,5 +104,9 @@ def _isolated(bench: Bench, look: Callable[[Bench], Finding], name: str, errors:
 
 def _public(finding: Finding) -> Finding:
     """The finding as it may be pasted into a pull request."""
-    texts = {name: public(getattr(finding, name)) for name in ("observed", "expected", "look_at")}
-    return replace(finding, **texts)
+    return replace(
+        finding,
+        observed=public(finding.observed),
+        expected=public(finding.expected),
+        look_at=public(finding.look_at),
+    )
