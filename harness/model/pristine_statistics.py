@@ -54,6 +54,8 @@ class PristineStatistics(Protocol):
     """Where second moments and spectra are, and where editors solve; the CPU when they are offloaded."""
     used: dict[str, str | int] | None
     """Name, tokens and hash of the statistics that were last asked for."""
+    damaged: list[str]
+    """Messages about files of the cache that were damaged and are made again."""
 
     def second_moments(self, layers: Sequence[int], max_tokens: int | None = None) -> SecondMoments:
         """C0 of these layers, each d_in × d_in in float64, over at most ``max_tokens`` tokens.

@@ -152,6 +152,8 @@ class Work:
             tracker = Tracker(editing.model, editing.written, editing.editor, self._settings.diagnostics)
         used = {"statistics": editing.model.resources.used} if editing.model.resources.used else {}
         seconds = round(time.perf_counter() - begin, 3)
+        self._journal.warn(editing.model.resources.damaged)
+        editing.model.resources.damaged.clear()
         self._journal.append("prepared", seconds=seconds, **self._inputs.provenance, **used)
         self._edits = 0
         self._saved = 0

@@ -9,20 +9,18 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from palimpsest.harness.errors import EditorError, MissingResource
 from palimpsest.harness.model.pristine_statistics import LeftSpectrum, SecondMoments, Spectrum
 from palimpsest.harness.model.tokens import prompt_ids
+from palimpsest.harness.statistics import cache_files
 from palimpsest.harness.statistics.second_moments import Progress, collect_moments, tokenised
 from palimpsest.harness.statistics.spectrum import left_spectrum
-from palimpsest.harness.system.atomic_files import atomic_write_json, replace_file
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
@@ -62,6 +60,8 @@ class Resources:
         """Receives progress of a pass over the statistics text."""
         self.used: dict[str, str | int] | None = None
         """Name, tokens and hash of the statistics that were last asked for."""
+        self.damaged: list[str] = []
+        """Messages about files of the cache that were damaged and are made again."""
         self._folder = folder
         self._statistics_name = ""
         self._texts: Callable[[], Iterable[str]] | None = None
@@ -196,14 +196,13 @@ class Resources:
         if key not in self._sampled:
             name = "templates-" + "-".join(map(str, key)) + ".json"
             path = None if self._folder is None else self._folder / name
-            if path is not None and path.is_file():
-                self._sampled[key] = json.loads(path.read_text(encoding="utf-8"))
-            else:
+            kept = None if path is None else cache_files.read_json(path, self.damaged.append)
+            if kept is None:
                 self._require_pristine("Context templates")
-                self._sampled[key] = [["{}"], _sample_templates(self._model, *key)]
+                kept = [["{}"], _sample_templates(self._model, *key)]
                 if path is not None:
-                    text = json.dumps(self._sampled[key], ensure_ascii=False)
-                    replace_file(path, lambda part: part.write_text(text, encoding="utf-8"))
+                    cache_files.write_json(path, kept)
+            self._sampled[key] = kept
         return [list(group) for group in self._sampled[key]]
 
     def _token_sequences(self, max_tokens: int | None) -> tuple[list[list[int]], str]:
@@ -224,9 +223,9 @@ class Resources:
     def _identity(self, limit: int | None) -> tuple[str, int]:
         """Hash and number of tokens; of a text that never changes, remembered, so that it need not be read again."""
         path = self._note_path(limit)
-        if self._fixed_text and path is not None and path.is_file():
-            with suppress(ValueError, KeyError, OSError):
-                noted = json.loads(path.read_text(encoding="utf-8"))
+        if self._fixed_text and path is not None:
+            noted = cache_files.read_json(path, self.damaged.append)
+            if noted is not None:
                 return str(noted["texts_hash"]), int(noted["tokens"])
         sequences, texts_hash = self._token_sequences(limit)
         return texts_hash, sum(len(sequence) for sequence in sequences)
@@ -235,9 +234,8 @@ class Resources:
         """Record what the statistics rest on, beside them and for the run."""
         self.used = {"name": self._statistics_name, "tokens": tokens, "texts_hash": texts_hash}
         path = self._note_path(limit)
-        if path is not None and not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write_json(path, self.used)
+        if path is not None and cache_files.read_json(path, lambda _: None) is None:
+            cache_files.write_json(path, self.used)
 
     def _note_path(self, limit: int | None) -> Path | None:
         name = hashlib.sha256(f"{self._statistics_name} {limit}".encode()).hexdigest()[:16]
@@ -253,19 +251,14 @@ class Resources:
             raise EditorError(f"{what} must come from the pristine model, but {changed[0]} is edited already.")
 
     def _load(self, name: str) -> dict[str, Tensor] | None:
-        path = None if self._folder is None else self._folder / f"{name}.safetensors"
-        if path is None or not path.is_file():
+        if self._folder is None:
             return None
-        try:
-            tensors = load_file(path)
-        except Exception:  # a damaged cache file is no loss: it is made again
-            return None
-        return {key: tensor.clone().to(self.device) for key, tensor in tensors.items()}
+        tensors = cache_files.read_tensors(self._folder / f"{name}.safetensors", self.damaged.append)
+        return None if tensors is None else {key: tensor.to(self.device) for key, tensor in tensors.items()}
 
     def _save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self._folder is not None:
-            contents = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
-            replace_file(self._folder / f"{name}.safetensors", lambda part: save_file(contents, part))
+            cache_files.write_tensors(self._folder / f"{name}.safetensors", tensors)
 
 
 @torch.no_grad()

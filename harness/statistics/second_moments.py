@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from palimpsest.harness.model.batches import by_length
 from palimpsest.harness.model.hooks import captured_input, stopped_after
-from palimpsest.harness.system.atomic_files import replace_file
+from palimpsest.harness.statistics.cache_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
@@ -124,18 +123,14 @@ def _resume(partial: Path | None, sums: Mapping[int, Tensor]) -> int:
     """Put kept sums into ``sums``; the number of batches that they are of, 0 without a usable file."""
     if partial is None or not partial.is_file():
         return 0
-    try:
-        kept = load_file(partial)
-        begun = int(kept["batches"])
-        found = {layer: kept[f"sum.{layer}"] for layer in sums}
-    except Exception:  # a damaged file is no loss: the pass begins again
+    kept = read_tensors(partial, lambda _: None)  # a damaged file is no loss: the pass begins again
+    if kept is None or kept.keys() != {"batches", *(f"sum.{layer}" for layer in sums)}:
         return 0
-    for layer, value in found.items():
-        sums[layer].copy_(value)
-    return begun
+    for layer, total in sums.items():
+        total.copy_(kept[f"sum.{layer}"])
+    return int(kept["batches"])
 
 
 def _keep(partial: Path, sums: Mapping[int, Tensor], batches: int) -> None:
-    tensors = {f"sum.{layer}": value.cpu().contiguous() for layer, value in sums.items()}
-    tensors["batches"] = torch.tensor(batches)
-    replace_file(partial, lambda part: save_file(tensors, part))
+    tensors = {f"sum.{layer}": value for layer, value in sums.items()}
+    write_tensors(partial, {**tensors, "batches": torch.tensor(batches)})

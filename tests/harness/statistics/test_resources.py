@@ -171,7 +171,7 @@ def test_what_statistics_rest_on_is_recorded(tmp_path: Path) -> None:
     moments = found.second_moments([1], 30)
     assert found.used == {"name": "corpus", "tokens": 30, "texts_hash": moments.texts_hash}
     (path,) = tmp_path.glob("statistics-*.json")
-    assert json.loads(path.read_text()) == found.used
+    assert json.loads(path.read_text())["value"] == found.used
 
 
 def test_a_killed_pass_goes_on_where_it_stopped_and_ends_with_the_same_bits(
@@ -223,3 +223,33 @@ def test_a_text_that_never_changes_is_read_once(tmp_path: Path) -> None:
     assert found.used is not None and found.used["tokens"] == 30
     found.second_moments([2], 30)
     assert len(reads) == 2, "another layer needs the text again"
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "emptied"])
+def test_a_damaged_file_of_the_cache_is_named_and_made_again_with_the_same_numbers(tmp_path: Path, how: str) -> None:
+    def asked(found: Resources) -> list[Any]:
+        tensors = [found.second_moments([1])[1], found.spectrum(1).vectors, found.weight_spectrum(1).vectors]
+        return [tensor.tolist() for tensor in tensors] + [found.context_templates(0, 2, 4)]
+
+    before = asked(fresh(tmp_path))
+    for path in sorted(tmp_path.iterdir()):
+        whole = path.read_bytes()
+        middle = whole.rindex(b'"') - 2 if path.suffix == ".json" else len(whole) - 9
+        flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        path.write_bytes({"flipped": flipped, "truncated": whole[:-20], "emptied": b""}[how])
+        again = fresh(tmp_path)
+        assert asked(again) == before, path.name
+        if not path.name.startswith("statistics-"):
+            assert [text.split(" is damaged")[0] for text in again.damaged] == [str(path)]
+            assert asked(fresh(tmp_path)) == before and fresh(tmp_path).damaged == [], "it was made again"
+
+
+def test_a_note_of_a_text_that_never_changes_is_verified(tmp_path: Path) -> None:
+    first = Resources(tiny_model("llama"), tmp_path)
+    first.set_statistics("corpus", lambda: TEXTS, fixed=True)
+    hashed = first.second_moments([1]).texts_hash
+    (note,) = tmp_path.glob("statistics-*.json")
+    note.write_text(note.read_text().replace(hashed, "0" * 64))
+    again = Resources(tiny_model("llama"), tmp_path)
+    again.set_statistics("corpus", lambda: TEXTS, fixed=True)
+    assert again.second_moments([1]).texts_hash == hashed and "statistics-" in again.damaged[0]
