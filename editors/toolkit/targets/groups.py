@@ -1,4 +1,4 @@
-"""Which sentences are run together: little padding, few passes, bounded memory."""
+"""Which sentences are run together: few passes, bounded memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 _BYTES_TOGETHER = 2**27
 _FEWEST_TOKENS = 512
 _MOST_TOKENS = 4096
-_PASS_COST = 5e6
 
 
 def tokens_together(layers: int, d_inner: int, d_hidden: int) -> int:
@@ -16,34 +15,42 @@ def tokens_together(layers: int, d_inner: int, d_hidden: int) -> int:
     return min(_MOST_TOKENS, max(_FEWEST_TOKENS, _BYTES_TOGETHER // max(1, per_token)))
 
 
-def pass_cost(d_inner: int, d_hidden: int) -> float:
-    """What a pass costs whatever its size, in tokens: small models run longer sentences to save passes."""
-    return _PASS_COST / (d_inner * d_hidden)
-
-
-def grouped(lengths: Sequence[int], ties: Sequence[int], *, most_tokens: int, cost_of_group: float) -> list[list[int]]:
-    """Indices in groups, each padded to its longest, by the cheapest cut of the sorted lengths.
+def grouped(lengths: Sequence[int], ties: Sequence[int], *, most_tokens: int, padded: bool = False) -> list[list[int]]:
+    """Indices in groups of about equal numbers of tokens; a longer sentence is a group by itself.
 
     Args:
         lengths: Of the sentences.
         ties: Second key of the order within one length.
-        most_tokens: Of a group, padding included; a longer sentence is a group by itself.
-        cost_of_group: Tokens of padding that a group more is worth.
+        most_tokens: Of a group.
+        padded: Whether each sentence of a group counts as long as its longest.
     """
     order = sorted(range(len(lengths)), key=lambda i: (lengths[i], ties[i]))
-    sizes = sorted(set(lengths))
-    counts = [sum(length == size for length in lengths) for size in sizes]
-    # best[j] = (cost of the j shortest sizes, where their last group begins)
-    best: list[tuple[float, int]] = [(0.0, 0)]
-    for j in range(1, len(sizes) + 1):
-        best.append(min((best[i][0] + cost_of_group + sizes[j - 1] * sum(counts[i:j]), i) for i in range(j)))
-    cuts = [len(sizes)]
-    while cuts[-1] > 0:
-        cuts.append(best[cuts[-1]][1])
-    groups = []
-    for end, begin in zip(cuts, cuts[1:], strict=False):
-        members = order[sum(counts[:begin]) : sum(counts[:end])]
-        rows = max(1, most_tokens // sizes[end - 1])
-        parts = -(-len(members) // rows)
-        groups += [members[len(members) * part // parts : len(members) * (part + 1) // parts] for part in range(parts)]
+    if padded:
+        return _full(order, lengths, most_tokens)
+    count = -(-sum(lengths) // most_tokens)
+    while True:
+        groups = _even(order, lengths, count)
+        if all(len(group) == 1 or sum(lengths[i] for i in group) <= most_tokens for group in groups):
+            return groups
+        count += 1
+
+
+def _even(order: Sequence[int], lengths: Sequence[int], count: int) -> list[list[int]]:
+    """Consecutive members in at most ``count`` groups, each where the middle of its tokens falls."""
+    total, before = sum(lengths), 0
+    groups: dict[int, list[int]] = {}
+    for index in order:
+        middle = 2 * before + lengths[index]
+        groups.setdefault(middle * count // (2 * total), []).append(index)
+        before += lengths[index]
+    return list(groups.values())
+
+
+def _full(order: Sequence[int], lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
+    """Consecutive members, as many as fit when all are as long as the last, the longest."""
+    groups: list[list[int]] = []
+    for index in order:
+        if not groups or (len(groups[-1]) + 1) * lengths[index] > most_tokens:
+            groups.append([])
+        groups[-1].append(index)
     return groups

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from palimpsest.editors.toolkit.tails import Tail
-from palimpsest.editors.toolkit.targets.splitting import split
-from palimpsest.editors.toolkit.targets.suffixes import KL, Suffixes, Task
+from palimpsest.editors.toolkit.targets.splitting import KL, Task, remaining, split
+from palimpsest.editors.toolkit.targets.suffixes import Suffixes
 from palimpsest.harness.errors import ModelCollapsed
 from palimpsest.harness.model import prompts
 
@@ -127,12 +127,10 @@ def compute_targets(
     for step in range(settings.steps):
         is_last = step == settings.steps - 1
         search.visit(parts, step, backward=not is_last)
-        leaving = search.active & search.finished()
-        if bool(leaving.any()):
-            search.active &= ~leaving
-            parts = [kept for part in parts if (kept := part.kept(search.active)) is not None]
-        if is_last or not bool(search.active.any()):
+        active = search.look(step)
+        if is_last or not any(active):
             break
+        parts = remaining(parts, active)
         search.step(step + 1)
     moved = search.delta if in_stream or tail is None else tail.moved(origin, search.delta)
     return Targets(
@@ -162,6 +160,21 @@ class _Search:
         self.passes = torch.zeros(n, dtype=torch.long, device=start.device)
         self.clamped = torch.zeros_like(self.active)
         self.probability = torch.zeros(n, device=start.device)
+        self.sound = torch.ones(2, dtype=torch.bool, device=start.device)
+
+    def look(self, step: int) -> list[bool]:
+        """Let requests leave; which are active now. All that the host learns of a step comes in this one transfer.
+
+        Raises:
+            ModelCollapsed: A loss of this step, or a δ before it, is not finite.
+        """
+        self.active = self.active & ~self.finished()
+        *active, losses_sound, deltas_sound = torch.cat([self.active, self.sound]).tolist()
+        if not deltas_sound:
+            raise ModelCollapsed(f"A target vector is not finite after step {step}: the model has collapsed.")
+        if not losses_sound:
+            raise ModelCollapsed(f"The loss of a target vector is not finite at step {step}: the model has collapsed.")
+        return active
 
     def finished(self) -> Tensor:
         """n, bool: which requests need no further step."""
@@ -176,7 +189,7 @@ class _Search:
         with torch.set_grad_enabled(backward):
             decay = s.weight_decay * torch.linalg.vector_norm(delta, dim=1) / self.start_norm**2
             if backward:
-                torch.autograd.backward(decay[self.active].sum())
+                torch.autograd.backward(torch.where(self.active, decay, 0.0).sum())
         terms = torch.zeros(len(delta), 2, device=delta.device)
         probability = torch.zeros(len(delta), device=delta.device)
         for part in parts:
@@ -186,11 +199,10 @@ class _Search:
                     torch.autograd.backward(found[:, 0].sum() + s.kl_factor * found[:, 1].sum())
             terms += found.detach()
             if s.early_stop_probability is not None:
-                probability += part.probability(weighted, len(delta))
+                probability += part.reads.probability(weighted, len(delta), len(part.rows))
         kl = s.kl_factor * terms[:, 1]
         losses = torch.stack([terms[:, 0] + kl + decay.detach(), terms[:, 0], kl, decay.detach()], dim=1).double()
-        if not bool(torch.isfinite(losses[self.active]).all()):
-            raise ModelCollapsed(f"The loss of a target vector is not finite at step {step}: the model has collapsed.")
+        self.sound[0] = (torch.isfinite(losses).all(dim=1) | ~self.active).all()
         if step == 0:
             self.loss_first = losses
         self.loss_last = torch.where(self.active[:, None], losses, self.loss_last)
@@ -213,8 +225,7 @@ class _Search:
         norm = moved.norm(dim=1)
         over = norm > limit
         moved = torch.where(over[:, None], moved * (limit / norm.clamp_min(1e-30))[:, None], moved)
-        if not bool(torch.isfinite(moved[rows]).all()):
-            raise ModelCollapsed(f"A target vector is not finite after step {number}: the model has collapsed.")
+        self.sound[1] = (torch.isfinite(moved).all(dim=1) | ~rows).all()
         self.first, self.second, self.delta = (
             torch.where(rows[:, None], new, old)
             for new, old in ((first, self.first), (second, self.second), (moved, self.delta))

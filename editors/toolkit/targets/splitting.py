@@ -1,41 +1,49 @@
-"""From sentences to suffixes: groups, the one pass without δ, masks; and the check that suffixes are right at all."""
+"""From sentences to suffixes: groups, the one pass without δ; and the check that suffixes are right at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from palimpsest.editors.toolkit.keys import outputs_of
+from palimpsest.editors.toolkit.packing.rows import Packed, Piece, packed, with_past_of
+from palimpsest.editors.toolkit.packing.trees import packing_holds, planted
 from palimpsest.editors.toolkit.tails import Tail
-from palimpsest.editors.toolkit.targets.groups import grouped, pass_cost, tokens_together
-from palimpsest.editors.toolkit.targets.suffixes import KL, Suffixes, Task
-from palimpsest.harness.model.attention_cache import carrying
+from palimpsest.editors.toolkit.targets.groups import grouped, tokens_together
+from palimpsest.editors.toolkit.targets.reads import Reads
+from palimpsest.editors.toolkit.targets.suffixes import Row, Suffixes, joined
 from palimpsest.harness.model.hooks import captured_output, mlp_at
 from palimpsest.harness.model.prompts import Sentence
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
 
-_TOKENS_PER_PASS = 1024
-"""Of the pass without δ: as much as stays in a processor's cache."""
+KL = -1
+"""In place of a target token: compare the whole distribution with that of the first pass."""
 
 
-class _Recorded(DynamicCache):  # type: ignore[misc]
-    """Keeps each layer's keys and values of one forward pass."""
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One sentence of one request."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: dict[int, tuple[Tensor, Tensor]] = {}
+    request: int
+    ids: tuple[int, ...]
+    lookup: int
+    """Where δ is added."""
+    reads: tuple[int, ...]
+    """Positions whose next-token distribution enters the loss."""
+    targets: tuple[int, ...]
+    """Token wanted at each of ``reads``, or `KL`."""
+    weight: float
+    """Share of the request's loss, spread evenly over ``reads``."""
 
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> Any:
-        self.kept[layer_idx] = (key_states, value_states)
-        return key_states, value_states
+    def first(self, *, whole: bool) -> int:
+        """Where the suffix begins; at the start of the sentence if it is to be computed whole."""
+        return 0 if whole else min(self.lookup, self.reads[0])
 
 
 def split(
@@ -50,40 +58,58 @@ def split(
         whole: Compute whole sentences; see `suffixes_hold`.
         tail: What δ goes through, if it is added to the MLP's output of that block.
     """
+    whole = whole or not packing_holds(model)
     first = [task.first(whole=whole) for task in tasks]
     length = [len(task.ids) - start for task, start in zip(tasks, first, strict=True)]
-    anatomy = model.anatomy
-    groups = grouped(
-        length,
-        first,
-        most_tokens=tokens_together(anatomy.n_layers - layer, anatomy.d_inner, anatomy.d_hidden),
-        cost_of_group=pass_cost(anatomy.d_inner, anatomy.d_hidden),
-    )
-    parts = [_prepared(model, tasks, group, layer, whole=whole) for group in groups]
+    prepare = _whole if whole else _cut
+    groups = grouped(length, first, most_tokens=most_tokens(model, layer), padded=whole)
+    parts = [prepare(model, tasks, group, layer) for group in groups]
     if tail is None:
         return parts
     outputs = outputs_of(model, [Sentence(task.ids, task.lookup) for task in tasks], layer)
-    return [replace(part, tail=tail, outputs=outputs[part.numbers]) for part in parts]
+    return [replace(part, tail=tail, outputs=outputs[[row.number for row in part.rows]]) for part in parts]
+
+
+def most_tokens(model: EditableModel, layer: int) -> int:
+    """How many tokens a group may have."""
+    anatomy = model.anatomy
+    return tokens_together(anatomy.n_layers - layer, anatomy.d_inner, anatomy.d_hidden)
+
+
+def remaining(parts: Sequence[Suffixes], active: Sequence[bool]) -> list[Suffixes]:
+    """Groups without the requests that have left; small ones are joined to neighbours."""
+    kept: list[list[Suffixes]] = []
+    for part in parts:
+        left = part.kept(active)
+        if left is None:
+            continue
+        most = 0 if left.filled is not None else most_tokens(left.model, left.layer)
+        if kept and sum(other.tokens for other in kept[-1]) + left.tokens <= most:
+            kept[-1].append(left)
+        else:
+            kept.append([left])
+    return [joined(together) for together in kept]
 
 
 @torch.no_grad()
 def suffixes_hold(model: EditableModel, layer: int) -> bool:
     """Whether this model gives the same logits from suffixes as from whole sentences."""
+    if not packing_holds(model):
+        return False
     vocabulary = int(model.model.get_input_embeddings().weight.shape[0])
     lengths = ((9, 4), (7, 5), (4, 2))
     tasks = []
     for number, (size, lookup) in enumerate(lengths):
-        ids = tuple((37 * number + 11 * i + 5) % vocabulary for i in range(size))
+        ids = tuple((37 * number * (i > 1) + 11 * i + 5) % vocabulary for i in range(size))
         tasks.append(Task(number, ids, lookup, (size - 1,), (0,), 1.0))
     delta = torch.linspace(-1.0, 1.0, len(tasks) * model.anatomy.d_hidden, device=model.device).view(len(tasks), -1)
     results = []
     for whole in (True, False):
-        logits = torch.empty(0)
         rows: dict[int, Tensor] = {}
         try:
             for part in split(model, tasks, layer, whole=whole):
                 logits = part.logits(delta).float()
-                rows |= dict(zip(part.request[part.read_row].tolist(), logits, strict=True))
+                rows |= dict(zip(part.reads.request.tolist(), logits, strict=True))
         except (TypeError, ValueError, RuntimeError, AttributeError, KeyError):
             if whole:
                 raise
@@ -95,106 +121,86 @@ def suffixes_hold(model: EditableModel, layer: int) -> bool:
 
 
 @torch.no_grad()
-def _prepared(
-    model: EditableModel, tasks: Sequence[Task], group: Sequence[int], layer: int, *, whole: bool
-) -> Suffixes:
+def _cut(model: EditableModel, tasks: Sequence[Task], group: Sequence[int], layer: int) -> Suffixes:
+    """A group of suffixes; their prefixes run once, and what several sentences begin with once for all of these."""
     chosen = [tasks[i] for i in group]
-    device = model.device
-    sentences, filled = model.padded([task.ids for task in chosen])
-    start = [task.first(whole=whole) for task in chosen]
-    first = torch.tensor(start, device=device)
-    length = max(len(task.ids) - begin for task, begin in zip(chosen, start, strict=True))
-    positions = first[:, None] + torch.arange(length, device=device)
-    present = positions.clamp_max(sentences.shape[1] - 1)  # beyond a sentence's end is padding, which nothing reads
-    longest = max(start)
-    hidden, prefix = _first_pass(model, [task.ids for task in chosen], present, layer, longest)
-    part = Suffixes(
-        model=model,
-        layer=layer,
-        whole=whole,
-        numbers=torch.tensor(list(group), device=device),
-        request=torch.tensor([task.request for task in chosen], device=device),
-        ids=sentences.gather(1, present),
-        hidden=hidden,
-        positions=present,
-        offset=torch.tensor([task.lookup for task in chosen], device=device) - first,
-        masks={"filled": filled} if whole else _masks(model, first, positions, longest),
-        prefix={} if whole else prefix,
-        **_reads(chosen, start, device),
-        reference=torch.empty(0, device=device),
-    )
-    kl = part.read_target == KL
-    if not bool(kl.any()):
-        return part
-    none = torch.zeros(int(part.request.max()) + 1, model.anatomy.d_hidden, device=device)
-    return replace(part, reference=torch.log_softmax(part.logits(none)[kl].float(), dim=1))
-
-
-def _first_pass(
-    model: EditableModel, ids: Sequence[Sequence[int]], positions: Tensor, layer: int, longest: int
-) -> tuple[Tensor, dict[int, tuple[Tensor, Tensor]]]:
-    """Run sentences without δ.
-
-    Returns:
-        The output of block ``layer`` at ``positions``, B × T × d_out; and for each layer above, the keys and values
-        of the positions before ``longest``, padded with zeros where a sentence is shorter.
-    """
+    starts = [task.first(whole=False) for task in chosen]
+    tree = planted(model, [task.ids for task in chosen])
     last = model.anatomy.n_layers - 1
     nowhere = torch.empty(0, dtype=torch.long, device=model.device)
-    hidden: list[Tensor] = []
-    parts: dict[int, list[tuple[Tensor, Tensor]]] = {above: [] for above in range(layer + 1, last + 1)}
-    rows = max(1, _TOKENS_PER_PASS // max(len(sentence) for sentence in ids))
-    for begin in range(0, len(ids), rows):
-        sentences, filled = model.padded(ids[begin : begin + rows])
-        recorded = _Recorded()
-        with ExitStack() as stack:
-            seen = stack.enter_context(captured_output(model.module(model.anatomy.block(layer))))
-            if layer < last:  # only the attention of the last block is wanted
-                stack.enter_context(mlp_at(model, last, nowhere, nowhere))
-            backbone = model.module(model.anatomy.backbone)
-            backbone(input_ids=sentences, attention_mask=filled, **carrying(backbone, recorded))
-        wanted = positions[begin : begin + rows].clamp_max(sentences.shape[1] - 1)
-        hidden.append(seen[0].gather(1, wanted[:, :, None].expand(-1, -1, seen[0].shape[2])))
-        for above, kept in parts.items():
-            kept.append((_filled_up(recorded.kept[above][0], longest), _filled_up(recorded.kept[above][1], longest)))
-    prefix = {
-        above: (torch.cat([k for k, _ in kept]), torch.cat([v for _, v in kept])) for above, kept in parts.items()
-    }
-    return torch.cat(hidden), prefix
-
-
-def _filled_up(states: Tensor, longest: int) -> Tensor:
-    """Keys or values of exactly ``longest`` positions."""
-    states = states[:, :, :longest]
-    return torch.nn.functional.pad(states, (0, 0, 0, longest - states.shape[2]))
-
-
-def _reads(chosen: Sequence[Task], start: Sequence[int], device: torch.device) -> dict[str, Any]:
-    reads = [
-        (row, read - begin, wanted, task.weight / len(task.reads))
-        for row, (task, begin) in enumerate(zip(chosen, start, strict=True))
-        for read, wanted in zip(task.reads, task.targets, strict=True)
+    block = model.module(model.anatomy.block(layer))
+    backbone = model.module(model.anatomy.backbone)
+    with captured_output(block) as seen, tree.running(keep=range(layer + 1, last + 1)) as (arguments, store):
+        if layer < last:  # only the attention of the last block is wanted
+            with mlp_at(model, last, nowhere, nowhere):
+                backbone(**arguments)
+        else:
+            backbone(**arguments)
+    pieces = [
+        Piece(task.ids[start:], tuple(places[:start]))
+        for task, start, places in zip(chosen, starts, tree.places, strict=True)
     ]
-    names = ("read_row", "read_column", "read_target", "read_weight")
-    return {
-        name: torch.tensor(column, device=device) for name, column in zip(names, zip(*reads, strict=True), strict=True)
-    }
+    row = packed(model, pieces)
+    own = [place for start, places in zip(starts, tree.places, strict=True) for place in places[start:]]
+    rows = tuple(
+        Row(number, task.request, len(task.ids) - start, task.lookup - start)
+        for number, task, start in zip(group, chosen, starts, strict=True)
+    )
+    segments = tuple(with_past_of(segment, store) for segment in row.segments)
+    hidden = seen[0].flatten(0, 1)[torch.tensor(own, device=model.device)]
+    return _with_reads(model, layer, chosen, starts, rows, replace(row, segments=segments), hidden)
 
 
-def _masks(model: EditableModel, first: Tensor, positions: Tensor, longest: int) -> dict[str, Tensor]:
-    """Who may attend to whom: slots are the prefix padded to ``longest``, then the suffix."""
-    config = model.model.config.get_text_config()
-    prefix = torch.arange(longest, device=positions.device).expand(len(positions), longest)
-    slots = torch.cat([prefix, positions], dim=1)
-    filled = torch.cat([prefix < first[:, None], torch.ones_like(positions, dtype=torch.bool)], dim=1)
-    distance = positions[:, :, None] - slots[:, None, :]
-    allowed = filled[:, None, :] & (distance >= 0)
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"]
-    dtype = next(model.model.parameters()).dtype
-    masks = {}
-    for kind in sorted(set(kinds)):
-        seen = allowed & (distance < window) if kind == "sliding_attention" and window else allowed
-        hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-        masks[kind] = hidden.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
-    return masks
+@torch.no_grad()
+def _whole(model: EditableModel, tasks: Sequence[Task], group: Sequence[int], layer: int) -> Suffixes:
+    """A group of whole sentences, padded."""
+    chosen = [tasks[i] for i in group]
+    ids, filled = model.padded([task.ids for task in chosen])
+    with captured_output(model.module(model.anatomy.block(layer))) as seen:
+        model.module(model.anatomy.backbone)(input_ids=ids, attention_mask=filled, use_cache=False)
+    rows = tuple(
+        Row(number, task.request, ids.shape[1], task.lookup) for number, task in zip(group, chosen, strict=True)
+    )
+    row = Packed(ids.flatten(), torch.empty_like(ids).flatten(), ())
+    part = _with_reads(model, layer, chosen, [0] * len(chosen), rows, row, seen[0].flatten(0, 1))
+    return replace(part, filled=filled)
+
+
+def _with_reads(
+    model: EditableModel,
+    layer: int,
+    chosen: Sequence[Task],
+    starts: Sequence[int],
+    rows: tuple[Row, ...],
+    row: Packed,
+    hidden: Tensor,
+) -> Suffixes:
+    wanted: list[tuple[int, int, int, int, float]] = []
+    others: list[tuple[int, int, int, int, float]] = []
+    begins = []
+    begin = 0
+    for number, (task, start) in enumerate(zip(chosen, starts, strict=True)):
+        begins.append(begin)
+        for read, target in zip(task.reads, task.targets, strict=True):
+            found = (begin + read - start, number, task.request, target, task.weight / len(task.reads))
+            (others if target == KL else wanted).append(found)
+        begin += rows[number].length
+    places, in_row, requests, targets, weights = zip(*wanted, *others, strict=True)
+    device = model.device
+    reads = Reads(
+        torch.tensor(places, device=device),
+        torch.tensor(in_row, device=device),
+        torch.tensor(requests, device=device),
+        torch.tensor(targets[: len(wanted)], dtype=torch.long, device=device),
+        torch.tensor(weights, device=device),
+    )
+    return Suffixes(
+        model=model,
+        layer=layer,
+        rows=rows,
+        row=row,
+        hidden=hidden,
+        reads=reads,
+        request=torch.tensor([task.request for task in chosen], device=device),
+        lookup=torch.tensor([b + one.lookup for b, one in zip(begins, rows, strict=True)], device=device),
+    )

@@ -1,0 +1,1 @@
+"""Many sentences in one row of tokens, without padding: rows, trees of sentences, attention on segments."""
