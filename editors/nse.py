@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 class Nse(MemitSeq):
     """Neuron-level sequential editing with rewound targets (arXiv 2410.04045)."""
 
+    rewrites = True
+
     class Config(Memit.Config):
         """NSE's settings."""
 

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from palimpsest.editors.toolkit.keys import keys_at, outputs_at, residual_stream_at
+from palimpsest.editors.toolkit.keys import Ascent, Keys, clean, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
 from palimpsest.editors.toolkit.tails import Tail, measured_tail
 from palimpsest.editors.toolkit.targets.search import Targets, TargetSettings, compute_targets
@@ -97,6 +97,8 @@ class LocateThenEdit(Editor):
     config: LocateThenEditConfig
     remembers: bool = False
     """Whether `remember` wants the keys on the edited model; they are not computed otherwise."""
+    rewrites: ClassVar[bool] = False
+    """To be set in a subclass with a `write` of its own that goes over the layers, or parts of a batch, repeatedly."""
     filters_inside: ClassVar[bool] = False
     """To be set in a subclass with an `edit` of its own that writes through `write`; its filters see only what a
     whole batch changed otherwise."""
@@ -202,9 +204,13 @@ class LocateThenEdit(Editor):
 
     def write(self, batch: Sequence[EditRequest], z: Tensor, report: EditReport) -> dict[int, Tensor]:
         """Write every layer once, so that the stream of these requests moves to ``z`` (d_out × n); keys by layer."""
-        writer, keys = Writer(self.model, self.filters, report), {}
+        writer = Writer(self.model, self.filters, report)
+        with timed(report, "keys"):
+            sought, present = Keys(self.model, batch, self.templates), clean(self.model, batch)
+        keys = {}
         for number, layer in enumerate(self.config.layers):
-            keys[layer] = self._write_layer(batch, z, layer, len(self.config.layers) - number, report, writer)
+            left = len(self.config.layers) - number
+            keys[layer] = self._write_layer(sought, present, z, layer, left, report, writer)
         with timed(report, "apply"):
             writer.finish()
         if self.record_updates:
@@ -214,25 +220,38 @@ class LocateThenEdit(Editor):
     def keys_to_remember(self, batch: Sequence[EditRequest], solved: Mapping[int, Tensor]) -> Mapping[int, Tensor]:
         """Keys by layer for `remember`: those on the edited model, if any are wanted.
 
+        A key depends on the blocks below its layer and on nothing that is written later, so those that a batch was
+        solved with are also those on the edited model, to the bit, unless layers were written again.
+
         Args:
             batch: All requests of the batch.
             solved: The keys that it was solved with, from the last time that each layer was written.
         """
         if not self.remembers:
             return {}
-        final = {layer: keys_at(self.model, batch, self.templates, layer) for layer in self.config.layers}
+        final = solved
+        if self.rewrites or any(filter.after_all_layers for filter in self.filters):
+            sought = Keys(self.model, batch, self.templates)
+            final = {layer: sought.at(layer, settled=layer) for layer in self.config.layers}
         if not all(bool(torch.isfinite(keys).all()) for keys in final.values()):
             raise ModelCollapsed("Keys on the edited model are not finite: the model has collapsed.")
         return final
 
     def _write_layer(
-        self, batch: Sequence[EditRequest], z: Tensor, layer: int, layers_left: int, report: EditReport, writer: Writer
+        self,
+        sought: Keys,
+        present: Ascent,
+        z: Tensor,
+        layer: int,
+        layers_left: int,
+        report: EditReport,
+        writer: Writer,
     ) -> Tensor:
-        with timed(report, "keys"):
-            keys = keys_at(self.model, batch, self.templates, layer)  # d_in × n
-            present = residual_stream_at(self.model, batch, self.config.layers[-1])  # d_out × n
-        residual = (z - present).double() / layers_left  # d_out × n
-        change = self._change_of_output(batch, residual, layer, report)  # d_out × n
+        with timed(report, "keys"):  # blocks below this layer are written for good, and not run again
+            keys = sought.at(layer, settled=layer)  # d_in × n
+            stream = present.stream(self.config.layers[-1], settled=layer)  # n × d_out
+        residual = (z - stream.T).double() / layers_left  # d_out × n
+        change = self._change_of_output(present, residual, layer, report)  # d_out × n
         with timed(report, "solve"):
             a = self.solve(keys.to(self._home), layer).to(keys.device)  # d_in × n
         with timed(report, "apply"):
@@ -242,16 +261,14 @@ class LocateThenEdit(Editor):
         report.values.setdefault("target_error_before", distance)
         return keys
 
-    def _change_of_output(
-        self, batch: Sequence[EditRequest], residual: Tensor, layer: int, report: EditReport
-    ) -> Tensor:
+    def _change_of_output(self, present: Ascent, residual: Tensor, layer: int, report: EditReport) -> Tensor:
         """What the layer's output must change by for the stream to move by ``residual``; both d_out × n, float64."""
         tail = self.tails[layer]
         if not tail.normed:
             return tail.needed(residual)
         with timed(report, "keys"):
-            outputs = outputs_at(self.model, batch, layer)
-        return tail.needed(residual, outputs)
+            outputs = present.down_outputs(layer, settled=layer)  # n × d_out
+        return tail.needed(residual, outputs.T)
 
     def _refactorisations(self) -> int:
         return sum(system.refactorisations for system in self.systems.values())

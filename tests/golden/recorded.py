@@ -17,6 +17,7 @@ from palimpsest.editors.alphaedit import AlphaEdit
 from palimpsest.editors.memit import Memit
 from palimpsest.editors.memit_seq import MemitSeq
 from palimpsest.editors.toolkit import pipeline
+from palimpsest.editors.toolkit.keys import Ascent
 from palimpsest.editors.toolkit.pipeline import LocateThenEdit
 from palimpsest.editors.toolkit.targets.search import Targets
 from palimpsest.harness.model.editable import EditableModel
@@ -164,16 +165,17 @@ def noted_targets(module: Any, monkeypatch: Any) -> list[Targets]:
 def replay(editor: LocateThenEdit, batch: list[EditRequest], monkeypatch: Any) -> Replayed:
     """One batch, with everything that goes through the pipeline noted down."""
     noted = Replayed()
-    targets, present = pipeline.compute_targets, pipeline.residual_stream_at
+    targets, present = pipeline.compute_targets, Ascent.stream
     solve, remember, add = editor.solve, editor.remember, editor.model.add_update
 
     def noted_targets(*arguments: Any, **named: Any) -> Targets:
         noted.targets = targets(*arguments, **named)
         return noted.targets
 
-    def noted_present(*arguments: Any) -> Tensor:
-        noted.present.append(present(*arguments))
-        return noted.present[-1]
+    def noted_present(*arguments: Any, **named: Any) -> Tensor:
+        stream = present(*arguments, **named)
+        noted.present.append(stream.T)
+        return stream
 
     def noted_solve(keys: Tensor, layer: int) -> Tensor:
         noted.keys.append(keys)
@@ -189,7 +191,7 @@ def replay(editor: LocateThenEdit, batch: list[EditRequest], monkeypatch: Any) -
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "compute_targets", noted_targets)
-        patch.setattr(pipeline, "residual_stream_at", noted_present)
+        patch.setattr(Ascent, "stream", noted_present)
         patch.setattr(editor, "solve", noted_solve)
         patch.setattr(editor, "remember", noted_remember)
         patch.setattr(editor.model, "add_update", noted_add)
