@@ -87,6 +87,8 @@ def documented_fields(config: SourceClass, steps: int = _FARTHEST) -> dict[str, 
     for field, below in zip(config.node.body, config.node.body[1:], strict=False):
         if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
             continue
+        if ast.unparse(field.annotation).startswith(("ClassVar", "typing.ClassVar")):
+            continue
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
             fields[field.target.id] = " ".join(below.value.value.split())
     for base in _bases(config, steps):
