@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import Journal, Progress
 from palimpsest.harness.runs.reading import Ending, read_ending
 from palimpsest.harness.runs.saves import Save, Saves
+from palimpsest.harness.specs.schedule import batches
 from palimpsest.harness.system.atomic_files import (
     atomic_write_bytes,
     atomic_write_json,
@@ -101,6 +103,13 @@ class RunFolder:
         self._keep(layout.SPEC, _spec_bytes(self.spec), _same_json)
         self._keep(layout.CASES, layout.packed(_case_table(cases)), _same_table)
         self._keep(layout.PROBES, layout.packed(_probe_table(cases)), _same_table)
+        files = {name: (self.path / name).read_bytes() for name in layout.DESCRIBING}
+        entries = {name: {"bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for name, d in files.items()}
+        manifest = {"format": 1, "run": self.spec.id, "files": entries}
+        if (self.path / layout.MANIFEST).exists():
+            self._keep(layout.MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode(), _same_json)
+        else:  # older runs have none
+            atomic_write_json(self.path / layout.MANIFEST, manifest)
 
     def warnings(self) -> list[str]:
         """Everything found damaged and repaired or set aside since this was last asked."""
@@ -168,6 +177,29 @@ class RunFolder:
                 )
                 missing.append(edits)
         return missing
+
+    def to_be_done_again(self, ending: Ending) -> list[int]:
+        """Checkpoints of an ended run that must be done again since its journal or its newest save is damaged.
+
+        Args:
+            ending: How the run ended; all of its scores are whole.
+        """
+        told = {event.get("edits") for event in self.journal.events() if event["event"] == "batch"}
+        lost = [b.number for b in batches(self.spec.schedule) if b.stop <= ending.edits and b.stop not in told]
+        if lost:
+            self._warnings.append(
+                f"{self.journal.path} is damaged: it does not tell of batch {lost[0]}, which was made. The run is done "
+                "again from its first edit."
+            )
+            for edits in self.saves.positions():
+                self._warnings.append(self.saves.set_aside(edits, ["its journal is damaged"]))
+            return list(self.spec.schedule.checkpoints)
+        newest = self.saves.positions()[-1:]
+        problems = self.saves.problems(newest[0]) if newest else []
+        if not problems:
+            return []
+        self._warnings.append(self.saves.set_aside(newest[0], problems))
+        return [edits for edits in self.spec.schedule.checkpoints if 0 < edits <= ending.edits][-1:]
 
     def saves_towards(self, checkpoints: Sequence[int]) -> dict[int, Save]:
         """The newest whole save on the way to each checkpoint from the one before; damaged ones are set aside.

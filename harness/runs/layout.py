@@ -26,6 +26,10 @@ JOURNAL = "events.jsonl"
 ENVIRONMENT = "environment.json"
 RESULT = "result.json"
 LOCK = "lock"
+MANIFEST = "manifest.json"
+"""In the run's folder the checksums of `SPEC`, `CASES` and `PROBES`; in a score folder or save those of its files."""
+DESCRIBING = (SPEC, CASES, PROBES)
+"""Files that say what a run is; they are the same from its beginning on."""
 
 SCORES = "scores"
 """Folder of the score folders, one for each checkpoint; see `position`."""

@@ -100,6 +100,10 @@ class Run:
             ending = None
         unscored = self.folder.unscored(ending.edits if ending else self.spec.schedule.edits)
         if ending is not None and not unscored:
+            unscored = self.folder.to_be_done_again(ending)
+            if unscored[-1:] > [ending.edits]:
+                ending = None  # a collapsed run goes on to where it collapses
+        if ending is not None and not unscored:
             self.folder.journal.warn(self.folder.warnings())
             return self._outcome(ending)
         self._begin()

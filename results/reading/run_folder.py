@@ -69,7 +69,7 @@ def folder_digest(folder: Path) -> str:
         Invalid: a file is no plain file or too large.
     """
     digest = hashlib.sha256(f"ingest {INGEST_VERSION}\n".encode())
-    names = [*TOP_FILES, *(f"{layout.SCORES}/{name}/{MANIFEST}" for name in score_names(folder))]
+    names = [*TOP_FILES, layout.MANIFEST, *(f"{layout.SCORES}/{name}/{MANIFEST}" for name in score_names(folder))]
     for name in names:
         path = folder / name
         if path.exists() or path.is_symlink():
@@ -124,6 +124,7 @@ def _read_spec(folder: Path) -> RunSpec:
 
 
 def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
+    _check_describing(folder)
     tables = []
     for name, schema in ((layout.CASES, layout.CASE_COLUMNS), (layout.PROBES, layout.PROBE_COLUMNS)):
         try:
@@ -132,6 +133,32 @@ def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
             raise Invalid(f"{name} {error}") from error
     check_cases(tables[0], tables[1], spec)
     return tables[0], tables[1]
+
+
+def _check_describing(folder: Path) -> None:
+    """Check the files that say what a run is against its manifest, which older runs lack.
+
+    Raises:
+        Invalid: one of them was damaged or changed.
+    """
+    path = folder / layout.MANIFEST
+    if not (path.exists() or path.is_symlink()):
+        return
+    try:
+        files = parse_object(read_bytes(path, BYTES_JSON)).get("files")
+    except Invalid as error:
+        raise Invalid(f"{layout.MANIFEST} {error}") from error
+    for name in layout.DESCRIBING:
+        stated = files.get(name) if isinstance(files, dict) else None
+        if not isinstance(stated, dict) or stated.get("sha256") != _sha256(folder / name):
+            raise Invalid(f"{name} does not match its checksum in {layout.MANIFEST}: it was damaged or changed")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_bytes(path, BYTES_TABLE)).hexdigest()
+    except Invalid as error:
+        raise Invalid(f"{path.name} {error}") from error
 
 
 def _read_segments(folder: Path, problems: list[Problem]) -> list[dict[str, Any]]:

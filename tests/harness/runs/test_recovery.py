@@ -67,6 +67,46 @@ def test_damaged_saves_fall_back(whole: Path, tmp_path: Path, lab_model: Editabl
     assert (folder / "checkpoints" / "000004.damaged").is_dir()
 
 
+def test_a_damaged_newest_save_of_a_finished_run_is_noticed_and_made_again(
+    whole: Path, tmp_path: Path, lab_model: EditableModel
+) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    flip(folder / "checkpoints" / "000004" / "weights.safetensors", 40)
+    outcome = run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
+    assert outcome.status == "complete" and results(folder) == results(whole)
+    assert any("The save at 4 edits is damaged" in message for message in messages), messages
+    assert not run(tmp_path, spec({}, **SHORT), lab_model).stopped
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5])
+def test_half_a_journal_of_a_finished_run_is_noticed_and_made_again(
+    whole: Path, tmp_path: Path, lab_model: EditableModel, kept: float
+) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    journal = folder / "events.jsonl"
+    data = journal.read_bytes()
+    journal.write_bytes(data[: int(kept * len(data))])
+    outcome = run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
+    assert outcome.status == "complete" and results(folder).items() >= results(whole).items()
+    assert any("does not tell of batch" in message for message in messages), messages
+    told = [event["index"] for event in read_events(journal) if event["event"] == "batch"]
+    before = [event["index"] for event in read_events(whole / "events.jsonl") if event["event"] == "batch"]
+    assert sorted(set(told)) == before
+    again = list[str]()
+    run(tmp_path, spec({}, **SHORT), lab_model, messages=again)
+    assert again == []
+
+
+def test_half_a_journal_of_a_collapsed_run_is_made_again_up_to_its_collapse(
+    tmp_path: Path, lab_model: EditableModel
+) -> None:
+    collapsing = spec({"nan_at": 103}, **SHORT)
+    first = run(tmp_path, collapsing, lab_model)
+    (first.folder / "events.jsonl").write_bytes(b"")
+    second = run(tmp_path, collapsing, lab_model)
+    assert (second.status, second.edits, second.reason) == (first.status, first.edits, first.reason)
+
+
 def test_damaged_early_scores_are_computed_anew(whole: Path, tmp_path: Path, lab_model: EditableModel) -> None:
     folder, messages = copied(whole, tmp_path), list[str]()
     shutil.rmtree(folder / "checkpoints" / "000002")

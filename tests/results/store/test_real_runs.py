@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.metrics.diagnostic_definitions import record
@@ -75,3 +78,20 @@ def test_every_stored_metric_is_in_the_table_of_metrics(home: Path, tmp_path: Pa
         assert {row[0].partition(":")[0] for row in store.rows("SELECT DISTINCT metric FROM metrics")} <= known
         names = {record(row[0]) for row in store.rows("SELECT DISTINCT name FROM diagnostics")}
         assert {found.name for found in names if found is not None} <= known and None not in names
+
+
+@pytest.mark.parametrize("name", ["cases.parquet", "probes.parquet", "spec.json"])
+def test_another_text_in_a_file_that_says_what_a_run_is_is_noticed(home: Path, tmp_path: Path, name: str) -> None:
+    """As a flipped bit would leave it: still a good table, or the same spec in other words."""
+    run = specs()["complete"].id
+    folder = Path(shutil.copytree(home / "runs" / run, tmp_path / "runs" / run))
+    if name == "spec.json":
+        (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+    else:
+        table = pq.read_table(folder / name)
+        place = table.schema.get_field_index("target_new")
+        other = pc.replace_substring(table["target_new"], "w", "v")
+        pq.write_table(table.set_column(place, "target_new", other), folder / name)
+    with Store.open(tmp_path / "palimpsest.duckdb") as store:
+        report = ingest(store, tmp_path / "runs")
+    assert report.added == [] and f"{name} does not match its checksum" in report.problems[0].message
