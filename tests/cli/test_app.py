@@ -104,6 +104,7 @@ def test_no_arguments_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None
         (["run", "--wrong"], "No such option"),
         (["run", "--suite", "pockets"], "Suite 'pockets' is not known. Did you mean 'pocket'"),
         (["show", "abc"], "There are no runs in"),
+        (["check", "memit("], "expected the name of an editor at character 7"),
         (["export", "abc", "out"], "--edits"),
     ],
 )

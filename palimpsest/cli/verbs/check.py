@@ -12,6 +12,7 @@ from palimpsest.cli.wiring import installation
 from palimpsest.harness.authoring.report import Outcome
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.plugins.entry_points import misnamed
+from palimpsest.harness.specs.composition import parse
 from palimpsest.harness.specs.planning import with_settings
 from palimpsest.harness.specs.suite import EditorChoice
 
@@ -43,6 +44,7 @@ def check(
 
     if markdown and as_json:
         raise UsageError("--markdown and --json are two forms of one report; give one of them.")
+    parse(editor)
     names = [name.strip() for part in only or [] for name in part.split(",") if name.strip()]
     (choice,) = with_settings([EditorChoice(name=editor)], dict(map(setting, settings or [])))
     live = not (markdown or as_json)
