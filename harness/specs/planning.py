@@ -29,7 +29,7 @@ class PlannedRun:
     """The spec's model; with its folder, where its files are here."""
     task: EditTask = field(repr=False)
     source: str = ""
-    """What the task was found by, where that is more than its name: with the file of its data."""
+    """Name that the task was found by, where that is more than its name: with the file of its data."""
 
 
 @dataclass(frozen=True, slots=True)
