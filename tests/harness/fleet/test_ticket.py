@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palimpsest.harness.errors import ConfigError
@@ -23,6 +23,7 @@ def ticket(home: Path, **changes: Any) -> Ticket:
     return Ticket(**fields | changes)
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     rate=st.floats(allow_nan=False, allow_infinity=False),
     threads=st.none() | st.integers(1, 64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palimpsest.harness.fleet.verdict import ENOUGH, Attempts
@@ -31,6 +31,7 @@ def test_every_row_of_the_table(code: int, kind: str, asked: bool, verdict: str)
     assert Attempts().judge(code, edits=0, kind=kind, asked_to_stop=asked) == verdict
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([-9, -6, 4, 137, 143]), min_size=1, max_size=30))
 def test_a_run_that_advances_is_never_given_up(codes: list[int]) -> None:
     attempts = Attempts()
@@ -38,6 +39,7 @@ def test_a_run_that_advances_is_never_given_up(codes: list[int]) -> None:
         assert attempts.judge(code, edits=edits) in ("again", "later")
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([-9, -6, 4, 137]), min_size=ENOUGH, max_size=ENOUGH), st.integers(0, 100))
 def test_a_run_that_dies_three_times_without_progress_is_given_up(codes: list[int], edits: int) -> None:
     attempts = Attempts(furthest=edits)

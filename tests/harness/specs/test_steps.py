@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palimpsest.harness.specs.run_spec import Schedule
@@ -48,6 +48,7 @@ def test_nothing_is_left_of_a_run_with_all_scores() -> None:
     assert list(steps(SCHEDULE, (), saves=(6,))) == []
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_from_anywhere_each_missing_checkpoint_is_scored_at_its_own_number_of_edits(
     data: st.DataObject,
