@@ -92,8 +92,8 @@ def random_llama() -> EditableModel:
     )  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(resolve("pocket-llama").folder)
     model = EditableModel(LlamaForCausalLM(config), tokenizer, name="random-83m", fingerprint="random-83m")
-    found = find_text("pocket")
-    with_statistics(model).set_statistics("pocket", found)
+    text = find_text("pocket")
+    with_statistics(model).set_statistics(text.name, text.read)
     return model
 
 
