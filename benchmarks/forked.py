@@ -16,6 +16,10 @@ from palimpsest.cli.app import main
 
 PATIENCE = 900.0
 """Seconds after which a process that should end by itself is said to hang."""
+PARTIAL = 3
+"""Exit code of a run that stopped at its limit."""
+THERE = "is there already"
+"""What `submit` says when the bundle was whole before the process was stopped."""
 
 
 class Child:
@@ -129,7 +133,8 @@ def rude(code: int | None, text: str) -> str | None:
 def finish(command: list[str], home: Path) -> str | None:
     """Give a command until it ends by itself; what is wrong if it does not end well."""
     code, text = attempt(command, home)
-    return rude(code, text) or (f"{command[0]} ended with {code}: {text[-400:]}" if code else None)
+    fine = code in (0, PARTIAL) if "--limit" in command else code == 0 or THERE in text
+    return rude(code, text) or (None if fine else f"{command[0]} ended with {code}: {text[-400:]}")
 
 
 def unlike(found: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:

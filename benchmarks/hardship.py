@@ -147,8 +147,13 @@ def prepared(place: Path) -> dict[str, str]:
         for number in range(4):
             problem = finish(steps(home)[number], home)
             assert problem is None, problem
-        kept.write_text(json.dumps(in_a_child(home)), encoding="utf-8")
+        kept.write_text(json.dumps(results_of(home)), encoding="utf-8")
     return dict(json.loads(kept.read_text(encoding="utf-8")))
+
+
+def results_of(home: Path) -> dict[str, str]:
+    """Digests of the numbers and weights of its runs; stores, pages and bundles tell how long a run took."""
+    return {name: digest for name, digest in in_a_child(home).items() if name.startswith("runs/")}
 
 
 def fresh(place: Path, where: str, *, caches: bool = True) -> Path:
@@ -177,7 +182,7 @@ def endure(place: Path, hardship: Hardship, wanted: dict[str, str]) -> dict[str,
     for number in range(4):
         problem = finish(steps(home)[number], home)
         problems += [f"afterwards: {problem}"] if problem else []
-    difference = unlike(in_a_child(home), wanted)
+    difference = unlike(results_of(home), wanted)
     problems += [f"afterwards {difference}"] if difference else []
     return {"hardship": hardship.name, "codes": codes, "said": said, "problems": problems}
 
@@ -200,7 +205,7 @@ def together(place: Path, name: str, commands: Sequence[Callable[[Path], list[st
         problem = finish(steps(home)[number], home)
         problems += [f"afterwards: {problem}"] if problem else []
     if "other" not in name:
-        difference = unlike(in_a_child(home), wanted)
+        difference = unlike(results_of(home), wanted)
         problems += [f"afterwards {difference}"] if difference else []
     return {"hardship": name, "codes": codes, "said": said, "problems": problems}
 

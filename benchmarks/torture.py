@@ -255,7 +255,11 @@ def _rename(home: Path, former: Path) -> None:
 
 def differences(home: Path, known: Reference) -> str | None:
     """What a finished course left otherwise than the undisturbed one; parts of files that lie about."""
-    leftovers = [str(path.relative_to(home)) for path in home.rglob(".*") if path.suffix in (".partial", ".part")]
+    leftovers = [
+        str(path.relative_to(home))
+        for path in home.rglob(".*")
+        if path.suffix in (".partial", ".part") and "models" not in path.parts  # another process may be writing there
+    ]
     if leftovers:
         return f"left behind: {leftovers[:5]}"
     return unlike(in_a_child(home), known.digest)
