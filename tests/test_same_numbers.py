@@ -19,6 +19,7 @@ from tests.golden.same_numbers import (
     MEANT,
     RECORDED,
     SUITE,
+    code,
     machine_of,
     name_of,
     record_of,
@@ -30,8 +31,8 @@ NAMES = sorted(path.stem for path in RECORDED.glob("*.json") if path != MACHINE)
 IN_FULL = {"ft", "ft-l", "memit-seq", "alphaedit", "prune(memit)", "revive(memit-seq)"}
 """Editors that carry something from batch to batch, or cost little: done to twenty edits. The others stop at ten."""
 EVERYTHING = bool(os.environ.get("PALIMPSEST_TEST_ALL_NUMBERS"))
-"""Do all runs to twenty edits, as they are recorded."""
-ROUNDING = 0.02
+"""Do all runs to twenty edits, as they are recorded, and compare their bits whatever has changed in the code."""
+ROUNDING = 0.05
 """How far, relative to 1 and to itself, a mean NLL may be from the recorded one on another machine."""
 OUTCOMES = 0.05
 """Share of the outcomes of a kind that may then differ, and one more."""
@@ -56,8 +57,8 @@ def runs(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 def _do(home: Path, only: Callable[[str], bool], *more: str) -> None:
     write_suite(home / "suite.yaml", only)
-    code, _, err = cli("run", "--suite", str(home / "suite.yaml"), "--on", "local:1", *more, home=home)
-    assert code == (3 if more else 0), err  # 3: stopped at the limit
+    ended, _, err = cli("run", "--suite", str(home / "suite.yaml"), "--on", "local:1", *more, home=home)
+    assert ended == (3 if more else 0), err  # 3: stopped at the limit
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +92,12 @@ def test_the_numbers_are_the_recorded_ones_within_rounding(name: str, records: d
 def test_the_bits_are_the_recorded_ones_on_the_machine_that_recorded(
     runs: dict[str, Path], records: dict[str, dict[str, Any]]
 ) -> None:
-    machines = [machine_of(folder) for folder in runs.values()]
-    if machines != [json.loads(MACHINE.read_text(encoding="utf-8"))] * len(machines):
-        pytest.skip("recorded with another processor or other packages; the test of the numbers holds here")
+    made_with = json.loads(MACHINE.read_text(encoding="utf-8"))
+    made_by = made_with.pop("code")
+    if any(machine_of(folder) != made_with for folder in runs.values()):
+        pytest.skip("recorded with another processor or other packages; the test within rounding holds here")
+    if made_by != code() and not EVERYTHING:
+        pytest.skip("editors or model have changed since; PALIMPSEST_TEST_ALL_NUMBERS=1 shows whether to the bit")
     moved = {name for name, record in records.items() if not _is_part_of(record, recorded(name))}
     assert not moved, f"record again, in a commit that says why these moved: {', '.join(sorted(moved))}"
 

@@ -29,6 +29,8 @@ SUITE = ROOT / "tasks" / "suites" / "editors.yaml"
 RECORDED = Path(__file__).parent / "same-numbers"
 MACHINE = RECORDED / "machine.json"
 PACKAGES = ("torch", "numpy", "transformers")
+CODE = ("editors", "harness/model", "harness/scoring", "harness/statistics", "harness/plugins", "harness/abilities")
+"""Rooms that make the numbers."""
 COUNTED = ("hits_new", "hits_true", "exact_new", "exact_true")
 MEANT = ("nll_new", "nll_true")
 
@@ -61,7 +63,7 @@ def name_of(folder: Path) -> str:
 
 
 def machine_of(folder: Path) -> dict[str, Any]:
-    """What the bits of a run depend on besides its spec."""
+    """What the bits of a run depend on besides its spec and the code."""
     (segment,) = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["segments"]
     packages = {name: segment["packages"][name] for name in PACKAGES}
     return {"processor": processor(), "threads": segment["threads"], **packages}
@@ -74,6 +76,14 @@ def processor() -> str:
     told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     flags = hashlib.sha256(" ".join(sorted(told.get("flags", "").split())).encode()).hexdigest()
     return " ".join([*(told.get(name, "unknown") for name in ("model name", "cpu family", "model")), flags[:12]])
+
+
+def code() -> str:
+    """Digest of the code that makes the numbers."""
+    digest = hashlib.sha256()
+    for path in sorted(path for room in CODE for path in (ROOT / room).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -134,7 +144,7 @@ def record(home: Path) -> None:
     for folder in folders:
         _write(RECORDED / f"{name_of(folder)}.json", record_of(folder))
     (machine,) = {json.dumps(machine_of(folder)) for folder in folders}
-    _write(MACHINE, json.loads(machine))
+    _write(MACHINE, json.loads(machine) | {"code": code()})
 
 
 def _write(path: Path, value: Any) -> None:
