@@ -28,7 +28,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.forked import PATIENCE, Child, finish, in_a_child, rude, unlike
+from benchmarks.forked import PATIENCE, THERE, Child, finish, in_a_child, rude, unlike
 from palimpsest.cli.app import main
 from palimpsest.cli.wiring import installation
 
@@ -174,7 +174,7 @@ def strike(course: Course, home: Path, known: Reference, dice: random.Random) ->
         code = _blow(child, way, dice)
     said = (home / "log.txt").read_bytes()[begin_size:].decode(errors="replace")
     blow = {"way": way, "code": code, "phase": phase(course, home, said)}
-    blow["landed"] = code != 0 or way == "stop and go on"
+    blow["landed"] = (code != 0 and THERE not in said) or way == "stop and go on"
     blow["problem"] = _unseemly(code, said)
     return blow
 
@@ -203,7 +203,7 @@ def _unseemly(code: int | None, said: str) -> str | None:
     """What a stopped process may not do: hang, show a traceback, or end with a code that means something else."""
     if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
         return None
-    if code not in (None, 0, 130, 143):
+    if code not in (None, 0, 130, 143) and THERE not in said:
         return f"ended with {code}: {said[-300:]}"
     return rude(code, said)
 
