@@ -45,7 +45,7 @@ def sources() -> list[EditorSource]:
 
 @pytest.fixture
 def request_folder(tmp_path: Path, sources: list[EditorSource]) -> Path:
-    """A checkout of somebody's request: a good bundle, one that is broken, one that brings modules; and a run."""
+    """A checkout of somebody's request: a whole bundle, one that is broken, one that brings modules; and a run."""
     work = tmp_path / "parent" / "request"
     bundles = work / "results" / "submissions"
     bundles.mkdir(parents=True)
@@ -80,5 +80,6 @@ def test_no_verb_that_reads_submissions_runs_what_lies_in_a_folder(request_folde
         assert not (tmp_path / "mark").exists(), f"{words}: {(tmp_path / 'mark').read_text()}"
         assert done.returncode in (0, 1, 2, 4) and "Traceback" not in said, said
         if words[0] == "verify" and len(words) == 4:
-            assert done.returncode == 1 and f"{good.name}  good" in said, said
+            assert done.returncode == 1 and f"{good.name}  " in said, said
+            assert f"{good.name}  json.py" not in said, said
             assert "broken  1 problems" in said and "bringing  json.py: does not belong" in said, said

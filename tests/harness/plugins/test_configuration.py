@@ -102,7 +102,7 @@ def test_unknown_name_lists_near_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         configuration.find_editor("alphedit")
     monkeypatch.setenv("PALIMPSEST_PLUGINS", "something-else")
-    with pytest.raises(UsageError, match="PALIMPSEST_PLUGINS=something-else"):
+    with pytest.raises(UsageError, match=r"\(PALIMPSEST_PLUGINS restricts them\)"):
         configuration.find_editor("memit")
 
 
