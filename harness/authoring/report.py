@@ -62,7 +62,8 @@ class Report:
         counts = {status: sum(o.finding.status == status for o in self.outcomes) for status in _SIGNS}
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         seconds = sum(outcome.seconds for outcome in self.outcomes)
-        return f"{len(self.outcomes)} checks in {seconds:.0f} s: {said}"
+        checks = "1 check" if len(self.outcomes) == 1 else f"{len(self.outcomes)} checks"
+        return f"{checks} in {seconds:.0f} s: {said}"
 
     def details(self) -> list[str]:
         """For each warning and failure: observed, expected, where to look."""

@@ -54,5 +54,6 @@ def export(
     if as_json:
         output.json_line({"run": place.name, "edits": edits, "folder": folder.absolute(), "changed": changed})
         return
-    output.note(f"{place.name} after {edits} edits; the editor wrote {len(changed)} parameters.")
+    parameters = "1 parameter" if len(changed) == 1 else f"{len(changed)} parameters"
+    output.note(f"{place.name} after {edits} edits; the editor wrote {parameters}.")
     output.line(str(folder.absolute()))
