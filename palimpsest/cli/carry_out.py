@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
-from palimpsest.cli import means, output
+from palimpsest.cli import means, output, streams
 from palimpsest.cli.board import make_board
 from palimpsest.cli.many_runs import STOPPED, RunResult, own_command, result_of, run_all
 from palimpsest.cli.page_builder import PageBuilder
@@ -287,4 +288,4 @@ def work_on_ticket(path: Path) -> int:
     if asked.abilities:
         found.abilities.refs(asked.abilities, None)
     text = None if asked.stats_text is None else Path(asked.stats_text)
-    return work_on(ticket, found, means.statistics(text))
+    return work_on(ticket, found, means.statistics(text), lines=cast("TextIO", streams.results()))

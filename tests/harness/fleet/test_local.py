@@ -164,8 +164,9 @@ def test_a_changed_model_behind_a_ticket_is_refused(ticket: Path) -> None:
     one = read_ticket(ticket)
     changed = one.spec.model.model_copy(update={"fingerprint": "0" * 64})
     other = one.model_copy(update={"spec": one.spec.model_copy(update={"model": changed})})
-    _, heard = heard_of(other.write())
+    keeper, heard = heard_of(other.write())
     error = wait_for(heard, "error")
+    assert not isinstance(error, Ended), keeper.last_words()
     assert "its files have changed" in error["message"]
     while not isinstance(heard[-1], Ended):
         time.sleep(0.05)
