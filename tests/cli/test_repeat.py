@@ -28,7 +28,7 @@ def repeated(monkeypatch: pytest.MonkeyPatch) -> Any:
             seen.extend(one.spec for one in planned)
             return []
 
-        monkeypatch.setattr(run_verb, "_carry_out", carry_out)
+        monkeypatch.setattr(run_verb, "carry_out", carry_out)
         name, *words = shlex.split(text.replace("\\\n", " "))
         assert name == "palimpsest"
         code, _, err = cli(*words)
