@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import StoreError, first_line
+from palimpsest.harness.specs.run_spec import PROTOCOL
 from palimpsest.harness.system.atomic_files import atomic_write_text
 from palimpsest.harness.system.strict import Strict
 from palimpsest.results.reading.cleaning import clean_text
@@ -113,7 +114,8 @@ def night_of(store: Store, day: str, version: str, commit: str | None) -> Night:
     names = ("track", "editor", "distribution", "seed", "metric", "value", "low", "high")
     words = store.rows(
         "SELECT DISTINCT track_id, model || ', ' || task || ', ' || edits_planned || ' edits in batches of ' ||"
-        " batch_size FROM runs ORDER BY ALL"
+        " batch_size || if(protocol < ?, ', protocol ' || protocol, '') FROM runs ORDER BY ALL",
+        [PROTOCOL],
     )
     numbers = tuple(Number(**dict(zip(names, row, strict=True))) for row in rows)
     return Night(day=day, commit=commit, version=version, tracks=dict(words), numbers=numbers)

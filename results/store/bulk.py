@@ -176,6 +176,7 @@ class EditorRun(NamedTuple):
     """The main score at the last checkpoint."""
     abilities_kept: float | None
     seconds_per_edit: float | None
+    protocol: int
 
 
 def editor_runs(store: Store, editor: str) -> list[EditorRun]:
@@ -183,7 +184,7 @@ def editor_runs(store: Store, editor: str) -> list[EditorRun]:
     rows = store.rows(
         "SELECT run_id, row_id, track_id, model, task, task_form, edits_planned, batch_size, seed,"
         " distribution, version, status, edits_done, coalesce(finished_at, started_at, ''), spec->'$.editor.config',"
-        " e.edits, e.censored_at, e.low, e.high, m.score, a.kept, seconds_per_edit"
+        " e.edits, e.censored_at, e.low, e.high, m.score, a.kept, seconds_per_edit, protocol"
         " FROM shown_runs LEFT JOIN (FROM endurance WHERE kind = 'both' AND share = 0.8) e USING (run_id)"
         " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS score FROM metrics WHERE \"window\" = 'all' AND metric IN"
         " ('score_argmax', 'score_token_accuracy') GROUP BY run_id) m USING (run_id)"
@@ -343,5 +344,7 @@ RESULT_TABLES = (
 
 
 def result_tables(store: Store) -> dict[str, pa.Table]:
-    """`RESULT_TABLES` in an order that depends on the content alone."""
-    return {name: store.arrow(f'SELECT * FROM "{name}" ORDER BY ALL') for name in RESULT_TABLES}
+    """`RESULT_TABLES` in an order that depends on the content alone; each line with its run's protocol."""
+    protocol = "LEFT JOIN (SELECT run_id, protocol FROM runs) USING (run_id)"
+    joined = {name: "" if name in ("runs", "ledger") else protocol for name in RESULT_TABLES}
+    return {name: store.arrow(f'FROM "{name}" {join} ORDER BY ALL') for name, join in joined.items()}

@@ -16,7 +16,7 @@ from palimpsest.site.parts.descriptions import BUILT_IN, Description
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
 from palimpsest.site.words import labels
-from palimpsest.site.words.text import MISSING, count, day, file_name, fixed, seconds
+from palimpsest.site.words.text import MISSING, count, day, file_name, fixed, older_protocol, seconds
 
 MOST_ROWS = 120
 """Rows in the page; all are in the table for downloading."""
@@ -104,7 +104,7 @@ def _row(group: Sequence[EditorRun]) -> EditorRow:
     return EditorRow(
         model=first.model,
         task=first.task,
-        schedule=f"{count(first.edits)} edits, batches of {count(first.batch_size)}",
+        schedule=(f"{count(first.edits)} edits, batches of {count(first.batch_size)}{older_protocol(first.protocol)}"),
         track_href=f"track/{file_name(first.track_id)}.html",
         runs=tuple(
             (f"run/{file_name(r.run_id)}.html", r.seed, labels.STATUSES[r.status].word)
@@ -169,7 +169,7 @@ def _change(one: Sequence[EditorRun], other: Sequence[EditorRun]) -> Change:
     keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     values = [figures.endurance_text(combine_endurance([r.endurance for r in _counted(g)])) for g in (one, other)]
     return Change(
-        track=f"{other[0].model}, {other[0].task}, {count(other[0].edits)} edits",
+        track=(f"{other[0].model}, {other[0].task}, {count(other[0].edits)} edits{older_protocol(other[0].protocol)}"),
         before=one[0].version,
         after=other[0].version,
         fields=tuple((key, before.get(key, MISSING), after.get(key, MISSING)) for key in keys),
@@ -181,8 +181,9 @@ def editor_files(name: str, runs: Sequence[EditorRun]) -> Iterator[File]:
     """All runs of an editor, for downloading."""
     columns: dict[str, list[Any]] = {
         field: [getattr(run, field) for run in runs]
-        for field in ("run_id", "row_id", "track_id", "model", "task", "edits", "batch_size", "seed", "distribution",
-                      "version", "status", "edits_done", "date", "score", "abilities_kept", "seconds_per_edit")
+        for field in ("run_id", "row_id", "track_id", "protocol", "model", "task", "edits", "batch_size", "seed",
+                      "distribution", "version", "status", "edits_done", "date", "score", "abilities_kept",
+                      "seconds_per_edit")
     }  # fmt: skip
     columns["endurance"] = [run.endurance.edits for run in runs]
     columns["endurance_beyond"] = [run.endurance.censored_at for run in runs]

@@ -14,7 +14,7 @@ from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
 from palimpsest.site.parts.table import TableRow, forms_of, metric_names
 from palimpsest.site.words import labels
-from palimpsest.site.words.text import count, file_name, script
+from palimpsest.site.words.text import count, file_name, older_protocol, script
 
 STATIC_ROWS = 30
 """Rows that are written into the page itself; the others come with its scripts, and are in the downloads."""
@@ -62,13 +62,13 @@ class TrackView:
 
 
 def order_tracks(tracks: Sequence[Track]) -> list[Track]:
-    """The front page's track first: most runs, then longest; then by name."""
-    return sorted(tracks, key=lambda t: (-t.runs, -t.edits, t.model, t.task, t.track_id))
+    """The front page's track first: of the newest protocol, with most runs, then longest; then by name."""
+    return sorted(tracks, key=lambda t: (-t.protocol, -t.runs, -t.edits, t.model, t.task, t.track_id))
 
 
 def track_title(track: Track) -> str:
     """A track in a few words."""
-    return f"{track.model}, {track.task}, {count(track.edits)} edits"
+    return f"{track.model}, {track.task}, {count(track.edits)} edits{older_protocol(track.protocol)}"
 
 
 def track_view(
@@ -121,6 +121,7 @@ def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]
     """The table in full: one line per row and checkpoint."""
     lines = [(row, edits) for row in rows for edits in track.checkpoints if edits > 0]
     columns: dict[str, list[Any]] = {
+        "protocol": [track.protocol for _ in lines],
         "row": [row.id for row, _ in lines],
         "editor": [row.first.editor for row, _ in lines],
         "distribution": [row.first.distribution for row, _ in lines],

@@ -14,6 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from palimpsest.harness.specs.run_spec import PROTOCOL
 from palimpsest.harness.system.clean_text import Breaks, clean_text, is_clean
 from palimpsest.harness.system.json_values import json_value
 
@@ -93,6 +94,11 @@ def fixed(value: float | None, digits: int = 1) -> str:
 def count(value: float | None) -> str:
     """A whole number."""
     return fixed(value, 0)
+
+
+def older_protocol(protocol: int) -> str:
+    """The mark of numbers that an older protocol measured, to stand behind a track or schedule; else nothing."""
+    return "" if protocol >= PROTOCOL else f", protocol {protocol}"
 
 
 def seconds(value: float | None) -> str:

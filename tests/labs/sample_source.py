@@ -204,7 +204,7 @@ class SampleSource:
             found.append(
                 EditorRun(head.run_id, head.row_id, home.track_id, home.model, home.task, home.task_form, home.edits,
                           home.batch_size, run.seed, row.distribution, row.version, run.status, run.end, "2026-03-10",
-                          spec(home, run)["editor"]["config"], row.endurance, 61.0, 72.0, run.seconds)
+                          spec(home, run)["editor"]["config"], row.endurance, 61.0, 72.0, run.seconds, home.protocol)
             )  # fmt: skip
         return found
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,6 +17,7 @@ from palimpsest.site.parts.descriptions import descriptions
 from palimpsest.site.source import RunParts
 from palimpsest.site.words import labels
 from palimpsest.site.words.looks import row_looks
+from palimpsest.site.words.text import file_name
 from tests.labs.sample_source import (
     CHECKPOINTS,
     HOSTILE,
@@ -238,6 +240,20 @@ def test_an_old_protocol_is_said_to_be_old(tmp_path: Path) -> None:
     assert "Measured by protocol 0" in (site / "index.html").read_text(encoding="utf-8")
     site = build_from(SampleSource(), tmp_path / "new").path.parent
     assert "Measured by protocol" not in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_number_of_an_older_protocol_never_stands_unmarked_beside_a_newer_one(tmp_path: Path) -> None:
+    newer = track()
+    older = replace(newer, protocol=0, track_id="0" * 12, runs=newer.runs + 1)
+    site = build_from(SampleSource(all_tracks=(older, newer)), tmp_path / "site").path.parent
+    assert "Measured by protocol" not in (site / "index.html").read_text(encoding="utf-8"), "the newer track is first"
+    page = (site / "editor" / "memit-seq.html").read_text(encoding="utf-8")
+    assert page.count('<span class="span">500 edits, batches of 50</span>') == 1
+    assert page.count("500 edits, batches of 50, protocol 0</span>") == 1
+    for file in ("editor/memit-seq", f"track/{file_name(older.track_id)}/table", f"track/{newer.track_id}/table"):
+        rows = json.loads((site / "data" / f"{file}.json").read_text(encoding="utf-8"))
+        assert all("protocol" in row for row in rows), file
+    assert "protocol 0" in (site / "downloads.html").read_text(encoding="utf-8")
 
 
 def test_a_runs_page_names_the_hashes_of_model_data_and_order(tmp_path: Path) -> None:
