@@ -137,12 +137,14 @@ class Executor:
         harness = loaded.abilities(spec.abilities, self._installed.abilities)
         environment = scoring_environment(loaded, self._placement.device)
         asked = {"items": dict(harness.items_hashes)} if harness is not None else {}
-        rounds = AbilityRounds(harness, spec.abilities, PristineAbilities(cache, environment))
+        damaged: list[str] = []
+        rounds = AbilityRounds(harness, spec.abilities, PristineAbilities(cache, environment, damaged))
         return RunInputs(
             model=model,
             make_editor=lambda: build_editor(spec.editor.name, spec.editor.config),
             instruments=Instruments(model, rounds),
-            pristine_scores=PristineScores(cache, spec, environment | asked),
+            pristine_scores=PristineScores(cache, spec, environment | asked, damaged),
+            damaged=damaged,
             provenance={
                 "revision": loaded.revision,
                 "dtype": str(model.model.dtype).removeprefix("torch."),

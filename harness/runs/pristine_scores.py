@@ -18,18 +18,24 @@ from palimpsest.harness.system.atomic_files import remove_folder, verify_folder,
 if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
 
+_DAMAGED = "{} of the unedited model, kept in {}, are damaged; they are measured again."
+
 
 class PristineScores:
     """A folder below ``<home>/models/<fingerprint>/scores``, addressed by everything that its content depends on."""
 
-    def __init__(self, cache: Path, spec: RunSpec, environment: Mapping[str, Any]) -> None:
+    def __init__(
+        self, cache: Path, spec: RunSpec, environment: Mapping[str, Any], damaged: list[str] | None = None
+    ) -> None:
         """Address the scores that a run would have of the unedited model.
 
         Args:
             cache: Folder of the model's caches.
             spec: The run.
             environment: Versions and hardware, which may move the last bits.
+            damaged: Receives a message where what was kept is damaged.
         """
+        self._damaged = [] if damaged is None else damaged
         relevant = {
             "protocol": spec.protocol,
             "task": spec.task.model_dump(mode="json"),
@@ -51,6 +57,7 @@ class PristineScores:
         if not self.folder.exists():
             return None
         if verify_folder(self.folder, edits=0, names=self._names, key=self._key):
+            self._damaged.append(_DAMAGED.format("Scores", self.folder.name))
             remove_folder(self.folder)
             return None
         return {name: read_table(self.folder / name) for name in self._names}
@@ -78,13 +85,15 @@ class PristineAbilities:
     Addressed by the task, its rendered questions and the environment, so that runs over other edits share them.
     """
 
-    def __init__(self, cache: Path, environment: Mapping[str, Any]) -> None:
+    def __init__(self, cache: Path, environment: Mapping[str, Any], damaged: list[str] | None = None) -> None:
         """Address outcomes below a cache.
 
         Args:
             cache: Folder of the model's caches.
             environment: Versions, hardware and engine, which may move the last bits.
+            damaged: Receives a message where what was kept is damaged.
         """
+        self._damaged = [] if damaged is None else damaged
         self._cache = cache / "abilities"
         self._environment = json.dumps(dict(environment), sort_keys=True, default=str)
 
@@ -94,6 +103,7 @@ class PristineAbilities:
         if not folder.exists():
             return None
         if verify_folder(folder, edits=0, names=(ABILITIES,), key=key):
+            self._damaged.append(_DAMAGED.format(f"Outcomes of {ref.name}", folder.name))
             remove_folder(folder)
             return None
         return _outcome(read_table(folder / ABILITIES))

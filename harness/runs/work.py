@@ -56,6 +56,8 @@ class RunInputs:
     instruments: Instruments
     pristine_scores: PristineScores | None = None
     """Scores of the unedited model that runs share; None: measure them for this run."""
+    damaged: list[str] = field(default_factory=list)
+    """Messages about shared scores that were damaged and are measured again."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """What to record about how the model was loaded."""
 
@@ -239,6 +241,8 @@ class Work:
                 tables, seconds = measure(self._spec, self._cases, 0, self._inputs.instruments)
             if shared is not None:
                 shared.keep(tables)
+        self._journal.warn(self._inputs.damaged)
+        self._inputs.damaged.clear()
         self._keep_scores(0, tables, seconds)
 
     def _score(self, edits: int) -> None:

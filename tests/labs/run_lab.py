@@ -179,6 +179,7 @@ def run(
         make_editor=other.pop("make_editor", None) or (lambda: Nudge(NudgeConfig(**run_spec.editor.config))),
         instruments=other.pop("instruments", None) or tiny_instruments(model),
         pristine_scores=other.pop("pristine_scores", None),
+        damaged=other.pop("damaged", []),
         provenance=other.pop("provenance", {}),
     )
     interrupts = other.pop("interrupts", None)

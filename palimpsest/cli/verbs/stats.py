@@ -93,6 +93,8 @@ def collect(loaded: LoadedModel, layers: Sequence[int], tokens: int, *, quiet: b
     resources.progress = tell
     resources.second_moments(layers, tokens)
     resources.progress = None
+    for message in resources.damaged:
+        output.note(message)
     return {**(resources.used or {}), "layers": list(layers), "folder": str(resources.folder)}
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.runs.layout import CONTINUATIONS, TEXTS, packed, read_table
 from palimpsest.harness.runs.pristine_scores import PristineScores
 from palimpsest.harness.runs.reading import latest_scores
@@ -109,6 +110,21 @@ def test_pristine_texts_and_continuations_are_shared_between_runs(whole: Path, t
     assert shared(fewer).folder != shared(spec()).folder
     plain = [one.model_copy(update={"scoring": Scoring()}) for one in (spec(), fewer)]
     assert shared(plain[0]).folder == shared(plain[1]).folder
+
+
+def test_damaged_scores_of_the_unedited_model_are_told_of_in_the_journal_and_measured_again(tmp_path: Path) -> None:
+    def shared(damaged: list[str]) -> PristineScores:
+        return PristineScores(tmp_path / "cache", spec(), {}, damaged)
+
+    first = run_lab.run(tmp_path / "first", spec(), pristine_scores=shared([]))
+    (file,) = (tmp_path / "cache").rglob("probes.parquet")
+    good = file.read_bytes()
+    file.write_bytes(good[:100] + bytes([good[100] ^ 1]) + good[101:])
+    damaged: list[str] = []
+    again = run_lab.run(tmp_path / "again", spec(), pristine_scores=shared(damaged), damaged=damaged)
+    told = [event["message"] for event in read_events(again.folder / "events.jsonl") if event["event"] == "warning"]
+    assert any("Scores of the unedited model" in message and "damaged" in message for message in told)
+    assert file.read_bytes() == good and table(again.folder, 0, TEXTS) == table(first.folder, 0, TEXTS)
 
 
 def test_the_latest_scores_of_a_folder_tell_of_its_texts(whole: Path) -> None:
