@@ -13,12 +13,14 @@ import pyarrow as pa
 from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome, score_of
 from palimpsest.harness.runs.layout import ABILITIES, DIAGNOSTICS, packed, read_table, score_files
 from palimpsest.harness.runs.score_files import ability_table
-from palimpsest.harness.system.atomic_files import remove_folder, verify_folder, write_folder
+from palimpsest.harness.system.atomic_files import remove_folder, remove_partials, verify_folder, write_folder
 
 if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
 
 _DAMAGED = "{} of the unedited model, kept in {}, are damaged; they are measured again."
+_ABANDONED = 86_400.0
+"""Seconds after which a half-written folder is taken to be a killed process's."""
 
 
 class PristineScores:
@@ -70,6 +72,7 @@ class PristineScores:
         """
         files = {name: packed(tables[name]) for name in self._names}
         needed = sum(map(len, files.values()))
+        remove_partials(self.folder.parent, older_than=_ABANDONED)
         try:
             with write_folder(self.folder, edits=0, bytes_needed=needed, key=self._key) as partial:
                 for name, content in files.items():
@@ -116,6 +119,7 @@ class PristineAbilities:
         """
         folder, key = self._place(ref, outcome.items_hash)
         content = packed(ability_table([outcome]))
+        remove_partials(folder.parent, older_than=_ABANDONED)
         try:
             with write_folder(folder, edits=0, bytes_needed=len(content), key=key) as partial:
                 (partial / ABILITIES).write_bytes(content)

@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -226,9 +227,16 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove what a killed process left half-written directly in ``folder``; nobody else may be writing there."""
+def remove_partials(folder: Path, *, older_than: float = 0.0) -> None:
+    """Remove what killed processes left half-written directly in ``folder``.
+
+    Args:
+        folder: Where whole files and folders are put in place.
+        older_than: Seconds; younger ones stay, since somebody may be writing them. 0: nobody else writes there.
+    """
     for leftover in folder.glob(f".*{_PARTIAL}"):
+        if older_than and time.time() - leftover.stat().st_mtime < older_than:
+            continue
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

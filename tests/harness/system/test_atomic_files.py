@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,19 @@ def test_set_aside_and_leftovers(tmp_path: Path) -> None:
     (tmp_path / ".z.1.ab.partial").write_text("")
     atomic_files.remove_partials(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["x.damaged"]
+
+
+def test_what_a_killed_process_left_half_written_is_removed_a_day_later(
+    tmp_path: Path,
+) -> None:
+    abandoned = tmp_path / ".scores.1.ab.partial"
+    written_now = tmp_path / ".scores.2.cd.partial"
+    for folder in (abandoned, written_now):
+        folder.mkdir()
+    day_before = time.time() - 90_000
+    os.utime(abandoned, (day_before, day_before))
+    atomic_files.remove_partials(tmp_path, older_than=86_400)
+    assert not abandoned.exists() and written_now.exists()
 
 
 def test_processes_of_one_id_write_one_cache_file_without_a_shared_part(
