@@ -155,7 +155,7 @@ def suffer(place: Path, seed: int, state: str, name: str, number: int, wanted: d
 
 
 def kind(name: str) -> str:
-    """What a file is, without the ids of run, model and content in its name."""
+    """Kind of a file: its path without the ids of run, model and content in its name."""
     parts = [part for part in name.split("/") if len(part) < 40 and not (len(part) == 12 and part.isalnum())]
     return "/".join("-".join(word for word in part.split("-") if len(word.split(".")[0]) != 16) for part in parts)
 

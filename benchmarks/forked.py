@@ -19,7 +19,7 @@ PATIENCE = 900.0
 PARTIAL = 3
 """Exit code of a run that stopped at its limit."""
 THERE = "is there already"
-"""What `submit` says when the bundle was whole before the process was stopped."""
+"""Words of `submit` when the bundle was whole before the process was stopped."""
 
 
 class Child:
@@ -122,7 +122,7 @@ def attempt(command: list[str], home: Path, before: Callable[[], None] | None = 
 
 
 def rude(code: int | None, text: str) -> str | None:
-    """What no command may do: hang, die of a fault of its own, show a traceback, call itself a bug."""
+    """Behaviour that no command may show: hang, die of a fault of its own, show a traceback, call itself a bug."""
     if code is None:
         return "hangs"
     if "Traceback" in text or "bug in Palimpsest" in text:

@@ -44,7 +44,7 @@ def steps(home: Path) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Hardship:
-    """What is wrong with the machine."""
+    """The lack or oddity of the machine, in words."""
 
     name: str
     child: Callable[[], None] | None = None

@@ -70,7 +70,7 @@ class Tupled(nn.Module):
 
 
 class Untupled(nn.Module):
-    """What the model calls in a block's place."""
+    """Stand-in that the model calls in a block's place."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ EDITORS = (
 )  # fmt: skip
 """Every built-in editor and the main compositions."""
 WEIGHTS = {"run": 14, "ingest": 2, "build": 2, "submit": 2, "nightly": 3}
-"""How often each verb's turn comes."""
+"""Weight of each verb in the draw of the next round."""
 WAYS = {"kill at an instant": 8, "kill before a file operation": 8, "SIGTERM": 2, "two Ctrl-C": 2, "stop and go on": 2}
 NIGHT = "2026-01-02"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from palimpsest.harness.fleet.dispatch import Ended, Hear
 from palimpsest.harness.system import child
+from palimpsest.harness.system.environment import cores
 from palimpsest.harness.system.memory import free_memory
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 _LAST_WORDS = 500
 """Characters of what a process printed last that a message repeats."""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slots(wanted: int | None, runs: int, threads: int, bytes_each: int) -> int:
