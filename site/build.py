@@ -33,7 +33,7 @@ MARKER = ".palimpsest-site"
 _PACKAGE = Path(__file__).resolve().parent
 _STATIC = _PACKAGE / "static"
 _SHOWN = (
-    *("site/**/*.html", "site/**/*.xml", "results/**/*.csv", "results/**/*.sql"),
+    *("site/**/*.html", "site/**/*.xml", "results/**/*.csv", "results/**/*.sql", "harness/metrics/*.toml"),
     *("editors/**/*.py", "tasks/abilities/**/*.yaml", "tasks/abilities/*.toml"),
 )
 """Files beside imported code that pages are made of."""

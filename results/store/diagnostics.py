@@ -72,7 +72,7 @@ def _line(curve: Curve) -> tuple[str, DiagnosticLine]:
         title=known.title if known else plain.replace("_", " ").capitalize(),
         unit=known.unit if known else "1",
         direction=known.direction if known else "none",
-        definition=known.text if known else "",
+        definition=known.definition if known else "",
         evaluated=base != plain,
         points=curve.points,
     )

@@ -44,8 +44,14 @@ def test_pages_are_kept_when_code_changes_that_they_do_not_depend_on(copy: Path,
 @pytest.mark.parametrize(
     "name",
     [
-        *("site/pages/track.py", "site/templates/track.html", "harness/metrics/definitions.py", "editors/memit.py"),
-        *("harness/system/clean_text.py", "results/analysis/ranking.py", "results/analysis/published/memit.csv"),
+        *("site/pages/track.py", "site/templates/track.html", "harness/metrics/definitions.toml"),
+        *(
+            "editors/memit.py",
+            "harness/metrics/probes.py",
+            "harness/system/clean_text.py",
+            "results/analysis/ranking.py",
+            "results/analysis/published/memit.csv",
+        ),
         *("tasks/abilities/groups.toml", "results/store/schema.sql"),
     ],
 )

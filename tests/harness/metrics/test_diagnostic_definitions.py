@@ -13,12 +13,8 @@ def test_names_are_distinct_and_every_group_is_used() -> None:
     assert {entry.group for entry in RECORDS} == set(GROUPS)
 
 
-def test_every_record_is_in_the_table_of_metrics() -> None:
-    found = {m.name: m for m in METRICS if m.kind == "diagnostic"}
-    for entry in RECORDS:
-        assert (found[entry.name].unit, found[entry.name].direction) == (entry.unit, entry.direction)
-        assert found[entry.name].definition.startswith(entry.definition)
-        assert entry.source in found[entry.name].definition
+def test_every_record_is_a_diagnostic_of_the_table_of_metrics() -> None:
+    assert set(RECORDS) <= {entry for entry in METRICS if entry.kind == "diagnostic"}
 
 
 @pytest.mark.parametrize(
