@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -21,10 +20,10 @@ from functools import cache
 from pathlib import Path
 
 from palimpsest.harness.errors import UsageError
-from palimpsest.harness.system.source_digest import digest_of, reached
 from palimpsest.site.jobs import Batch, File
 from palimpsest.site.pages.plan import batches
 from palimpsest.site.pages.plan_extras import Options
+from palimpsest.site.parts.own_code import code_fingerprint
 from palimpsest.site.source import Source, StoreSource
 
 MARKER = ".palimpsest-site"
@@ -32,11 +31,6 @@ MARKER = ".palimpsest-site"
 
 _PACKAGE = Path(__file__).resolve().parent
 _STATIC = _PACKAGE / "static"
-_SHOWN = (
-    *("site/**/*.html", "site/**/*.xml", "results/**/*.csv", "results/**/*.sql", "harness/metrics/*.toml"),
-    *("editors/**/*.py", "tasks/abilities/**/*.yaml", "tasks/abilities/*.toml"),
-)
-"""Files beside imported code that pages are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,20 +175,9 @@ def _measure(folder: Path) -> tuple[int, int]:
     return pages, size
 
 
-def code_fingerprint(root: Path = _PACKAGE.parent) -> str:
-    """Digest of everything besides the data that a page depends on, below the folder of our packages.
-
-    That is the site with its templates, every module that it reaches through imports, and what those read: published
-    numbers, ability tasks, and the editors, whose own words are shown.
-    """
-    code = reached((root / "site").rglob("*.py"), root)
-    shown = [file for pattern in _SHOWN for file in root.glob(pattern)]
-    return hashlib.sha256(f"{version()} {digest_of({*code, *shown}, root)}".encode()).hexdigest()
-
-
 @cache
 def _own_code() -> str:
-    return code_fingerprint()
+    return code_fingerprint(version())
 
 
 def read_marker(out_dir: Path, code: str) -> dict[str, tuple[str, list[str]]]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from palimpsest.harness.abilities.items import PERPLEXITY
-from palimpsest.harness.metrics.classification import confusion_terms, matthews, weighted_f1, word_perplexity
+from palimpsest.results.analysis.classification import confusion_terms, matthews, weighted_f1, word_perplexity
 from palimpsest.results.analysis.uncertainty import RESAMPLES, AbilityItems, bootstrap_abilities, draw_counts, interval
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.records import Interval, MetricRow

@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.harness.metrics.endurance import ENDURANCE_SHARE, Endurance, first_crossing
 from palimpsest.harness.metrics.probes import SCORES, CaseTable, aggregate, harmonic_mean, kept_share
+from palimpsest.results.analysis.endurance import ENDURANCE_SHARE, Endurance, first_crossing
 from palimpsest.results.records import Interval
 
 Floats = NDArray[np.float64]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palimpsest.harness.errors import unknown_name
-from palimpsest.harness.metrics.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT
+from palimpsest.results.analysis.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE
 from palimpsest.results.analysis.ranking import ranked_rows, resolution
 from palimpsest.results.records import (
     BoardRow,

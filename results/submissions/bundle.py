@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
-from palimpsest.harness.plugins.source_hash import EditorSource
 from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS, SCORES, position, score_files
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
@@ -32,6 +31,7 @@ from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.problems import Invalid
 from palimpsest.results.reading.run_folder import CHECKPOINT, TOP_FILES, CheckedRun, folder_digest, read_run_folder
+from palimpsest.results.submissions.editor_sources import EditorSource
 from palimpsest.results.submissions.origins import Origin, origin_of
 
 MANIFEST = "bundle.json"
@@ -51,7 +51,7 @@ class File(Strict):
 
 
 class Source(Strict):
-    """Where one editor's code came from; see `palimpsest.harness.plugins.source_hash.EditorSource`."""
+    """Where one editor's code came from; see `palimpsest.results.submissions.editor_sources.EditorSource`."""
 
     name: str = Field(min_length=1, max_length=200)
     distribution: str = Field(min_length=1, max_length=200)

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.model.catalogue import fingerprint, registered_models
 from palimpsest.harness.plugins.entry_points import GROUP, EditorEntry
-from palimpsest.harness.plugins.source_hash import package_hash
 from palimpsest.harness.runs import layout
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.composition import parse, spell
@@ -26,6 +25,7 @@ from palimpsest.harness.specs.schedule import order
 from palimpsest.results.reading.cleaning import TEXT_LENGTH, clean_text
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.submissions.bundle import BUILT_IN, MANIFEST, Manifest, Source
+from palimpsest.results.submissions.editor_sources import package_hash
 from palimpsest.tasks.ability_library import FOLDER, PAPERS, ability_refs
 from palimpsest.tasks.registry import load_task, task_names
 

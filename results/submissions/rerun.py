@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 from palimpsest.harness.errors import ConfigError, EditorError, RunFailed
 from palimpsest.harness.model.catalogue import resolve
-from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.executor import Executor
 from palimpsest.harness.runs.journal import Progress
@@ -27,6 +26,7 @@ from palimpsest.harness.system.environment import changed_environment, environme
 from palimpsest.results.submissions.agreement import Agreement
 from palimpsest.results.submissions.bounded import CheckedBundle, compare_bounded
 from palimpsest.results.submissions.bundle import Source
+from palimpsest.results.submissions.editor_sources import editor_sources
 
 if TYPE_CHECKING:
     from palimpsest.harness.runs.installation import Installation

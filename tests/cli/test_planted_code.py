@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.harness.plugins.source_hash import EditorSource, editor_sources
 from palimpsest.results.submissions.bundle import write_bundle
+from palimpsest.results.submissions.editor_sources import EditorSource, editor_sources
 from tests.labs.synthetic import write_run
 from tests.results.conftest import small_runs
 

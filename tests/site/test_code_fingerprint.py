@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.harness.system.source_digest import reached
-from palimpsest.site.build import code_fingerprint
+from palimpsest.site.parts.own_code import code_fingerprint, reached
 from tests.test_rooms import arrows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,10 +21,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(copy: Path, name: str) -> bool:
-    before, path = code_fingerprint(copy), copy / name
+    before, path = code_fingerprint("1", copy), copy / name
     content = path.read_bytes()
     path.write_bytes(content + b"\n# changed\n")
-    after = code_fingerprint(copy)
+    after = code_fingerprint("1", copy)
     path.write_bytes(content)
     return before != after
 
@@ -72,3 +71,14 @@ def test_every_module_that_the_site_imports_is_reached() -> None:
     found = {path.relative_to(ROOT).as_posix() for path in reached((ROOT / "site").rglob("*.py"), ROOT)}
     files = {f"{name.replace('.', '/')}.py" for name in seen}
     assert {file for file in files if (ROOT / file).is_file()} <= found
+
+
+def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "__init__.py").write_text("")
+    (room / "first.py").write_text("import os\nfrom palimpsest.room import second\n")
+    (room / "second.py").write_text("def f():\n    from palimpsest.room.third import name\n")
+    (room / "third.py").write_text("import palimpsest.room.first, palimpsest.elsewhere\n")
+    (room / "fourth.py").write_text("")
+    assert {path.name for path in reached([room / "first.py"], tmp_path)} == {"first.py", "second.py", "third.py"}

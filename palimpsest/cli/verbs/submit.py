@@ -10,10 +10,10 @@ import typer
 from palimpsest import __version__
 from palimpsest.cli import options, output
 from palimpsest.harness.errors import RunFailed
-from palimpsest.harness.plugins.source_hash import EditorSource, editor_sources
 from palimpsest.harness.runs.reading import find_run, summarise
 from palimpsest.results.submissions.bounded import verify_bounded
 from palimpsest.results.submissions.bundle import BUILT_IN, write_bundle
+from palimpsest.results.submissions.editor_sources import EditorSource, editor_sources
 from palimpsest.results.submissions.origins import origin_of, why_unpublished
 
 app = typer.Typer(add_completion=False)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from palimpsest.harness.system.source_digest import digest_of, files_below, reached
+from palimpsest.harness.system.source_digest import digest_of, files_below
 
 
 def test_names_and_contents_count_and_caches_do_not(tmp_path: Path) -> None:
@@ -17,14 +17,3 @@ def test_names_and_contents_count_and_caches_do_not(tmp_path: Path) -> None:
     (tmp_path / "a" / "two.py").write_text("2")
     assert len({before, renamed, digest_of(files_below(tmp_path), tmp_path)}) == 3
     assert files_below(tmp_path / "a" / "two.py") == [tmp_path / "a" / "two.py"]
-
-
-def test_imports_are_followed_wherever_they_stand(tmp_path: Path) -> None:
-    room = tmp_path / "room"
-    room.mkdir()
-    (room / "__init__.py").write_text("")
-    (room / "first.py").write_text("import os\nfrom palimpsest.room import second\n")
-    (room / "second.py").write_text("def f():\n    from palimpsest.room.third import name\n")
-    (room / "third.py").write_text("import palimpsest.room.first, palimpsest.elsewhere\n")
-    (room / "fourth.py").write_text("")
-    assert {path.name for path in reached([room / "first.py"], tmp_path)} == {"first.py", "second.py", "third.py"}

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from palimpsest.harness.metrics.endurance import Endurance
 from palimpsest.harness.metrics.probes import CaseTable, harmonic_mean
+from palimpsest.results.analysis.endurance import Endurance
 from palimpsest.results.analysis.uncertainty import (
     AbilityItems,
     bootstrap_abilities,

@@ -10,9 +10,9 @@ import pytest
 
 from palimpsest.cli.verbs.submit import _warn_of_unpublished
 from palimpsest.harness.errors import ConfigError, UsageError
-from palimpsest.harness.plugins.source_hash import EditorSource
 from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
+from palimpsest.results.submissions.editor_sources import EditorSource
 from palimpsest.results.submissions.origins import Origin, origin_of
 
 SUBMISSIONS = Path("results/submissions")

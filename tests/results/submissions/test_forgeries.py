@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import Submissions, ingest
 from palimpsest.results.submissions.bundle import check_sealed, write_bundle
+from palimpsest.results.submissions.editor_sources import editor_sources
 from palimpsest.results.submissions.ledger import append
 from palimpsest.results.submissions.verify import verify_bundle
 from tests.labs.forgeries import ALL, Forgery, seal

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from palimpsest.harness.errors import StoreError, UsageError
-from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.results.records import BoardRow
 from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import Submissions, ingest, rebuild
 from palimpsest.results.submissions.bundle import check_sealed, write_bundle
+from palimpsest.results.submissions.editor_sources import editor_sources
 from palimpsest.results.submissions.ledger import Entry, append, read_ledger, standing, verified
 from tests.labs.synthetic import write_run
 from tests.results.conftest import small_runs

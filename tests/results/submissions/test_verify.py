@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
-from palimpsest.harness.plugins.source_hash import editor_sources
 from palimpsest.results.submissions.bundle import MANIFEST, write_bundle
+from palimpsest.results.submissions.editor_sources import editor_sources
 from palimpsest.results.submissions.verify import Verification, verify_bundle
 from tests.labs.synthetic import write_run
 from tests.results.conftest import honest_run, small_runs

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from palimpsest.harness.metrics.endurance import (
+from palimpsest.results.analysis.endurance import (
     Endurance,
     endurance,
     first_crossing,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from palimpsest.harness.metrics.classification import (
+from palimpsest.results.analysis.classification import (
     Floats,
     Integers,
     confusion_terms,
