@@ -66,14 +66,9 @@ class Bench:
         installed: Installation,
         models: Sequence[str] = (SMALL, LARGE),
     ) -> None:
-        """Nothing is loaded yet.
+        """Take up an editor or a composition, with fields as ``--set`` gives them; nothing is loaded yet.
 
-        Args:
-            editor: Name or composition.
-            overrides: As ``--set`` gives them.
-            home: Folder of caches.
-            installed: Finds the task and the texts of key statistics.
-            models: Names of pocket models; the first is the one for checks that need but one.
+        The first of the pocket models is the one for checks that need but one.
         """
         self.editor = editor
         self.overrides = dict(overrides)

@@ -16,12 +16,7 @@ class Errors:
     """Turns what an editor raises into findings; one that was told before is only named."""
 
     def __init__(self, editor: str, failed: Callable[[BaseException], None]) -> None:
-        """Set up.
-
-        Args:
-            editor: Its name, or a composition.
-            failed: Called with each exception, once for those that are the same.
-        """
+        """Take up an editor or a composition; ``failed`` gets each exception, once those that are the same."""
         self._editor = editor
         self._failed = failed
         self._told: dict[tuple[str, str], str] = {}
@@ -57,12 +52,7 @@ def sources(editor: str) -> list[Path]:
 
 
 def place_of(error: BaseException, inside: Collection[Path]) -> str:
-    """Innermost place in some files that an exception, or what caused it, came through; empty where there is none.
-
-    Args:
-        error: The exception.
-        inside: Files and folders that count.
-    """
+    """Innermost place in these files and folders that an exception, or what caused it, came through; empty if none."""
     causes = [error]
     while causes[-1].__cause__ is not None and len(causes) < 10:
         causes.append(causes[-1].__cause__)

@@ -27,15 +27,12 @@ _LONGEST = 60
 
 
 def write_package(name: str, into: Path, kind: str = "pipeline") -> list[Path]:
-    """Write the package of an editor into a new folder ``into / name``.
+    """Write the package of an editor into a new folder ``into / name``; the files, as they should be read.
 
     Args:
         name: Of the editor and of its distribution: lower-case words with hyphens between them.
         into: An existing folder.
         kind: One of `KINDS`.
-
-    Returns:
-        The files, as they should be read.
 
     Raises:
         UsageError: The name is none, is taken or hides something, there is no such kind, or the folder is there.

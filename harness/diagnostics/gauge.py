@@ -34,13 +34,7 @@ class Pristine:
 
 
 def gauge_pristine(weight: Tensor, parts: LeftSpectrum, second_moment: Tensor | None) -> Pristine:
-    """Measure W_0.
-
-    Args:
-        weight: W_0, d_out × d_in, finite.
-        parts: `left_spectrum` of it.
-        second_moment: C0, or None where it is not known.
-    """
+    """Measure W_0 (d_out × d_in, finite), given its `left_spectrum` and C0, where that is known."""
     rank = max(1, min(spectra.protected_rank(parts.values), int((parts.values > 0).sum())))
     return Pristine(
         weight=weight,
@@ -53,13 +47,7 @@ def gauge_pristine(weight: Tensor, parts: LeftSpectrum, second_moment: Tensor | 
 
 
 def gauge_weight(weight: Tensor, pristine: Pristine, batches: int) -> Numbers:
-    """Numbers about W_t itself: norms, spectrum, sphere, drift on pretraining keys.
-
-    Args:
-        weight: W_t, d_out × d_in.
-        pristine: `gauge_pristine` of the same layer.
-        batches: Batches so far.
-    """
+    """Numbers about W_t (d_out × d_in) after so many batches: norms, spectrum, sphere, drift on pretraining keys."""
     update = weight.double() - pristine.weight.double()
     now, changed = left_spectrum(weight), singular_values(update)
     rank = pristine.protected.left.shape[1]

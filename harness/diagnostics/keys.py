@@ -26,11 +26,6 @@ def clean_keys(
 ) -> list[dict[int, Tensor] | None]:
     """k_e of each request: input of the down-projections at the subject's last token in the prompt.
 
-    Args:
-        model: As it is now.
-        requests: Any number.
-        layers: At least one.
-
     Returns:
         For each request layer → d_in, float32; None where the subject has no token of its own.
     """

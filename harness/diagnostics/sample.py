@@ -18,7 +18,7 @@ class Sample:
     """
 
     def __init__(self, size: int) -> None:
-        """Args: how many members are kept at most."""
+        """Keep at most ``size`` members."""
         self.size = size
         self._order: list[tuple[int, int]] = []
         self._members: dict[int, dict[str, Tensor]] = {}
@@ -31,11 +31,9 @@ class Sample:
         return len(self) < self.size or (_priority(number), number) < self._order[-1]
 
     def add(self, number: int, vectors: Mapping[str, Tensor]) -> None:
-        """Offer a member; one of the others gives way if the sample is full.
+        """Offer a member by its number, from 0 and distinct; one of the others gives way if the sample is full.
 
-        Args:
-            number: Its number, from 0; distinct.
-            vectors: One-dimensional, the same names and lengths for all members; kept as float32 copies on the CPU.
+        The vectors have the same names and lengths for all members; they are kept as float32 copies on the CPU.
         """
         if not self.wants(number) or number in self._members:
             return

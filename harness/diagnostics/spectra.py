@@ -31,13 +31,7 @@ class Leading:
 
 
 def leading(weight: Tensor, parts: LeftSpectrum, rank: int) -> Leading:
-    """U_k and V_k.
-
-    Args:
-        weight: d_out × d_in.
-        parts: `left_spectrum` of it.
-        rank: k; the first k singular values must not be zero.
-    """
+    """U_k and V_k of a d_out × d_in weight, from its `left_spectrum`; the first k singular values must not be zero."""
     left = parts.vectors[:, :rank]
     return Leading(left, right_basis(weight, left))
 
@@ -49,11 +43,7 @@ def protected_rank(values: Tensor, share: float = PROTECTED_SHARE) -> int:
 
 
 def condition_number(values: Tensor) -> float:
-    """κ = σ_max / σ_min over the singular values that are not zero (`NONZERO`); NaN for a weight of zeros.
-
-    Args:
-        values: Singular values, descending.
-    """
+    """κ = σ_max / σ_min over the nonzero (`NONZERO`) among descending singular values; NaN for a weight of zeros."""
     present = values[values > NONZERO * values[0]]
     return float(present[0] / present[-1]) if len(present) else float("nan")
 
@@ -98,12 +88,7 @@ def protected_energy(update: Tensor, protected: Leading) -> float:
 
 
 def truncated(weight: Tensor, percent: float) -> Tensor:
-    """The weight with only its ``percent`` % largest singular components, at least one: U_p U_pᵀ W, float32.
-
-    Args:
-        weight: d_out × d_in.
-        percent: Above 0, at most 100.
-    """
+    """A d_out × d_in weight with its ``percent`` % largest singular components only, at least one: U_p U_pᵀ W, float32."""
     rank = components(min(weight.shape), percent)
     if rank >= min(weight.shape):
         return weight.clone()
@@ -117,12 +102,9 @@ def components(rank: int, percent: float) -> int:
 
 
 def effective_rank(spectrum: Tensor) -> float:
-    """exp(H(p)), p = λ / Σλ: how many directions a spectrum spreads over; NaN for one of zeros.
+    """exp(H(p)), p = λ / Σλ: the number of directions that a spectrum λ ≥ 0 spreads over; NaN for one of zeros.
 
     Roy and Vetterli 2007, "The effective rank". Here λ are the eigenvalues of C_p = Σ k kᵀ.
-
-    Args:
-        spectrum: Not negative.
     """
     total = spectrum.sum()
     if not float(total):
@@ -137,11 +119,7 @@ def stable_rank(spectrum: Tensor) -> float:
 
 
 def key_spectrum(keys: Tensor) -> Tensor:
-    """Eigenvalues of C_p = Σ k kᵀ that can differ from zero, in no particular order.
-
-    Args:
-        keys: n × d_in.
-    """
+    """Eigenvalues of C_p = Σ k kᵀ, of n × d_in keys, that can differ from zero, in no particular order."""
     wide = keys.double()
     small = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
     squares: Tensor = torch.linalg.eigvalsh(small)

@@ -26,11 +26,7 @@ class Sphere(NamedTuple):
 
 
 def sphere(weight: Tensor) -> Sphere:
-    """Spread of the rows, ŵ_i = w_i / ‖w_i‖; all NaN for fewer than two rows.
-
-    Args:
-        weight: d_out × d_in.
-    """
+    """Spread of the rows of a d_out × d_in weight, ŵ_i = w_i / ‖w_i‖; all NaN for fewer than two rows."""
     rows = weight.shape[0]
     if rows < 2:
         return Sphere(*[float("nan")] * 3)
@@ -45,9 +41,7 @@ def sphere(weight: Tensor) -> Sphere:
 def pretrained_drift(matrix: Tensor, second_moment: Tensor) -> float:
     """tr(D C0 Dᵀ) = E‖D k‖² over pretraining keys: the expected squared change of the layer's output.
 
-    Args:
-        matrix: D, d_out × d_in.
-        second_moment: C0 = E[k kᵀ], d_in × d_in.
+    D is d_out × d_in, C0 = E[k kᵀ] d_in × d_in.
     """
     d = matrix.to(second_moment.device).double()  # statistics may be kept on the CPU
     return float(((d @ second_moment.double()) * d).sum())

@@ -50,14 +50,7 @@ class Tracker:
     """Watches one editor on one model. The model is left as it is, random generators included."""
 
     def __init__(self, model: EditableModel, written: Collection[str], editor: Editor, level: Level = "cheap") -> None:
-        """Start with nothing seen, and ask the editor for its updates.
-
-        Args:
-            model: With pristine weights, of which it has copies (`EditableModel.pristine`).
-            written: What the editor names in ``writes()``.
-            editor: Prepared on the model.
-            level: ``full``: also what costs more.
-        """
+        """Start with nothing seen, and ask the editor, which is prepared on the model, for its updates."""
         self._model, self._written, self._level = model, tuple(written), level
         names = {model.anatomy.weight_name(layer): layer for layer in range(model.anatomy.n_layers)}
         self._layers = sorted(names[name] for name in self._written if name in names)
@@ -98,11 +91,7 @@ class Tracker:
         self._scored = self._model.read_weights(self._model.anatomy.weight_name(layer) for layer in self._layers)
 
     def measure(self, batches: int) -> list[Diagnostic]:
-        """All diagnostics of the model as it is now, and of the weights that were last seen to be scored.
-
-        Args:
-            batches: Batches so far.
-        """
+        """All diagnostics of the model after so many batches, and of the weights that were last seen to be scored."""
         with self._at_work():
             others = set(self._written) - {self._model.anatomy.weight_name(layer) for layer in self._layers}
             rows = weight_norms(self._model, others)

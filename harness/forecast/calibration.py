@@ -80,14 +80,9 @@ def calibrated(
     load: Callable[[], LoadedModel] | None,
     library: AbilityFinder,
 ) -> Costs | None:
-    """The calibration of a run's editor, model and task on this machine.
+    """The calibration of a run's editor, model and task on this machine, remembered below ``home``.
 
-    Args:
-        planned: The run.
-        home: Where calibrations are remembered.
-        placement: Where the model goes.
-        load: Gives the model to measure with when nothing is remembered; None: then there is none.
-        library: Where ability tasks are found.
+    ``load`` gives the model to measure with when nothing is remembered; None: then there is no calibration.
     """
     spec = planned.spec
     segment = environment_segment(())

@@ -25,12 +25,7 @@ class _Seconds(NamedTuple):
 
 
 def past_costs(home: Path, spec: RunSpec) -> Costs | None:
-    """Median costs of the parts of past runs of an editor on a model; None without any edit.
-
-    Args:
-        home: Folder of runs.
-        spec: The run.
-    """
+    """Median costs of the parts of past runs of an editor on a model, from a folder of runs; None without any edit."""
     past = _Seconds([], [], [])
     for folder, other in _alike(home, spec):
         for event in read_events(folder / layout.JOURNAL):

@@ -66,13 +66,10 @@ def scored_cases(spec: RunSpec, edits: int) -> int:
 
 
 def predict_run(home: Path, spec: RunSpec, costs: Costs, *, pristine_is_there: bool) -> Prediction:
-    """Predict the rest of a run.
+    """Predict the rest of a run, from where it stands in ``home``.
 
-    Args:
-        home: Folder of runs; how far this one is.
-        spec: The run.
-        costs: Measured for its editor, model and task on this machine.
-        pristine_is_there: The unedited model is scored already, by this or another run.
+    ``costs`` are those of its editor, model and task on this machine. ``pristine_is_there``: the unedited model is
+    scored already, by this or another run.
     """
     state = run_state(home, spec)
     if state.status in ("complete", "collapsed"):

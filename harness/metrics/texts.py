@@ -92,13 +92,10 @@ class Likeness:
     """Cosine of TF-IDF vectors of texts and of the reference texts about an object."""
 
     def __init__(self, references: Mapping[str, str]) -> None:
-        """Fit words and their weights on all reference texts, one document per object.
+        """Fit words and their weights on the reference texts, by the object that they are about: one document each.
 
         The vectoriser is scikit-learn's with its defaults, as ROME's: lower case, words of two letters or more,
         weights ln((1 + documents) / (1 + documents with the word)) + 1, vectors of length 1.
-
-        Args:
-            references: Object → texts about it.
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -126,7 +123,7 @@ class TextMetrics:
     """Turns the sampled texts of a run's checkpoints into values per case."""
 
     def __init__(self, cases: pa.Table, probes: pa.Table) -> None:
-        """Args: what the run edits and asks, as stored with it."""
+        """Take up the cases and probes of a run, as stored with it."""
         columns = [probes[name].to_pylist() for name in ("kind", "prompt", "target_new", "target_true")]
         self._references = reference_texts(zip(*columns, strict=True))
         self._objects = dict(zip(cases["case_id"].to_pylist(), cases["target_new"].to_pylist(), strict=True))
@@ -151,7 +148,7 @@ def text_table(
     Args:
         texts: Case id → texts with their prompts.
         objects: Case id → new target.
-        references: Object → texts about it, see `palimpsest.harness.metrics.texts.reference_texts`.
+        references: Object → texts about it, see `reference_texts`.
     """
     case_ids = sorted(texts)
     likeness = Likeness(references)

@@ -64,12 +64,7 @@ class PackedCases(Sequence[Case]):
     """
 
     def __init__(self, lines: PackedLines, places: Sequence[int]) -> None:
-        """Give a view on packed cases.
-
-        Args:
-            lines: One case each.
-            places: Which of them, in which order.
-        """
+        """A view on packed cases, one a line: those at ``places``, in this order."""
         self._lines = lines
         self._places = places
 
@@ -176,11 +171,9 @@ class TaskFinder(Protocol):
     """Finds edit tasks by name; `tasks.registry.DataFiles` is the real one."""
 
     def load(self, name: str, *, skip_bad: bool | None = None) -> EditTask:
-        """The task called ``name``.
+        """The task called ``name``: one that ships, or whose data come from the hub or from a file.
 
-        Args:
-            name: Of a task that ships, or whose data come from the hub or from a file.
-            skip_bad: Whether bad records are left out; None: as this finder was told.
+        ``skip_bad``: leave out bad records; None: as this finder was told.
 
         Raises:
             UsageError: The name is not known.

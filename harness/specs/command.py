@@ -67,11 +67,7 @@ _PARTS = {
 
 
 def on_command_line(path: Sequence[str | int]) -> str:
-    """The flag that a field of a suite was given by, for messages about flags.
-
-    Args:
-        path: Names and list positions, as ``("schedule", "checkpoints", 1)``.
-    """
+    """The flag by which a field of a suite was given, as ``("schedule", "checkpoints", 1)``; for messages about flags."""
     field = dotted([part for part in path if isinstance(part, str)])
     known = _PARTS | {flag.suite: flag.words for flag in FLAGS}
     inner = field
@@ -81,13 +77,7 @@ def on_command_line(path: Sequence[str | int]) -> str:
 
 
 def put(values: dict[str, Any], field: str, value: object) -> None:
-    """Set a field of nested plain values; the parts that it is in are copied, not changed.
-
-    Args:
-        values: Plain values of a suite; changed in place at the top only.
-        field: Name with dots.
-        value: What the field becomes.
-    """
+    """Set a field, named with dots, of nested plain values; the parts that it is in are copied, not changed."""
     name, _, rest = field.partition(".")
     if not rest:
         values[name] = value
@@ -100,11 +90,8 @@ def put(values: dict[str, Any], field: str, value: object) -> None:
 def command_words(spec: Mapping[str, Any], local_abilities: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """The flags that repeat a run, each with its value; a switch has an empty one.
 
-    Local files stand as ``DIR`` and ``TEXT``, since a spec knows their content and not their place.
-
-    Args:
-        spec: A run's spec as plain values.
-        local_abilities: Ability tasks whose items are given by ``--ability-data``.
+    Local files stand as ``DIR`` and ``TEXT``, since a spec, here in plain values, knows their content and not their
+    place. ``local_abilities`` are the ability tasks whose items are given by ``--ability-data``.
     """
     for flag in FLAGS:
         value = _value(spec, flag.spec or flag.suite)

@@ -21,12 +21,7 @@ def order(n_cases: int, schedule: Schedule, run_seed: int) -> list[int]:
     """Case index at each position of the schedule.
 
     With a seed, cases are sorted by a hash of (seed, index): the same order on every machine and version, and a longer
-    schedule begins with the shorter one.
-
-    Args:
-        n_cases: How many the task has.
-        schedule: Says by which seed.
-        run_seed: The run's, which orders where the schedule says so.
+    schedule begins with the shorter one. ``run_seed`` counts where the schedule says so.
 
     Raises:
         ConfigError: The task has fewer cases than the schedule asks for.

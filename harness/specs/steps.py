@@ -54,8 +54,6 @@ def steps(
 ) -> Iterator[Step]:
     """Everything that is left of a run, in order. Each checkpoint is reached from the newest save on the way to it.
 
-    The unedited model is scored first, before an editor is prepared: an editor may change it.
-
     Args:
         schedule: The run's.
         unscored: Its checkpoints without scores, ascending.

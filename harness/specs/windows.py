@@ -21,13 +21,8 @@ def choose_windows(positions: int, sampling: Scoring, edits_so_far: int) -> dict
 
     Windows: ``all`` edits so far, their ``first`` and their ``latest`` quarter (at least one case each); beyond 1,000
     edits also the ``first_1000`` and the ``last_1000``; before the first edit ``planned``, all cases of the schedule.
-    One seeded permutation ranks all positions; the sample of a window are its members of best rank, so that samples
+    One seeded permutation ranks all positions; the sample of a window are its highest-ranked members, so that samples
     overlap as much as they can from checkpoint to checkpoint.
-
-    Args:
-        positions: Number of edits in the whole schedule.
-        sampling: Size of the sample per window (None: everything) and its seed.
-        edits_so_far: Edits made when the checkpoint is scored.
     """
     if not 0 <= edits_so_far <= positions:
         raise ValueError(f"{edits_so_far} edits so far do not fit a schedule of {positions}")

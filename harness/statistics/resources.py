@@ -47,13 +47,7 @@ class Resources:
     """Statistics of one pristine model. The harness says from which texts; editors ask for the results."""
 
     def __init__(self, model: EditableModel, folder: Path | None, device: torch.device | None = None) -> None:
-        """Nothing is computed yet.
-
-        Args:
-            model: The model they belong to; unedited whenever something is computed.
-            folder: Its disk cache; None: memory only.
-            device: Where statistics live; None: where the model is.
-        """
+        """Statistics of ``model``, unedited whenever something is computed; ``folder`` is their disk cache, if any."""
         self._model = model
         self.device = device or model.device
         self.progress: Progress | None = None
@@ -83,13 +77,9 @@ class Resources:
     def set_statistics(
         self, name: str, texts: Callable[[], Iterable[str]], max_tokens: int | None = None, *, fixed: bool = False
     ) -> None:
-        """Name the text that key statistics come from.
+        """Name the text that key statistics come from; at most ``max_tokens`` of its tokens are used.
 
-        Args:
-            name: what it is called.
-            texts: reads it.
-            max_tokens: how many of its tokens to use at most.
-            fixed: whether ``name`` always refers to the same text; it is then not read when all is cached.
+        ``fixed``: ``name`` always refers to the same text, which is then not read when all is cached.
         """
         self._statistics_name, self._texts, self._max_tokens, self._fixed_text = name, texts, max_tokens, fixed
         self._sequences.clear()

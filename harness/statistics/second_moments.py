@@ -29,10 +29,7 @@ Progress = Callable[[int, int], None]
 def tokenised(model: EditableModel, texts: Iterable[str], max_tokens: int | None) -> list[list[int]]:
     """Texts as token sequences, none of them empty, each cut at the longest that is read.
 
-    Args:
-        model: Its tokenizer and context.
-        texts: Read only as far as needed.
-        max_tokens: Tokens of all sequences together, at most; None: of all texts.
+    The texts are read only as far as needed for ``max_tokens`` tokens of all sequences together; None: to their end.
     """
     config = model.model.config.get_text_config()
     longest = min(LONGEST_TEXT, getattr(config, "max_position_embeddings", LONGEST_TEXT))
@@ -59,12 +56,12 @@ def collect_moments(
     """C0 of each layer: products in float32 per forward pass, summed in float64 on the device of the statistics.
 
     Args:
-        model: the pristine model.
-        layers: blocks whose down-projection inputs are wanted.
-        sequences: token sequences; their order does not matter.
-        partial: file in which the sums so far are kept, once a minute; a pass that finds it goes on from there, and
+        model: The pristine model.
+        layers: Blocks whose down-projection inputs are wanted.
+        sequences: Token sequences; their order does not matter.
+        partial: File in which the sums so far are kept, once a minute; a pass that finds it goes on from there, and
             its result is the same to the bit. None: nothing is kept.
-        progress: is told how far the pass is.
+        progress: Is told how far the pass is.
 
     Returns:
         Layer → E[k kᵀ] over all tokens, d_in × d_in, float64.

@@ -99,13 +99,9 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 def write_folder(path: Path, *, edits: int, bytes_needed: int = 0, **facts: str) -> Iterator[Path]:
     """A folder to fill; when the context ends well it becomes ``path``, complete and with its manifest.
 
-    A folder that is already there gives way only when the new one is complete.
-
-    Args:
-        path: Where the folder shall appear.
-        edits: Position of the run that the content belongs to; kept in the manifest.
-        bytes_needed: About how large it will be; checked against the free space before.
-        facts: Further entries of the manifest.
+    A folder that is already there gives way only when the new one is complete. The manifest holds ``edits``, the
+    position of the run that the content belongs to, and ``facts``. ``bytes_needed`` is checked against the free space
+    before.
 
     Raises:
         MissingResource: The disk is too full; nothing changed.
@@ -163,14 +159,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def verify_folder(path: Path, *, edits: int, names: tuple[str, ...], **facts: str) -> list[str]:
-    """What is wrong with a folder made by `write_folder`: empty if it is whole.
-
-    Args:
-        path: The folder.
-        edits: What its manifest must say.
-        names: Files it must hold.
-        facts: Further entries that its manifest must have.
-    """
+    """Faults of a folder made by `write_folder` that must hold these files, and these facts in its manifest."""
     manifest = read_manifest(path)
     if manifest is None:
         return [f"{path / MANIFEST} is missing or cannot be read"]
@@ -230,9 +219,7 @@ def remove_folder(path: Path) -> None:
 def remove_partials(folder: Path, *, older_than: float = 0.0) -> None:
     """Remove what killed processes left half-written directly in ``folder``.
 
-    Args:
-        folder: Where whole files and folders are put in place.
-        older_than: Seconds; younger ones stay, since somebody may be writing them. 0: nobody else writes there.
+    What is younger than ``older_than`` seconds stays, since somebody may be writing it; 0: nobody else writes there.
     """
     for leftover in folder.glob(f".*{_PARTIAL}"):
         if older_than and time.time() - leftover.stat().st_mtime < older_than:

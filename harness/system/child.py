@@ -60,11 +60,8 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start Python with ``arguments``, as ``-m``, a module and what it is given, and catch what it prints.
 
-    Args:
-        arguments: Of the interpreter.
-        variables: Environment variables beside those of `environment`.
-        folder: The working directory; of the caller's own making.
-        joined: Errors come through the pipe of the output, else through one of their own.
+    It gets ``variables`` beside those of `environment`; ``folder``, its working directory, is of the caller's own
+    making. Errors come through the pipe of the output if ``joined``, else through one of their own.
     """
     return subprocess.Popen(
         [sys.executable, "-P", *arguments],
@@ -81,11 +78,8 @@ def start(
 def start_kept(*arguments: str, errors: IO[bytes]) -> subprocess.Popen[str]:
     """Start Python as `start` does, for a child that listens to the end of its stdin, in a session of its own.
 
-    Signals of a terminal reach only this process, which hands them on.
-
-    Args:
-        arguments: Of the interpreter.
-        errors: Takes what the child prints for people.
+    Signals of a terminal reach only this process, which hands them on. What the child prints for people goes to
+    ``errors``.
     """
     return subprocess.Popen(
         [sys.executable, "-P", *arguments],

@@ -86,9 +86,8 @@ def is_clean(text: str, breaks: Breaks) -> bool:
 def public(text: str, *, of_user: bool = True) -> str:
     """``text`` with ``$NAME`` for values of environment variables that may be secret, and ``~`` for the home folder.
 
-    Args:
-        text: Anything.
-        of_user: The user's name goes, too: ``/scratch/USER/x``. A path that shall be used as it is shown keeps it.
+    The user's name goes, too: ``/scratch/USER/x``; a path that shall be used as it is shown keeps it
+    (``of_user=False``).
     """
     for pattern, replacement in _replacements(tuple(os.environ.items()), of_user):
         text = pattern.sub(replacement, text)

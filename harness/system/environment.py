@@ -33,7 +33,7 @@ _MAY_DIFFER = frozenset({"started_at", "command", "memory_gb", "diagnostics"})
 
 
 def environment_segment(command: Sequence[str] | None = None, editor_distribution: str | None = None) -> dict[str, Any]:
-    """What there is to know about this process, for ``environment.json``.
+    """All that is known about this process, for ``environment.json``.
 
     Args:
         command: The command that was given; None: this process's arguments.
@@ -59,7 +59,7 @@ def environment_segment(command: Sequence[str] | None = None, editor_distributio
 
 
 def changed_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two segments and may move results in the last bits, as short texts."""
+    """Differences between two segments that may move results in the last bits, as short texts."""
     changes = []
     for key in sorted((set(before) | set(now)) - _MAY_DIFFER - {"packages"}):
         if before.get(key) != now.get(key):

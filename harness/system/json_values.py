@@ -13,10 +13,8 @@ def json_value(
 ) -> Any:
     """``value`` in JSON's types: dataclasses as objects, sets sorted, paths and times as text.
 
-    Args:
-        value: Anything.
-        not_finite: What stands for NaN and the infinities, which JSON cannot write; null where nothing is said.
-        text: What becomes of each text, keys included.
+    ``not_finite`` says what stands for NaN and the infinities, which JSON cannot write (null if it is not given),
+    ``text`` what becomes of each text, keys included.
     """
 
     def within(part: Any) -> Any:

@@ -47,14 +47,11 @@ for _tag, (_pattern, _first) in _PLAIN.items():
 
 
 def parse(text: str, *, source: str) -> Any:
-    """The one document in ``text`` as dicts, lists, texts, numbers, booleans and None.
-
-    Args:
-        text: YAML.
-        source: Where the text comes from, for messages.
+    """The one document in a YAML ``text`` as dicts, lists, texts, numbers, booleans and None.
 
     Raises:
-        ConfigError: The text is not YAML, holds a key twice, an alias, or more than one document.
+        ConfigError: The text, which messages call ``source``, is not YAML, or holds a key twice, an alias, or more than
+            one document.
     """
     try:
         depth = 0

@@ -35,11 +35,7 @@ _PHRASES = {
 
 
 def trouble(error: BaseException) -> MissingResource | None:
-    """The words for an error that the machine caused, and None for one of a program's own.
-
-    Args:
-        error: What was raised, by Python or by a library in a class of its own.
-    """
+    """The words for an error that the machine caused, raised by Python or by a library; None for a program's own."""
     if isinstance(error, PalimpsestError):
         return None
     words = _words(error)
