@@ -14,7 +14,7 @@ from palimpsest.harness.authoring.blame import Errors
 from palimpsest.harness.authoring.report import Finding, Outcome, Report
 from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
 from palimpsest.harness.runs.installation import Installation
-from palimpsest.harness.system.clean_text import public
+from palimpsest.harness.system.public_text import public
 
 CHECKS: Mapping[str, tuple[str, Callable[[Bench], Finding]]] = {
     "C01": ("loads alone, without GPU and network", checks_loading.loads_alone),

@@ -88,7 +88,7 @@ def protected_energy(update: Tensor, protected: Leading) -> float:
 
 
 def truncated(weight: Tensor, percent: float) -> Tensor:
-    """A d_out × d_in weight with its ``percent`` % largest singular components only, at least one: U_p U_pᵀ W, float32."""
+    """A d_out × d_in weight with its ``percent`` % largest singular components, at least one: U_p U_pᵀ W, float32."""
     rank = components(min(weight.shape), percent)
     if rank >= min(weight.shape):
         return weight.clone()

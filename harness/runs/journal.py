@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from palimpsest.harness.runs.layout import STATE, WEIGHTS
 from palimpsest.harness.system.atomic_files import announce, disk_errors
-from palimpsest.harness.system.clean_text import public
 from palimpsest.harness.system.environment import utc_now
 from palimpsest.harness.system.json_values import json_value
+from palimpsest.harness.system.public_text import public
 
 if TYPE_CHECKING:
     from palimpsest.harness.editor import EditReport

@@ -15,9 +15,9 @@ from palimpsest.harness.runs.journal import Progress
 from palimpsest.harness.runs.reading import Ending
 from palimpsest.harness.runs.work import RunInputs, RunSettings, Work
 from palimpsest.harness.specs.steps import steps
-from palimpsest.harness.system.clean_text import public
 from palimpsest.harness.system.environment import environment_segment
 from palimpsest.harness.system.interrupts import Interrupts, Stopped
+from palimpsest.harness.system.public_text import public
 
 if TYPE_CHECKING:
     from palimpsest.harness.specs.cases import Case

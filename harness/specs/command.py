@@ -67,7 +67,7 @@ _PARTS = {
 
 
 def on_command_line(path: Sequence[str | int]) -> str:
-    """The flag by which a field of a suite was given, as ``("schedule", "checkpoints", 1)``; for messages about flags."""
+    """The flag by which a field of a suite, as ``("schedule", "checkpoints", 1)``, was given; for messages."""
     field = dotted([part for part in path if isinstance(part, str)])
     known = _PARTS | {flag.suite: flag.words for flag in FLAGS}
     inner = field

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from palimpsest.harness.system import child
-from palimpsest.harness.system.clean_text import public
+from palimpsest.harness.system.public_text import public
 
 _PACKAGES = (
     "torch",

@@ -18,7 +18,7 @@ from palimpsest import __version__
 from palimpsest.cli import debugging, output
 from palimpsest.cli.streams import guarded, only_results
 from palimpsest.harness.errors import MissingResource, PalimpsestError, unknown_name
-from palimpsest.harness.system.clean_text import public
+from palimpsest.harness.system.public_text import public
 from palimpsest.harness.system.trouble import trouble
 
 VERBS = {

@@ -15,7 +15,7 @@ from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
 from palimpsest.harness.runs.reading import LatestScores, latest_scores, summarise
 from palimpsest.harness.specs.planning import PlannedRun
-from palimpsest.harness.system.clean_text import public
+from palimpsest.harness.system.public_text import public
 from palimpsest.harness.system.trouble import trouble
 
 STOPPED = {"interrupted": 130, "terminated": 143}

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from palimpsest.cli.streams import results
-from palimpsest.harness.system.clean_text import Breaks, harmless, public
 from palimpsest.harness.system.json_values import json_value
+from palimpsest.harness.system.public_text import public
+from palimpsest.results.reading.foreign_text import Breaks, harmless
 
 _WIDE_ENOUGH = 1_000_000
 """Columns of what is read by programs: nothing is cut or wrapped there."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from palimpsest.harness.system import clean_text as system
 from palimpsest.harness.system.json_values import json_value
+from palimpsest.results.reading import foreign_text
 
 NAME_LENGTH = 200
 TEXT_LENGTH = 4000
@@ -18,7 +18,7 @@ def clean_text(value: object, limit: int = TEXT_LENGTH) -> str:
 
     Line breaks and tabs become a space; a text that was cut ends in an ellipsis.
     """
-    return system.clean_text(value if isinstance(value, str) else str(value), system.Breaks.JOIN, limit)
+    return foreign_text.clean_text(value if isinstance(value, str) else str(value), foreign_text.Breaks.JOIN, limit)
 
 
 def clean_optional(value: object, limit: int = NAME_LENGTH) -> str | None:

@@ -15,8 +15,8 @@ from typing import Any
 from markupsafe import Markup
 
 from palimpsest.harness.specs.run_spec import PROTOCOL
-from palimpsest.harness.system.clean_text import Breaks, clean_text, is_clean
 from palimpsest.harness.system.json_values import json_value
+from palimpsest.results.reading.foreign_text import Breaks, clean_text, is_clean
 
 MISSING = "–"
 """Shown where nothing was measured."""

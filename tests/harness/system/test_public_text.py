@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.harness.system.clean_text import public
+from palimpsest.harness.system.public_text import public
 
 
 @pytest.fixture(autouse=True)

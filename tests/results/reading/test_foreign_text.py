@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palimpsest.cli import output
-from palimpsest.harness.system.clean_text import Breaks, clean_text, harmless, is_clean
 from palimpsest.results.reading import cleaning
+from palimpsest.results.reading.foreign_text import Breaks, clean_text, harmless, is_clean
 from palimpsest.site.words import text as words
 
 UNWANTED = (
