@@ -19,12 +19,12 @@ from pydantic import Field, ValidationError
 from palimpsest.harness.errors import StoreError, first_line
 from palimpsest.harness.specs.run_spec import PROTOCOL
 from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.harness.system.strict import Strict
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.store.database import Store
 
 NAME = "night.json"
-BUILT_IN = "palimpsest-bench"
 _DAY = r"^\d{4}-\d\d-\d\d$"
 COSTS = ("seconds_per_edit", "peak_memory_mb")
 """Numbers that are kept over time, but never said to have moved."""
@@ -74,7 +74,7 @@ class Move:
     @property
     def built_in(self) -> bool:
         """True if all of the editor is ours, so that the move is our doing."""
-        return set(self.before.distribution.split(" + ")) == {BUILT_IN}
+        return set(self.before.distribution.split(" + ")) == {DISTRIBUTION}
 
     @property
     def words(self) -> str:

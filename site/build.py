@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from palimpsest.harness.errors import UsageError
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.site.jobs import Batch, File
 from palimpsest.site.pages.plan import batches
 from palimpsest.site.pages.plan_extras import Options
@@ -230,6 +231,6 @@ def _swap(fresh: Path, out_dir: Path) -> None:
 def version() -> str:
     """Version of the installed Palimpsest."""
     try:
-        return importlib.metadata.version("palimpsest-bench")
+        return importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"

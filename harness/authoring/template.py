@@ -14,6 +14,7 @@ from string import Template
 from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
 from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.harness.system.environment import DISTRIBUTION
 
 _SKELETON = Path(__file__).parent / "skeleton"
 KINDS: Mapping[str, str] = {
@@ -92,7 +93,7 @@ def _hidden_by(name: str, package: str) -> str:
         return f"its package would hide the installed module {package}"
     if any(_normal(found.name) == _normal(name) for found in distributions()):
         return f"installing it would replace the installed distribution {name}"
-    wanted = {_normal(re.split(r"[^\w.-]", text)[0]) for text in requires("palimpsest-bench") or ()}
+    wanted = {_normal(re.split(r"[^\w.-]", text)[0]) for text in requires(DISTRIBUTION) or ()}
     if _normal(name) in wanted:
         return f"Palimpsest itself asks for a distribution {name}"
     return ""

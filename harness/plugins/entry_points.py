@@ -9,12 +9,11 @@ from importlib.metadata import EntryPoint, entry_points
 
 from palimpsest.harness.editor import Editor, EditorConfig
 from palimpsest.harness.errors import EditorError, unknown_name
+from palimpsest.harness.system.environment import DISTRIBUTION
 
 GROUP = "palimpsest.editors"
 RESTRICTION = "PALIMPSEST_PLUGINS"
 """Environment variable: comma-separated distributions whose editors may load; empty or unset: all."""
-BUILT_IN = "palimpsest-bench"
-"""The distribution of the built-in editors."""
 _LIST = "palimpsest list editors"
 
 
@@ -52,7 +51,7 @@ def find_entry(name: str) -> EditorEntry:
     if not entries:
         how = f"{_LIST} ({RESTRICTION} restricts them)" if os.environ.get(RESTRICTION) else _LIST
         raise unknown_name("Editor", name, by_name, how)
-    entries = [entry for entry in entries if entry.distribution == BUILT_IN][:1] or entries
+    entries = [entry for entry in entries if entry.distribution == DISTRIBUTION][:1] or entries
     if len(entries) > 1:
         origins = " and ".join(f"{e.distribution} {e.version} ({e.target})" for e in entries)
         raise EditorError(
@@ -64,12 +63,12 @@ def find_entry(name: str) -> EditorEntry:
 def misnamed() -> list[str]:
     """A message for each plugin that is named like a built-in editor, and so is not used."""
     entries = available_editors()
-    built_in = {entry.name for entry in entries if entry.distribution == BUILT_IN}
+    built_in = {entry.name for entry in entries if entry.distribution == DISTRIBUTION}
     return [
         f"Editor {entry.name!r} of {entry.distribution} {entry.version} ({entry.target}) is not used: a built-in "
         "editor has this name. Its authors should rename it."
         for entry in entries
-        if entry.name in built_in and entry.distribution != BUILT_IN
+        if entry.name in built_in and entry.distribution != DISTRIBUTION
     ]
 
 

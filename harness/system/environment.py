@@ -17,6 +17,8 @@ import psutil
 from palimpsest.harness.system import child
 from palimpsest.harness.system.public_text import public
 
+DISTRIBUTION = "palimpsest-bench"
+"""Palimpsest's own, which its built-in editors come with."""
 _PACKAGES = (
     "torch",
     "transformers",
@@ -43,7 +45,7 @@ def environment_segment(command: Sequence[str] | None = None, editor_distributio
     names = [*_PACKAGES, *(editor_distribution.split(" + ") if editor_distribution else [])]
     return {
         "started_at": utc_now(),
-        "palimpsest_version": _version("palimpsest-bench"),
+        "palimpsest_version": _version(DISTRIBUTION),
         "commit": commit,
         "dirty": dirty,
         "python": platform.python_version(),

@@ -35,8 +35,6 @@ from palimpsest.results.submissions.editor_sources import EditorSource
 from palimpsest.results.submissions.origins import Origin, origin_of
 
 MANIFEST = "bundle.json"
-BUILT_IN = "palimpsest-bench"
-"""Distribution of the editors that come with Palimpsest."""
 FORMAT = 1
 SCORE_FOLDER_FILES = frozenset({*SCORE_COLUMNS, *OPTIONAL_COLUMNS, "manifest.json"})
 MAX_BYTES = 200_000_000

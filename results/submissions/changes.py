@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.system import child
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.problems import Problem
-from palimpsest.results.submissions.bundle import BUILT_IN, MANIFEST, Manifest
+from palimpsest.results.submissions.bundle import MANIFEST, Manifest
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
@@ -93,7 +94,7 @@ def requirement_lines(bundles: Iterable[Path]) -> Iterator[str]:
     for bundle in bundles:
         manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
         for source in manifest.editors:
-            if source.distribution == BUILT_IN or (source.distribution, source.version) in seen:
+            if source.distribution == DISTRIBUTION or (source.distribution, source.version) in seen:
                 continue
             seen.add((source.distribution, source.version))
             if not _NAME.fullmatch(source.distribution) or not _VERSION.fullmatch(source.version):

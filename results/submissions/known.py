@@ -22,9 +22,10 @@ from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.composition import parse, spell
 from palimpsest.harness.specs.run_spec import PROTOCOL, AbilityRef, RunSpec
 from palimpsest.harness.specs.schedule import order
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.reading.cleaning import TEXT_LENGTH, clean_text
 from palimpsest.results.reading.run_folder import CheckedRun
-from palimpsest.results.submissions.bundle import BUILT_IN, MANIFEST, Manifest, Source
+from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.editor_sources import package_hash
 from palimpsest.tasks.ability_library import FOLDER, PAPERS, ability_refs
 from palimpsest.tasks.registry import load_task, task_names
@@ -72,8 +73,8 @@ def _built_in() -> dict[str, EditorEntry]:
     """The editors that ship, by name, whatever restricts those that may load."""
     found = {}
     for point in entry_points(group=GROUP):
-        if point.dist is not None and _plain(point.dist.name) == BUILT_IN:
-            found[point.name] = EditorEntry(point.name, BUILT_IN, point.dist.version, point.value)
+        if point.dist is not None and _plain(point.dist.name) == DISTRIBUTION:
+            found[point.name] = EditorEntry(point.name, DISTRIBUTION, point.dist.version, point.value)
     return found
 
 
@@ -90,12 +91,12 @@ def _editor(source: Source) -> Iterator[str]:
     for what, text in (("distribution", source.distribution), ("version", source.version)):
         if not (text.isascii() and text.isprintable() and text == text.strip()):
             yield f"{what} {clean_text(text, 100)!r} is not of plain ASCII characters"
-    if _plain(source.distribution) != BUILT_IN:
+    if _plain(source.distribution) != DISTRIBUTION:
         if source.name.lower() in {one.lower() for one in ours}:
-            yield f"{name} is an editor of {BUILT_IN}, not of {clean_text(source.distribution, 100)}"
+            yield f"{name} is an editor of {DISTRIBUTION}, not of {clean_text(source.distribution, 100)}"
         return
-    if source.distribution != BUILT_IN or source.name not in ours:
-        yield f"{name} of {clean_text(source.distribution, 100)} is no editor of {BUILT_IN}"
+    if source.distribution != DISTRIBUTION or source.name not in ours:
+        yield f"{name} of {clean_text(source.distribution, 100)} is no editor of {DISTRIBUTION}"
         return
     entry = ours[source.name]
     known = EARLIER_RELEASES | {entry.version: package_hash(entry)}
@@ -106,7 +107,7 @@ def _editor(source: Source) -> Iterator[str]:
         )
     elif source.sha256 != known[source.version]:
         yield (
-            f"{name} was made from another source ({source.sha256[:12]}) than {BUILT_IN} {source.version} has "
+            f"{name} was made from another source ({source.sha256[:12]}) than {DISTRIBUTION} {source.version} has "
             f"({known[source.version][:12]}). Make the run with the code as it was released"
         )
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.analysis.ranking import RANKED
 from palimpsest.results.analysis.seeds import combine_endurance
 from palimpsest.results.store.bulk import EditorRun
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
-from palimpsest.site.parts.descriptions import BUILT_IN, Description
+from palimpsest.site.parts.descriptions import Description
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
 from palimpsest.site.words import labels
@@ -82,7 +83,7 @@ def editor_view(name: str, runs: Sequence[EditorRun], parts: Sequence[Descriptio
         name=name,
         title=labels.editor_title(name),
         distribution=distribution,
-        built_in=distribution == BUILT_IN,
+        built_in=distribution == DISTRIBUTION,
         versions=tuple(sorted({run.version for run in runs})),
         parts=tuple(parts),
         rows=tuple(_row(group) for group in list(groups.values())[:MOST_ROWS]),

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.site.parts.editor_source import documented_fields, find_class, inner_class, read_module
 from palimpsest.site.words import labels
 
-BUILT_IN = "palimpsest-bench"
 _GROUP = "palimpsest.editors"
 _ARXIV = re.compile(r"(?:arXiv[: ]\s?)(\d{4}\.\d{4,5})")
 _LONGEST = 6000
@@ -62,7 +62,7 @@ def describe(name: str, distribution: str) -> Description:
     text = text or (editor.docstring if editor is not None else "")
     headline, _, body = text[:_LONGEST].partition("\n")
     papers = _ARXIV.findall(text)
-    known = labels.PAPERS.get(name, "") if entry.dist is not None and entry.dist.name == BUILT_IN else ""
+    known = labels.PAPERS.get(name, "") if entry.dist is not None and entry.dist.name == DISTRIBUTION else ""
     config = inner_class(editor, "Config") if editor is not None else None
     return Description(
         name=name,

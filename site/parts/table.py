@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.analysis.ranking import is_ranked
 from palimpsest.results.analysis.seeds import by_row, combine, combine_endurance
 from palimpsest.results.records import BoardRow, EnduranceValue, Interval, Track
@@ -13,7 +14,6 @@ from palimpsest.results.store.bulk import Series
 from palimpsest.site.words import labels
 from palimpsest.site.words.looks import Look, row_looks
 
-BUILT_IN = "palimpsest-bench"
 ABILITIES_KEPT = "abilities_kept"
 Values = Mapping[int, Interval]
 
@@ -49,7 +49,7 @@ class TableRow:
     @property
     def built_in(self) -> bool:
         """True if the editor comes with Palimpsest."""
-        return self.first.distribution == BUILT_IN
+        return self.first.distribution == DISTRIBUTION
 
     @property
     def statuses(self) -> tuple[tuple[str, int], ...]:

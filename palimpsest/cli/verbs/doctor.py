@@ -22,7 +22,7 @@ from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
 from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
 from palimpsest.harness.plugins.entry_points import misnamed
-from palimpsest.harness.system.environment import cores
+from palimpsest.harness.system.environment import DISTRIBUTION, cores
 from palimpsest.harness.system.memory import free_memory
 from palimpsest.results.store.database import Store
 from palimpsest.tasks.ability_library import ability_refs
@@ -32,7 +32,6 @@ app = typer.Typer(add_completion=False)
 MEMORY_GB = 3.0
 """What the suite of the pocket model needs at most."""
 DISK_GB = 2.0
-DISTRIBUTION = "palimpsest-bench"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from palimpsest import __version__
 from palimpsest.cli import options, output
 from palimpsest.harness.errors import RunFailed
 from palimpsest.harness.runs.reading import find_run, summarise
+from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.submissions.bounded import verify_bounded
-from palimpsest.results.submissions.bundle import BUILT_IN, write_bundle
+from palimpsest.results.submissions.bundle import write_bundle
 from palimpsest.results.submissions.editor_sources import EditorSource, editor_sources
 from palimpsest.results.submissions.origins import origin_of, why_unpublished
 
@@ -55,7 +56,7 @@ def submit(
 def _warn_of_unpublished(source: EditorSource) -> None:
     """Say that nobody else can install an editor as it is here."""
     reason = why_unpublished(origin_of(source.distribution), source.version)
-    if source.distribution != BUILT_IN and reason:
+    if source.distribution != DISTRIBUTION and reason:
         output.note(
             f"Warning: {source.name} of {source.distribution} {source.version} {reason}. Nobody can do "
             "the run again from its name and version. Publish a release, install it, and make the run with it."
