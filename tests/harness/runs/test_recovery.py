@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
+from benchmarks.damage import DAMAGES, empty
+from benchmarks.damage import flip as flip_a_bit
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.runs.journal import read_events
@@ -67,11 +69,15 @@ def test_damaged_saves_fall_back(whole: Path, tmp_path: Path, lab_model: Editabl
     assert (folder / "checkpoints" / "000004.damaged").is_dir()
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("weights.safetensors", flip_a_bit), ("manifest.json", empty), *(("diagnostics.safetensors", d) for d in DAMAGES)],
+)
 def test_a_damaged_newest_save_of_a_finished_run_is_noticed_and_made_again(
-    whole: Path, tmp_path: Path, lab_model: EditableModel
+    whole: Path, tmp_path: Path, lab_model: EditableModel, name: str, damage: Callable[[Path, random.Random], None]
 ) -> None:
     folder, messages = copied(whole, tmp_path), list[str]()
-    flip(folder / "checkpoints" / "000004" / "weights.safetensors", 40)
+    damage(folder / "checkpoints" / "000004" / name, random.Random(name))
     outcome = run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
     assert outcome.status == "complete" and results(folder) == results(whole)
     assert any("The save at 4 edits is damaged" in message for message in messages), messages
