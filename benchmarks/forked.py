@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psutil
+
 from benchmarks.traces import home_digest
 from palimpsest.cli.app import main
 
@@ -42,7 +44,7 @@ class Child:
             log: File for what it says.
             watch: Folder that it works in; operations on its files are counted.
             kill_at: Number of the file operation before which it kills its group; 0: none.
-            count: File for the number of operations.
+            count: File for the number of operations and the seconds of processor time.
             before: Called in the child first, to make life hard for it.
         """
         self.log = log
@@ -61,6 +63,19 @@ class Child:
             else:
                 time.sleep(0.01)
         return self.code
+
+    def work(self, seconds: float) -> None:
+        """Wait until it has had so much of a processor, or has ended: an instant that no other process moves.
+
+        Args:
+            seconds: Of processor time, user and system.
+        """
+        process = psutil.Process(self.pid)
+        until = time.monotonic() + PATIENCE
+        while self.wait(0.005) is None and time.monotonic() < until:
+            times = process.cpu_times()
+            if times.user + times.system >= seconds:
+                return
 
     def send(self, number: int) -> None:
         """A signal for the whole group, if it is still there."""
@@ -102,7 +117,7 @@ def _be_the_child(
             before()
         code = main(command)
         if count is not None:
-            count.write_text(str(seen))
+            count.write_text(f"{seen} {time.process_time()}")
     except BaseException:
         traceback.print_exc()
     finally:
