@@ -118,8 +118,8 @@ def attempts(place: Path, seed: int, share: float) -> Iterator[tuple[str, str, i
 
 def numbers_of(home: Path) -> dict[str, str]:
     """Digest of a home without what tells how often a run was begun: journals, in the store and in bundles too."""
-    journals = ("palimpsest.duckdb: events", "palimpsest.duckdb: runs", "submissions/", "page/")
-    return {name: digest for name, digest in in_a_child(home).items() if not name.startswith(journals)}
+    tables = tuple(f"palimpsest.duckdb: {name}" for name in ("environment", "events", "runs"))
+    return {name: d for name, d in in_a_child(home).items() if not name.startswith((*tables, "submissions/", "page/"))}
 
 
 def suffer(place: Path, seed: int, state: str, name: str, number: int, wanted: dict[str, str]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def environment(further: Mapping[str, str] | None = None) -> dict[str, str]:
     listed = {name: value for name, value in os.environ.items() if name.upper() in _KEPT or name.startswith(_FAMILIES)}
     kept = {n: v for n, v in listed.items() if n in _KEPT or not any(word in n.upper() for word in _SECRET)}
     kept["PATH"] = os.pathsep.join(_absolute(kept.get("PATH", os.defpath).split(os.pathsep)))
-    path = {"PYTHONPATH": os.pathsep.join(_import_path()), "PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8"}
+    path = {"PYTHONPATH": os.pathsep.join(_import_path()), "PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"}
     return kept | path | dict(further or {})
 
 

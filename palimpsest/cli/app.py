@@ -115,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the command's name; None: this process's arguments.
     """
+    if arguments is None:
+        _in_utf8()
     given = debugging.listen(list(sys.argv[1:] if arguments is None else arguments))
     with guarded():
         code = _answer(given)
@@ -126,8 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
+def _in_utf8() -> None:
+    """Begin anew in UTF-8 mode where Python took up the locale's encoding, which paths and subjects may not have."""
+    if sys.getfilesystemencoding() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def _answer(arguments: Sequence[str]) -> int:
     """Do what the words say; the exit code."""
+    strange = [ascii(word) for word in (*arguments, os.environ.get("PALIMPSEST_HOME", "")) if not _is_text(word)]
+    if strange:
+        output.note(f"{strange[0]} is no text in UTF-8. Rename the file or folder, or choose another place.")
+        return 2
     try:
         ended = typer.main.get_command(app).main(args=arguments, prog_name="palimpsest", standalone_mode=False)
         return ended if isinstance(ended, int) else 0
@@ -148,6 +160,15 @@ def _answer(arguments: Sequence[str]) -> int:
             return known.exit_code
         output.note(_bug_message(error, arguments))
         return 1
+
+
+def _is_text(word: str) -> bool:
+    """False for a name with bytes that are no UTF-8, which tables, stores and models cannot take."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _usage_message(error: Any) -> str:
