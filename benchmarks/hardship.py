@@ -17,9 +17,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,16 @@ class Hardship:
     """Options of a small file system that is mounted over the home once it is set up; remounted with them."""
     where: str = "home"
     """Path of the home below the place."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment that Python reads at its start: the command is then a process begun anew."""
+
+    def before(self, command: list[str]) -> Callable[[], None] | None:
+        """What the process does first that is to carry out a command."""
+        if not self.variables:
+            return self.child
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
+        arguments = [sys.executable, "-P", "-m", "palimpsest.cli", *command]
+        return lambda: os.execve(sys.executable, arguments, kept | self.variables)
 
 
 def limit(what: int, most: int) -> Callable[[], None]:
@@ -92,6 +102,8 @@ def stdout_to(name: str | None) -> Callable[[], None]:
     return lead
 
 
+OTHER_LETTERS = "hôme/ホーム/mit Leerzeichen 'und\" Zeichen"
+ASCII_ONLY = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 HARDSHIPS = (
     Hardship("a file of at most 20 kB (RLIMIT_FSIZE)", limit(resource.RLIMIT_FSIZE, 20_000)),
     Hardship("a file of at most 1 MB (RLIMIT_FSIZE)", limit(resource.RLIMIT_FSIZE, 1_000_000)),
@@ -103,7 +115,9 @@ HARDSHIPS = (
     Hardship("a clock in 1970", clock(0.0)),
     Hardship("a clock in 2096", clock(4e9)),
     Hardship("a path of 3,000 letters", where="/".join(["x" * 230] * 13)),
-    Hardship("a path that is not ASCII", where="hôme/ホーム/mit Leerzeichen 'und\" Zeichen"),
+    Hardship("a path that is not ASCII", where=OTHER_LETTERS),
+    Hardship("a locale of ASCII, a path that is not", where=OTHER_LETTERS, variables=ASCII_ONLY),
+    Hardship("LANG=C", variables={"LANG": "C", "LC_ALL": "", "PYTHONUTF8": "0"}),
     Hardship("no HOME", no_home),
     Hardship("standard output closed", stdout_to(None)),
     Hardship("standard output full", stdout_to("/dev/full")),
@@ -174,7 +188,7 @@ def endure(place: Path, hardship: Hardship, wanted: dict[str, str]) -> dict[str,
     problems: list[str] = []
     with mounted(home, hardship.disk) as possible:
         for number in range(4 if possible else 0):
-            code, text = attempt(steps(home)[number], home, hardship.child)
+            code, text = attempt(steps(home)[number], home, hardship.before(steps(home)[number]))
             codes.append(code)
             said.append(text[-400:])
             problem = rude(code, text)
