@@ -13,6 +13,7 @@ from palimpsest.harness.editor import EditReport
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, ModelCollapsed, UsageError
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.plugins.guard import check_untouched, not_finite, seed_everything
+from palimpsest.harness.system.trouble import trouble
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,6 +127,9 @@ class Editing:
         except EditorError as error:
             raise EditorError(f"{self._name} {where}: {error}") from error
         except (Exception, SystemExit) as error:  # whoever exits from inside an editor ends its own run only
+            lack = trouble(error, files=False)
+            if lack is not None:
+                raise lack from error
             raise EditorError(f"{self._name} failed {where}: {type(error).__name__}: {error}") from error
 
 

@@ -24,19 +24,25 @@ _ADVICE = {
     errno.ENFILE: _FILES,
     errno.ENOMEM: _MEMORY,
 }
+_SPOKEN = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOMEM)
 _PHRASES = {
     "out of memory": _MEMORY,
     "can't allocate memory": _MEMORY,
     "failed to map segment": _MEMORY,
     "can't start new thread": _THREADS,
-    **{os.strerror(number).lower(): _ADVICE[number] for number in (errno.ENOSPC, errno.EROFS, errno.ENOMEM)},
+    **{os.strerror(number).lower(): _ADVICE[number] for number in _SPOKEN},
 }
 """What libraries say in errors of their own classes → what to do."""
 
 
-def trouble(error: BaseException) -> MissingResource | None:
-    """The words for an error that the machine caused, raised by Python or by a library; None for a program's own."""
-    if isinstance(error, PalimpsestError):
+def trouble(error: BaseException, *, files: bool = True) -> MissingResource | None:
+    """The words for an error that the machine caused, raised by Python or by a library; None for a program's own.
+
+    Args:
+        error: What was raised.
+        files: A file that is missing, or none, counts too; else only disks, rights, memory, threads and handles.
+    """
+    if isinstance(error, PalimpsestError) or (isinstance(error, OSError) and not files and error.errno not in _ADVICE):
         return None
     words = _words(error)
     if words is None and error.__cause__ is not None:

@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ from tests.harness.runs.test_resume_editors import MEMIT, loaded
 from tests.labs.run_lab import (
     SHORT,
     EditableModel,
+    EditReport,
+    EditRequest,
+    Nudge,
+    NudgeConfig,
     copied,
     flip,
     results,
@@ -208,3 +212,47 @@ def test_a_full_disk_while_statistics_are_kept_is_not_blamed_on_the_editor(
             run(tmp_path, spec({}, **course), loaded(tmp_path / "models"), **how)
     assert not list(tmp_path.glob("runs/*/result.json")), "the run has not failed, it can go on"
     assert run(tmp_path, spec({}, **course), loaded(tmp_path / "models"), **how).status == "complete"
+
+
+class Unlucky(Nudge):
+    """An editor in whose third batch something is raised, by itself or by what it calls."""
+
+    raises: BaseException = OSError()
+
+    def edit(self, batch: Sequence[EditRequest]) -> EditReport:
+        if int(self.count) == 2:
+            raise self.raises
+        return super().edit(batch)
+
+
+OF_THE_MACHINE = (
+    *(OSError(number, os.strerror(number), "/x/cache") for number in (errno.ENOSPC, errno.EROFS, errno.EMFILE)),
+    PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/x/cache"),
+    SafetensorError("Error while serializing: I/O error: Permission denied (os error 13)"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+)
+OF_THE_EDITOR = (
+    FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "mine.txt"),
+    IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), "mine"),
+    OSError("mine"),
+)
+
+
+@pytest.mark.parametrize("error", OF_THE_MACHINE, ids=str)
+def test_a_machine_that_lacks_something_within_an_editor_is_not_blamed_on_the_editor(
+    tmp_path: Path, lab_model: EditableModel, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(Unlucky, "raises", error)
+    with pytest.raises(MissingResource, match=r"Give|Close|Free|Raise"):
+        run(tmp_path, spec({}, **SHORT), lab_model, make_editor=lambda: Unlucky(NudgeConfig()))
+    assert not list(tmp_path.glob("runs/*/result.json")), "the run has not failed, it can go on"
+
+
+@pytest.mark.parametrize("error", OF_THE_EDITOR, ids=str)
+def test_an_editors_own_missing_file_is_blamed_on_the_editor(
+    tmp_path: Path, lab_model: EditableModel, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(Unlucky, "raises", error)
+    outcome = run(tmp_path, spec({}, **SHORT), lab_model, make_editor=lambda: Unlucky(NudgeConfig()))
+    assert (outcome.status, outcome.edits) == ("failed", 2)
+    assert "mine" in str(outcome.reason) and "in batch 2" in str(outcome.reason)
