@@ -1,6 +1,6 @@
 """Damage every file of a run, a save, a cache and a store in turn, and look whether it is told or mended.
 
-Usage: OMP_NUM_THREADS=1 python -m benchmarks.damage PLACE [--seed 1] [--share 1.0]
+Usage: OMP_NUM_THREADS=1 python -m benchmarks.damage PLACE [--seed 1] [--share 1.0] [--only STATE…]
 
 Each file is changed by one bit, cut in half, emptied and removed; then the same commands as ever are given. They end
 with the numbers of an undamaged home, or with words and an exit code. ``PLACE/damages.jsonl`` has a line for each.
@@ -15,7 +15,7 @@ import random
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def steps(home: Path, what: str) -> list[list[str]]:
     ingest = ["store", "ingest", *place, "--submissions", str(home / "none")]
     build = ["site", "build", *place, "--out", str(home / "page")]
     submit = ["submit", *COURSE.runs(home), *place, "--out", str(home / "submissions")]
-    return {"finished": [run, ingest, build, submit], "store": [ingest, build]}.get(what, [run])
+    # A page is built from the store alone, so that a damaged store says what becomes of it.
+    return {"finished": [run, ingest, submit], "store": [ingest, build]}.get(what, [run])
 
 
 STATES: dict[str, tuple[str, ...]] = {
@@ -105,10 +106,11 @@ def _must(command: list[str], home: Path) -> None:
     assert problem is None, problem
 
 
-def attempts(place: Path, seed: int, share: float) -> Iterator[tuple[str, str, int]]:
-    """State, file and number of the damage, a seeded share of all."""
+def attempts(place: Path, seed: int, share: float, only: Collection[str] = STATES) -> Iterator[tuple[str, str, int]]:
+    """State, file and number of the damage, a seeded share of all in some states."""
     dice = random.Random(seed)
-    for state, patterns in STATES.items():
+    for state in only:
+        patterns = STATES[state]
         home = place / state
         files = sorted({str(path.relative_to(home)) for pattern in patterns for path in home.glob(pattern)})
         for name in files:
@@ -171,7 +173,9 @@ def table(done: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def damage(place: Path, seed: int, share: float, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+def damage(
+    place: Path, seed: int, share: float, tell: Callable[[str], None], only: Collection[str] = STATES
+) -> list[dict[str, Any]]:
     """Do all damages that are not done yet."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
@@ -180,7 +184,7 @@ def damage(place: Path, seed: int, share: float, tell: Callable[[str], None]) ->
     done = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()] if kept.exists() else []
     warm(place)
     wanted = prepared(place)
-    for state, name, number in list(attempts(place, seed, share))[len(done) :]:
+    for state, name, number in list(attempts(place, seed, share, only))[len(done) :]:
         done.append(suffer(place, seed, state, name, number, wanted[state]))
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(done[-1]) + "\n")
@@ -193,7 +197,8 @@ if __name__ == "__main__":
     parser.add_argument("place", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--only", nargs="+", choices=STATES, default=tuple(STATES))
     given = parser.parse_args()
-    suffered = damage(given.place.resolve(), given.seed, given.share, lambda text: print(text, flush=True))
+    suffered = damage(given.place.resolve(), given.seed, given.share, lambda text: print(text, flush=True), given.only)
     print(table(suffered))
     sys.exit(any(item["problem"] for item in suffered))
