@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from palimpsest.harness.authoring.bench import TASK, Bench, copied, differing
-from palimpsest.harness.authoring.report import Finding
+from palimpsest.harness.authoring.report import Finding, last_line
 from palimpsest.harness.authoring.worker import AFTER_STATE, AFTER_WEIGHTS, ALONE, STATE, WEIGHTS
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.system import child
@@ -31,12 +31,8 @@ def same_seed_same_bits(bench: Bench) -> Finding:
         for number, (one, other) in enumerate(zip(first.weights, second.weights, strict=True)):
             changed = differing(one, other) or differing(first.states[number], second.states[number])
             if changed:
-                return Finding(
-                    "fail",
-                    f"{name}: after batch {number} {changed[0]} differs between two courses of the same seed",
-                    "the same bits",
-                    "random numbers without a seed, dictionaries or sets in an order of their own, state in the class",
-                )
+                seen = f"{name}: after batch {number} {changed[0]} differs between two courses of the same seed"
+                return Finding("fail", seen)
     return Finding("ok", "two courses, the same bits after every batch")
 
 
@@ -53,12 +49,7 @@ def instances_do_not_interact(bench: Bench) -> Finding:
         state = copied(editing.editor.state_dict())
     changed = differing(wanted.weights[-1], now) or differing(wanted.states[-1], state)
     if changed:
-        return Finding(
-            "fail",
-            f"{changed[0]} differs when another instance edits another model in between",
-            "the same bits",
-            "attributes of the class or of the module where those of the instance are meant",
-        )
+        return Finding("fail", f"{changed[0]} differs when another instance edits another model in between")
     return Finding("ok", "interleaved with another instance, the same bits")
 
 
@@ -84,17 +75,14 @@ def goes_on_from_a_save(bench: Bench) -> Finding:
         }
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         ended = child.run("-m", "palimpsest.cli.check_worker", place, variables=ALONE, timeout=_PATIENCE)
-        expected = "the bits of the course that was not cut"
-        place_to_look = "`state_dict` and `load_state_dict`: all that `edit` carries from batch to batch"
         if ended.returncode:
-            said = ended.stderr.strip().splitlines()[-1:] or ["no message"]
-            return Finding("fail", f"in a new process: {said[0]}", expected, place_to_look)
+            return Finding("fail", f"in a new process: {last_line(ended.stderr)}")
         editing.edit(2, bench.batches[2])
         weights, state = editing.snapshot()
         changed = differing(copied(weights), load_file(folder / AFTER_WEIGHTS))
         changed = changed or differing(copied(state), load_file(folder / AFTER_STATE))
     if changed:
-        return Finding("fail", f"{changed[0]} differs after the next batch in a new process", expected, place_to_look)
+        return Finding("fail", f"{changed[0]} differs after the next batch in a new process")
     return Finding("ok", "saved, loaded in a new process, next batch: the same bits")
 
 
@@ -114,17 +102,14 @@ def killed_and_resumed(bench: Bench) -> Finding:
             if process.returncode:
                 return Finding(
                     "fail",
-                    f"`palimpsest run` ended with code {process.returncode}: {_last_line(said)}",
+                    f"`palimpsest run` ended with code {process.returncode}: {last_line(said)}",
                     "a run of six edits to its end",
                     "`palimpsest run --editor …` with --debug",
                 )
         results = [_result(home) for home in homes]
     if results[0] != results[1]:
         return Finding(
-            "fail",
-            "the run that was killed ends with other weights, state or answers than the one left alone",
-            "the same bits",
-            "`state_dict`, and whatever `prepare` computes anew: it must not depend on time or on earlier edits",
+            "fail", "the run that was killed ends otherwise than the one left alone: weights, state or answers"
         )
     if not was_killed:
         return Finding("ok", "two runs through the command line, the same bits (too quick to be killed in between)")
@@ -165,8 +150,3 @@ def _result(home: Path) -> dict[str, str]:
         for name, entry in (read_manifest(folder) or {"files": {}})["files"].items():
             found[f"{folder.parent.name}/{folder.name}/{name}"] = str(entry["sha256"])
     return found
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in (text or "").strip().splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"

@@ -44,18 +44,12 @@ def errors_are_clean(bench: Bench) -> Finding:
                 pass
             changed = differing(before, everything(editing.model)) or differing(state, editing.editor.state_dict())
             if changed:
-                problems.append(
-                    f"when pass {at} of {calls} through the model fails amid `edit`, {changed[0]} stays changed"
-                )
+                seen = f"when pass {at} of {calls} through the model fails amid `edit`, {changed[0]} stays changed"
+                problems.append(seen)
                 break
     problems += _takes_foreign_state(bench)
     if problems:
-        return Finding(
-            "fail",
-            "; ".join(problems),
-            "the model and the state as before the batch; a ValueError for a state of another editor",
-            "`edit` (palimpsest.editors.toolkit.pipeline.all_or_nothing helps) and `load_state_dict`",
-        )
+        return Finding("fail", "; ".join(problems))
     return Finding("ok", f"a failing batch leaves no trace ({calls} passes through the model); foreign states refused")
 
 
@@ -69,17 +63,12 @@ def nothing_is_read_ahead(bench: Bench) -> Finding:
         now = copied(editing.model.read_weights(editing.written))
         editing.edit(1, later)
     del present
-    place = "`prepare` and `edit`: an editor sees the requests of its batch, once, and nothing that is asked about them"
     if seen:
-        return Finding("fail", f"it calls {seen[0]} while it works", "no look at the task or the probes", place)
+        return Finding("fail", f"it calls {seen[0]} while it works", "no look at the task or the probes")
     changed = differing(alone.weights[1], now)
     if changed:
-        return Finding(
-            "fail",
-            f"{changed[0]} differs after the first batch of another course",
-            "the bits of the other course",
-            place,
-        )
+        seen_after = f"{changed[0]} differs after the first batch of another course"
+        return Finding("fail", seen_after, "the bits of the other course")
     return Finding("ok", "the first batch does the same before another second one; the task is not read")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from palimpsest.harness.authoring.bench import Bench
-from palimpsest.harness.authoring.report import Finding
+from palimpsest.harness.authoring.report import Finding, last_line
 from palimpsest.harness.authoring.worker import ALONE
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.plugins.compositions import complete
@@ -36,18 +36,16 @@ print(json.dumps({"seconds": seconds, "network": sorted(set(reached)), "gpu": to
 def loads_alone(bench: Bench) -> Finding:
     """C01. The harness, torch and transformers are there already; what is counted is the editor's own import."""
     ended = child.run("-c", _PROBE, bench.editor, variables=ALONE)
-    place = "the module that the entry point names: what it does when it is imported"
     if ended.returncode:
-        said = ended.stderr.strip().splitlines()[-1:] or ["no message"]
-        return Finding("fail", f"importing it in a new process ended with {said[0]}", "an import without error", place)
+        return Finding("fail", f"importing it in a new process ended with {last_line(ended.stderr)}")
     found = json.loads(ended.stdout.strip().splitlines()[-1])
     if found["network"]:
-        return Finding("fail", f"the import uses the network ({', '.join(found['network'])})", "no network", place)
+        return Finding("fail", f"the import uses the network ({', '.join(found['network'])})")
     if found["gpu"]:
-        return Finding("fail", "the import starts CUDA", "no GPU before `prepare`", place)
+        return Finding("fail", "the import starts CUDA")
     seen = f"imported in {found['seconds']:.2f} s of processor time"
     if found["seconds"] > SECONDS:
-        return Finding("fail", seen, f"less than {SECONDS:.0f} s, beyond torch and transformers", place)
+        return Finding("fail", seen, f"less than {SECONDS:.0f} s, beyond torch and transformers")
     return Finding("ok", seen)
 
 
@@ -63,22 +61,14 @@ def configured(bench: Bench) -> Finding:
         try:
             config = bench.config(model)
         except ConfigError as error:
-            return Finding(
-                "fail",
-                f"no configuration for {model}: {' '.join(str(error).split())}",
-                "defaults or a preset for every field",
-                "class Config, or presets/EDITOR/MODEL.toml beside the editor's module",
-            )
+            seen = f"no configuration for {model}: {' '.join(str(error).split())}"
+            where = "class Config, or presets/EDITOR/MODEL.toml beside the editor's module"
+            return Finding("fail", seen, "defaults or a preset for every field", where)
         again = resolve_config(bench.editor, model, json.loads(json.dumps(config)))
         if again != config:
             problems.append(f"written as JSON and read again, {_first_difference(config, again)} differs")
     if problems:
-        return Finding(
-            "fail",
-            "; ".join(problems),
-            "each field documented below it, unknown fields refused, values that survive JSON",
-            "class Config: derive from EditorConfig and keep its model_config",
-        )
+        return Finding("fail", "; ".join(problems))
     fields = sum(len(cls.Config.model_fields) for _, cls in complete(bench.editor))
     return Finding("ok", f"{fields} fields, all documented; unknown ones refused")
 

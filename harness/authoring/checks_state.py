@@ -24,30 +24,25 @@ def state_is_tensors(bench: Bench) -> Finding:
     """C11. The state can be written as safetensors; how large it is, and how it grows."""
     from safetensors.torch import save_file
 
-    place = "`state_dict`"
     with bench.editing(bench.small) as editing:
         editing.edit(0, bench.batches[0])
         state: Any = editing.editor.state_dict()
         wrong = [f"{n!r}: {type(t).__name__}" for n, t in state.items() if not isinstance(t, torch.Tensor)]
         if wrong or not all(isinstance(name, str) for name in state):
-            return Finding("fail", f"not a tensor: {', '.join(wrong) or 'a name'}", "names with tensors only", place)
+            return Finding("fail", f"not a tensor: {', '.join(wrong) or 'a name'}", "names with tensors only")
         with tempfile.TemporaryDirectory(prefix="palimpsest-check-") as folder:
             try:
                 save_file({n: t.contiguous() for n, t in copied(state).items()}, Path(folder) / "state.safetensors")
             except Exception as error:
-                return Finding("fail", f"it cannot be written: {error}", "what safetensors can hold", place)
+                return Finding("fail", f"it cannot be written: {error}", "what safetensors can hold")
     sizes = [_bytes(state) for state in bench.base(bench.small).states]
     edits = sum(len(batch) for batch in bench.batches)
     growth = (sizes[-1] - sizes[1]) / (edits - len(bench.batches[0]))
     seen = f"{_human(sizes[-1])} after {edits} edits, {_human(growth)} more per edit"
     weights = _bytes(everything(bench.model(bench.small)))
     if sizes[-1] > 4 * weights:
-        return Finding(
-            "warn",
-            seen,
-            f"less than four times the model ({_human(weights)})",
-            f"{place}: what is really needed to go on",
-        )
+        expected = f"less than four times the model ({_human(weights)})"
+        return Finding("warn", seen, expected, "`state_dict`: what is really needed to go on")
     return Finding("ok", seen)
 
 
@@ -69,12 +64,7 @@ def evaluated_restores(bench: Bench) -> Finding:
             changed = changed or (["a hook"] if hooks_of(editing.model) != hooks else [])
             changed = changed or (["the generator"] if not torch.equal(generator, torch.get_rng_state()) else [])
             if changed:
-                return Finding(
-                    "fail",
-                    f"after `evaluated()`{how}, {changed[0]} is another",
-                    "every bit as before",
-                    "`evaluated`: put things back in a `finally`",
-                )
+                return Finding("fail", f"after `evaluated()`{how}, {changed[0]} is another")
     return Finding("ok", "weights, state, hooks and generator as before, also after an exception")
 
 
@@ -98,19 +88,10 @@ def global_state_untouched(bench: Bench) -> Finding:
         drew = not torch.equal(generator, torch.get_rng_state())
     changed = [f"{name}: {before[name]} before, {after[name]} after" for name in before if before[name] != after[name]]
     if changed or unsaid:
-        return Finding(
-            "fail",
-            "; ".join(changed + unsaid),
-            "the process as it was",
-            "whatever sets it in `edit`; put it back in a `finally`",
-        )
+        return Finding("fail", "; ".join(changed + unsaid))
     if drew:
-        return Finding(
-            "warn",
-            "`edit` draws from torch's global generator",
-            "a torch.Generator of its own, although the global one is seeded before each batch",
-            "random numbers in `edit`",
-        )
+        expected = "a torch.Generator of its own, although the global one is seeded before each batch"
+        return Finding("warn", "`edit` draws from torch's global generator", expected, "random numbers in `edit`")
     return Finding("ok", "dtype, gradients, threads, flags, generator, environment and folder as before")
 
 
@@ -127,12 +108,7 @@ def memory_stays(bench: Bench) -> Finding:
     seen = f"tensors grew by {_human(growth)} over four batches, the state by {_human(state)}"
     if growth <= 2 * state + _SLACK:
         return Finding("ok", seen)
-    return Finding(
-        "fail",
-        seen,
-        f"growth with the state, and {_human(_SLACK)} beside it",
-        "lists of tensors, caches, graphs that gradients keep alive",
-    )
+    return Finding("fail", seen, f"growth with the state, and {_human(_SLACK)} beside it")
 
 
 def _global_state(model: Any) -> dict[str, Any]:

@@ -18,11 +18,16 @@ class Finding:
     observed: str
     """Observation; for ``ok`` the number that shows it, for ``skip`` the reason."""
     expected: str = ""
-    """Expectation; for ``warn`` and ``fail``."""
+    """Expectation, for ``warn`` and ``fail``; empty: the check's own."""
     look_at: str = ""
-    """Place that an author should look at."""
+    """Place that an author should look at; empty: as the check says."""
     same_as: str = ""
     """Check that failed with the same error before, and told it."""
+
+
+def last_line(text: str) -> str:
+    """What a process said last."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
 
 
 @dataclass(frozen=True, slots=True)
