@@ -1,4 +1,4 @@
-"""What papers say of their editors, asked of the runs of the suite `editors`: mean over seeds, paired differences.
+"""Claims of papers about their editors, asked of the runs of the suite `editors`: mean over seeds, paired differences.
 
     python benchmarks/claims.py [--home FOLDER] [--model pocket-llama] [--edits 500]
 
@@ -107,7 +107,7 @@ def overview(values: Values) -> list[str]:
 
 
 def verdict(mean: float, half: float, side: int) -> str:
-    """Whether an interval lies on the side of zero that a statement names."""
+    """True if an interval lies on the side of zero that a statement names."""
     if not math.isfinite(half) or abs(mean) <= half:
         return "open"
     return "shown" if mean * side > 0 else "opposite"

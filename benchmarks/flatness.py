@@ -1,4 +1,4 @@
-"""Whether an edit costs more the more edits were made: seconds per batch over a long course, for each editor.
+"""Growth of the cost of an edit with the edits before it: seconds per batch over a long course, for each editor.
 
     python benchmarks/flatness.py [EDITOR[:BATCH] …] [--quick] [--watched] [--clock cpu]
 

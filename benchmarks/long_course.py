@@ -1,4 +1,4 @@
-"""Whether a long course stays flat: memory and seconds per batch along the journal of a run, store size, page build.
+"""Flatness of a long course: memory and seconds per batch along the journal of a run, store size, page build.
 
     python benchmarks/long_course.py RUN_FOLDER [--store STORE]
 

@@ -1,4 +1,4 @@
-"""How long the site takes to build from many runs: made up in a store, built in full, then again after one new run.
+"""Seconds that the site takes to build from many runs: made up in a store, built in full, then again after one new run.
 
     python benchmarks/site.py [--runs 2000] [--tracks 10] [--out FOLDER]
 

@@ -59,7 +59,7 @@ class Course:
         return f"{self.verb}-{self.editor}".replace("(", "-of-").replace(")", "")
 
     def commands(self, home: Path) -> list[list[str]]:
-        """What is called, one after the other; only the last is disturbed."""
+        """Commands that are called, one after the other; only the last is disturbed."""
         suite = str(home / "suite.yaml")
         run = ["run", "--suite", suite, "--home", str(home), "--quiet"]
         ingest = ["store", "ingest", "--home", str(home), "--submissions", str(home / "submissions")]
@@ -94,7 +94,7 @@ class Course:
 
 @dataclass
 class Reference:
-    """What an undisturbed course leaves, and what its last command takes."""
+    """Traces of an undisturbed course, and the cost of its last command."""
 
     digest: dict[str, str]
     processor: float
@@ -105,7 +105,7 @@ class Reference:
 
 @dataclass
 class Round:
-    """What was done to a course, and what came of it."""
+    """Blow to a course, and what came of it."""
 
     number: int
     course: str
@@ -207,7 +207,7 @@ def _blow(child: Child, way: str, dice: random.Random) -> int | None:
 
 
 def _unseemly(code: int | None, said: str) -> str | None:
-    """What a stopped process may not do: hang, show a traceback, or end with a code that means something else."""
+    """Faults of a stopped process: to hang, show a traceback, or end with a code that means something else."""
     if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
         return None
     if code not in (None, 0, 130, 143) and THERE not in said:
@@ -216,7 +216,7 @@ def _unseemly(code: int | None, said: str) -> str | None:
 
 
 def phase(course: Course, home: Path, said: str) -> str:
-    """What the process was about when it was stopped: as it said itself, or as its last journal line tells."""
+    """Work that the process was about when it was stopped: as it said itself, or as its last journal line tells."""
     if course.verb not in ("run", "nightly"):
         return course.verb
     for line in reversed(said.splitlines()):
@@ -261,7 +261,7 @@ def _rename(home: Path, former: Path) -> None:
 
 
 def differences(home: Path, known: Reference) -> str | None:
-    """What a finished course left otherwise than the undisturbed one; parts of files that lie about."""
+    """Differences of a finished course from the undisturbed one; parts of files that lie about."""
     leftovers = [
         str(path.relative_to(home))
         for path in home.rglob(".*")
@@ -273,14 +273,14 @@ def differences(home: Path, known: Reference) -> str | None:
 
 
 def rounds(place: Path) -> Iterator[Round]:
-    """What is done already."""
+    """Rounds that are done already."""
     kept = place / "rounds.jsonl"
     for line in kept.read_text(encoding="utf-8").splitlines() if kept.exists() else ():
         yield Round(**json.loads(line))
 
 
 def landed(done: list[Round]) -> int:
-    """How many blows stopped something."""
+    """Number of blows that stopped something."""
     return sum(blow["landed"] for item in done for blow in item.blows)
 
 

@@ -1,4 +1,4 @@
-"""What a home holds, as digests of everything that may not depend on when, where and how often it was written."""
+"""Content of a home, as digests of everything that may not depend on when, where and how often it was written."""
 
 from __future__ import annotations
 

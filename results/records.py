@@ -22,7 +22,7 @@ class Interval:
     low: float | None = None
     high: float | None = None
     n: int = 0
-    """How many cases (or ability items) the value rests on."""
+    """Number of cases (or ability items) that the value rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,11 @@ class Track:
     runs: int
     task_hash: str = ""
     texts: int = 0
-    """Of so many cases texts are sampled."""
+    """Number of cases of which texts are sampled."""
     top: bool = False
-    """Whether neighborhood prompts are compared with what the unedited model says."""
+    """True if neighborhood prompts are compared with what the unedited model says."""
     reference_tokenisation: bool = False
-    """Whether answers are read as the published evaluation of ZsRE reads them."""
+    """True if answers are read as the published evaluation of ZsRE reads them."""
     main_metric: str = "score_argmax"
     """The score that editing endurance is about: ``score_argmax``, or ``score_token_accuracy`` for ZsRE."""
     resolution: float | None = None
@@ -114,7 +114,7 @@ class LedgerRow:
     reason: str
     replaces: str | None
     verdict: str | None
-    """Of a re-run: ``bits``, ``tolerance`` or ``differs``."""
+    """Agreement of a re-run: ``bits``, ``tolerance`` or ``differs``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +153,11 @@ class BoardRow:
     started_at: str | None
     finished_at: str | None
     reason: str | None = None
-    """Why a run collapsed or failed."""
+    """Reason why a run collapsed or failed."""
     dirty: bool = False
     """Some segment ran from a working tree with uncommitted changes."""
     segments: int = 1
-    """How many times the run was started or resumed."""
+    """Number of times the run was started or resumed."""
     submitted: bool = False
     """From a bundle that the ledger includes, not from a run of our own."""
     verified: str | None = None
@@ -200,7 +200,7 @@ class MetricRow:
 
 @dataclass(frozen=True, slots=True)
 class TimingSummary:
-    """What the batches cost."""
+    """Costs of the batches."""
 
     batches: int
     edits: int

@@ -49,7 +49,7 @@ class Filter(Editor):
 
     @property
     def after_all_layers(self) -> bool:
-        """Whether updates are filtered only once those of all layers are known; a field of the config, if any."""
+        """True if updates are filtered only once those of all layers are known; a field of the config, if any."""
         return bool(getattr(self.config, "after_all_layers", False))
 
     @property
@@ -76,7 +76,7 @@ class Filter(Editor):
         """Make what is needed for one layer, on the pristine model; called by `prepare`."""
 
     def filter(self, update: LayerUpdate, weight: Tensor, report: EditReport) -> LayerUpdate:
-        """What is written in place of an update; here the update itself.
+        """The update that is written in place of one; here the update itself.
 
         Args:
             update: Its factors R (d_out × n) and A (d_in × n), float64; or only its delta, d_out × d_in.
@@ -89,7 +89,7 @@ class Filter(Editor):
         return update
 
     def writes(self) -> Collection[str]:
-        """What the host writes."""
+        """The parameters that the host writes."""
         return self.host.writes()
 
     def edit(self, batch: Sequence[EditRequest]) -> EditReport:
@@ -150,11 +150,11 @@ class Filter(Editor):
 
     @property
     def _filters(self) -> bool:
-        """Whether this filter changes updates; otherwise it lets the host alone."""
+        """True if this filter changes updates; otherwise it lets the host alone."""
         return type(self).filter is not Filter.filter
 
     def _differences(self, before: Mapping[str, Tensor]) -> list[LayerUpdate]:
-        """What the host's batch has changed, per layer; layers without any change are left out."""
+        """Changes of the host's batch, per layer; layers without any change are left out."""
         updates = []
         for layer in self.layers:
             start = before[self.model.anatomy.weight_name(layer)]

@@ -53,7 +53,7 @@ class FineTuning(Editor):
     """Base of FT and FT-L: Adam on one down-projection, in a box if `half_side` gives one."""
 
     class Config(EditorConfig):
-        """What FT and FT-L have in common."""
+        """Fields that FT and FT-L have in common."""
 
         layer: int = Field(ge=0)
         """Block whose down-projection is trained."""

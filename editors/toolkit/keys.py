@@ -29,9 +29,9 @@ class _Part:
 
     tree: Tree
     places: Tensor
-    """Where the subjects' last tokens are."""
+    """Positions of the subjects' last tokens."""
     stream: Tensor | None = None
-    """What enters the lowest block that is still run."""
+    """Input of the lowest block that is still run."""
 
 
 class Ascent:

@@ -105,7 +105,7 @@ class System:
         return total
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What is remembered, in the two parts in which it is held, so that a resumed run rounds alike."""
+        """All that is remembered, in the two parts in which it is held, so that a resumed run rounds alike."""
         state = {f"pending.{number:03d}": block.clone() for number, block in enumerate(self._pending)}
         if self._folded is not None:
             state["folded"] = self._folded.clone()

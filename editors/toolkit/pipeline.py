@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class TargetConfig(EditorConfig):
-    """How target vectors are found; what editors with such targets have in common."""
+    """Fields that say how target vectors are found, common to all editors that have them."""
 
     target_steps: int = Field(default=25, ge=1)
     """Forward passes of the target optimisation; one step of Adam less."""
@@ -70,7 +70,7 @@ class TargetConfig(EditorConfig):
 
 
 class LocateThenEditConfig(TargetConfig):
-    """What all editors of the family have in common."""
+    """Fields that all editors of the family have in common."""
 
     layers: tuple[int, ...] = Field(min_length=1)
     """Blocks whose down-projection is written, ascending; targets are set at the output of the last."""
@@ -96,14 +96,14 @@ class LocateThenEdit(Editor):
     Config = LocateThenEditConfig
     config: LocateThenEditConfig
     remembers: bool = False
-    """Whether `remember` wants the keys on the edited model; they are not computed otherwise."""
+    """True if `remember` wants the keys on the edited model; they are not computed otherwise."""
     rewrites: ClassVar[bool] = False
     """To be set in a subclass with a `write` of its own that goes over the layers, or parts of a batch, repeatedly."""
     filters_inside: ClassVar[bool] = False
     """To be set in a subclass with an `edit` of its own that writes through `write`; its filters see only what a
     whole batch changed otherwise."""
     filters: list[UpdateFilter]
-    """What changes updates before they are written, from the innermost out; empty once prepared."""
+    """Filters that change updates before they are written, from the innermost out; empty once prepared."""
 
     def prepare(self, model: EditableModel) -> None:
         """Load templates and statistics of the pristine model and build the systems."""
@@ -165,7 +165,7 @@ class LocateThenEdit(Editor):
         return report
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What each layer's system remembers."""
+        """All that each layer's system remembers."""
         return {f"{layer}.{name}": t for layer, s in self.systems.items() for name, t in s.state_dict().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -198,7 +198,7 @@ class LocateThenEdit(Editor):
 
     @property
     def tail_of_targets(self) -> Tail | None:
-        """What δ goes through when it is added to the MLP's output; None: it is added to the stream."""
+        """The tail that δ goes through when it is added to the MLP's output; None: it is added to the stream."""
         last = self.tails[self.config.layers[-1]]
         return last if last.normed else None
 
@@ -262,7 +262,7 @@ class LocateThenEdit(Editor):
         return keys
 
     def _change_of_output(self, present: Ascent, residual: Tensor, layer: int, report: EditReport) -> Tensor:
-        """What the layer's output must change by for the stream to move by ``residual``; both d_out × n, float64."""
+        """Change of the layer's output for the stream to move by ``residual``; both d_out × n, float64."""
         tail = self.tails[layer]
         if not tail.normed:
             return tail.needed(residual)

@@ -37,7 +37,7 @@ _SMALLEST_GAIN = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """What stands behind a down-projection: nothing, a factor, or an RMS norm."""
+    """Part behind a down-projection: nothing, a factor, or an RMS norm."""
 
     factor: float = 1.0
     """c; 1 for nothing."""
@@ -57,7 +57,7 @@ class Tail:
         return self.gain is None and self.factor == 1.0
 
     def moved(self, outputs: Tensor, change: Tensor) -> Tensor:
-        """What the stream moves by when the MLP's output does; differentiable.
+        """Move of the stream for one of the MLP's output; differentiable.
 
         Args:
             outputs: m, n × d_out.
@@ -97,7 +97,7 @@ class Tail:
 
 @torch.no_grad()
 def measured_tail(model: EditableModel, layer: int) -> Tail:
-    """What stands behind the down-projection of ``layer``, by moving its output and looking at the block's.
+    """Tail behind the down-projection of ``layer``, found by moving its output and looking at the block's.
 
     Raises:
         ConfigError: It is neither nothing, nor a factor, nor an RMS norm.

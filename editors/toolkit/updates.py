@@ -20,10 +20,10 @@ class UpdateFilter(Protocol):
 
     @property
     def after_all_layers(self) -> bool:
-        """Whether it waits until the updates of all layers of a batch are known, so that none sees its effect."""
+        """True if it waits until the updates of all layers of a batch are known, so that none sees its effect."""
 
     def filter(self, update: LayerUpdate, weight: Tensor, report: EditReport) -> LayerUpdate:
-        """What is written in place of ``update``; see `palimpsest.editors.toolkit.filtering.Filter.filter`."""
+        """The update to write in place of ``update``; see `palimpsest.editors.toolkit.filtering.Filter.filter`."""
 
 
 def full(update: LayerUpdate) -> Tensor:
@@ -51,7 +51,7 @@ class Writer:
         self._before: dict[str, Tensor] = {}
         self._waiting: list[LayerUpdate] = []
         self.written: list[LayerUpdate] = []
-        """What was written for good, in this order."""
+        """Updates that were written for good, in this order."""
 
     def write(self, update: LayerUpdate) -> None:
         """W += Δ, filtered.

@@ -39,7 +39,7 @@ from palimpsest.harness.errors import first_line
 METRIC = "acc"
 T = TypeVar("T")
 _OWN = (LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError, TemplateError)
-"""What wrong definitions of tasks end in, inside lm-eval."""
+"""Errors that wrong definitions of tasks end in, inside lm-eval."""
 
 
 class AbilityHarness:
@@ -129,7 +129,7 @@ class AbilityHarness:
             return [self._sound(name, self._outcome, name, results["samples"]) for name in wanted]
 
     def _sound(self, name: str, step: Callable[..., T], *arguments: Any) -> T:
-        """What ``step`` gives; a `ConfigError` about the tasks ``name`` where their own definitions make it fail."""
+        """Result of ``step``; a `ConfigError` about the tasks ``name`` where their own definitions make it fail."""
         try:
             return step(*arguments)
         except (ConfigError, *_OWN) as error:
@@ -184,7 +184,7 @@ def _unusable(source: AbilitySource, error: Exception) -> PalimpsestError:
 
 
 def _chance(name: str, tasks: Sequence[Any]) -> float:
-    """What guessing gets: as the task says, else from its choices."""
+    """Score of guessing: as the task says, else from its choices."""
     for task in tasks:
         if task.OUTPUT_TYPE == "loglikelihood_rolling" and len({t.OUTPUT_TYPE for t in tasks}) > 1:
             raise ConfigError(f"Ability {name!r} mixes running text with other tasks; ask for its parts.")

@@ -1,4 +1,4 @@
-"""Who answers ability tasks: transformers in memory, or another program to which the edited model is handed over.
+"""Engines that answer ability tasks: transformers in memory, or another program to which the edited model is handed.
 
 Engines take and give token ids, so that every engine is asked exactly the same. Probes of edits and sampled texts are
 always asked of the model in memory: see docs/engines.md.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Pairs = Sequence[tuple[Sequence[int], Sequence[int]]]
 TOLERANCE = {torch.float32: 2e-3, torch.bfloat16: 0.1, torch.float16: 0.03}
-"""How far, in nats per token, a canary may be off for rounding alone."""
+"""Nats per token by which a canary may be off for rounding alone."""
 
 
 class Engine(Protocol):
@@ -30,7 +30,7 @@ class Engine(Protocol):
 
     name: str
     in_memory: bool
-    """Whether it answers from the very model that is edited, so that nothing is handed over."""
+    """True if it answers from the very model that is edited, so that nothing is handed over."""
 
     def hand_over(self, model: EditableModel) -> None:
         """Take the weights of ``model`` as they are now."""

@@ -1,4 +1,4 @@
-"""What became of one item of an ability task, from what lm-eval logs about it."""
+"""Outcome of one item of an ability task, from what lm-eval logs about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ItemOutcome:
     label: int | None = None
     """The right label; None: the task has none, or several."""
     log_likelihood: float | None = None
-    """Of running text, in nats."""
+    """Log-likelihood of running text, in nats."""
     words: int | None = None
     """Number of words of running text."""
 
@@ -135,7 +135,7 @@ class AbilityOutcome:
 
 @dataclass(frozen=True, slots=True)
 class AbilitySource:
-    """Where lm-eval finds one ability task."""
+    """Place where lm-eval finds one ability task."""
 
     name: str
     folder: Path | None
@@ -164,7 +164,7 @@ class AbilityFinder(Protocol):
         """
 
     def source(self, ref: AbilityRef) -> AbilitySource:
-        """Where the task of a reference is.
+        """Place of the task of a reference.
 
         Raises:
             ConfigError: Its files are not those that the reference was made from.

@@ -26,7 +26,7 @@ class Finding:
 
 
 def last_line(text: str) -> str:
-    """What a process said last."""
+    """Last line that a process printed."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")
 
 

@@ -30,7 +30,7 @@ class Keeper(Protocol):
         """End it at once."""
 
     def last_words(self) -> str:
-        """What it printed last for people."""
+        """Last words that it printed for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ Start = Callable[["Ticket", Hear], Keeper]
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What became of one run in this dispatch."""
+    """Outcome of one run in this dispatch."""
 
     verdict: Verdict
     code: int

@@ -22,7 +22,7 @@ _LAST_WORDS = 500
 
 
 def slots(wanted: int | None, runs: int, threads: int, bytes_each: int) -> int:
-    """How many runs go on at once.
+    """Number of runs that go on at once.
 
     Args:
         wanted: As many as the user says; None: as many as cores and free memory allow.

@@ -43,13 +43,13 @@ class Means(Strict):
 
 
 class Course(Strict):
-    """How a run is carried out; nothing here changes a number."""
+    """Settings by which a run is carried out; nothing here changes a number."""
 
     limit: int | None = None
     keep: Literal["newest", "all"] = "newest"
     diagnostics: Level = "cheap"
     command: str = ""
-    """What is recorded as the command."""
+    """Words that are recorded as the command."""
 
 
 class Ticket(Strict):
@@ -59,9 +59,9 @@ class Ticket(Strict):
     """Folder of runs and caches, absolute."""
     spec: RunSpec
     model: str
-    """What finds the model here: a registered name, a folder, or a hub id."""
+    """Source of the model here: a registered name, a folder, or a hub id."""
     task: str
-    """What finds the task here."""
+    """Name by which the task is found here."""
     means: Means
     course: Course
     also: tuple[RunSpec, ...] = Field(default=(), strict=False)
@@ -78,7 +78,7 @@ class Ticket(Strict):
 
     @property
     def log(self) -> Path:
-        """What the processes of this ticket print for people."""
+        """File of all that the processes of this ticket print for people."""
         return self.place.with_suffix(".log")
 
     def write(self) -> Path:

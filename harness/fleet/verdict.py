@@ -1,4 +1,4 @@
-"""What follows from the end of a run's process: one table for every way of starting processes."""
+"""Consequences of the end of a run's process: one table for every way of starting processes."""
 
 from __future__ import annotations
 

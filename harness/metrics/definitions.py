@@ -25,7 +25,7 @@ class Metric:
     applies: Applies = "any"
     since_protocol: int = 1
     title: str = ""
-    """Of a diagnostic, as the page shows it."""
+    """Title of a diagnostic, as the page shows it."""
     group: str = ""
     """Key of `palimpsest.harness.metrics.diagnostic_definitions.GROUPS`; empty for what is no diagnostic of weights."""
 

@@ -1,4 +1,4 @@
-"""Where a language model keeps what editors touch: blocks, MLP down-projections, final norm, head.
+"""Places in a language model that editors touch: blocks, MLP down-projections, final norm, head.
 
 Found from the configuration and the module structure, never from the model's name.
 """
@@ -108,7 +108,7 @@ def _find_blocks(model: Any, backbone: nn.Module) -> tuple[str, nn.ModuleList]:
 
 
 def _orientation(model: Any, blocks: nn.ModuleList, down_name: str) -> tuple[bool, int, int]:
-    """Whether weights are stored transposed, and d_out and d_in; equal in all blocks."""
+    """True where weights are stored transposed, and d_out and d_in; equal in all blocks."""
     hidden = model.config.get_text_config().hidden_size
     found = set()
     for layer, block in enumerate(blocks):

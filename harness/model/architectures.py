@@ -7,13 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 
 class Architecture(NamedTuple):
-    """What is known of one architecture; what a model is really built like is found and measured on the model."""
+    """Facts about one architecture; what a model is really built like is found and measured on the model."""
 
     title: str
     down_projection: str
     """Second matrix of the MLP, seen from a block."""
     behind_mlp: Literal["nothing", "norm"] = "nothing"
-    """What stands between the MLP and the residual stream."""
+    """Part between the MLP and the residual stream."""
 
 
 SUPPORTED: Mapping[str, Architecture] = {

@@ -107,7 +107,7 @@ def revision_of(entry: ModelEntry) -> str | None:
 
 
 def is_here(entry: ModelEntry) -> bool:
-    """Whether the model's files are on this machine, so that nothing has to be fetched."""
+    """True if the model's files are on this machine, so that nothing has to be fetched."""
     if entry.folder is not None:
         return (entry.folder / "config.json").is_file()
     from huggingface_hub import snapshot_download

@@ -55,7 +55,7 @@ class EditableModel:
 
     @property
     def resources(self) -> PristineStatistics:
-        """What editors may ask of the unedited model.
+        """Statistics of the unedited model that editors may ask for.
 
         Raises:
             MissingResource: Whoever loaded the model gave it none; see `harness.statistics.resources.with_statistics`.
@@ -70,7 +70,7 @@ class EditableModel:
 
     @property
     def device(self) -> torch.device:
-        """Where inputs go: the device of the first parameters. With a device map, others may lie elsewhere."""
+        """Device that inputs go to: the device of the first parameters. With a device map, others may lie elsewhere."""
         return next(iter(self._parameters.values())).device
 
     def module(self, path: str) -> nn.Module:
@@ -149,6 +149,6 @@ class EditableModel:
 
 
 def hook_places(model: nn.Module) -> list[dict[int, Any]]:
-    """Where the hooks of a module and of all within it stand, by module and kind; changing them changes the hooks."""
+    """Dictionaries of the hooks of a module and all within it, by module and kind; changing them changes the hooks."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return [getattr(module, kind) for module in model.modules() for kind in kinds]

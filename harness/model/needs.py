@@ -1,4 +1,4 @@
-"""What a run must have at least, from the sizes of its model alone: memory, disk, and what has to be fetched.
+"""Least needs of a run, from the sizes of its model alone: memory, disk, and what has to be fetched.
 
 Lower bounds: a run that does not fit these numbers cannot be done. `harness.forecast.calibration` measures the rest.
 """
@@ -84,7 +84,7 @@ def _elements(path: Path) -> int:
 
 
 def needs(entry: ModelEntry, shape: ModelShape, config: Mapping[str, Any], placement: Placement) -> Needs:
-    """What a run needs at least.
+    """Bytes that a run needs at least.
 
     Args:
         entry: The model.
@@ -117,7 +117,7 @@ def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lacking(found: Needs, home: Path, placement: Placement) -> list[str]:
-    """What this machine has too little of, each with numbers; empty when nothing is known to be."""
+    """Resources of which this machine has too little, each with numbers; empty when nothing is known to be."""
     problems = []
     free = free_memory()
     if found.host_memory > free:

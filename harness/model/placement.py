@@ -1,4 +1,4 @@
-"""Where a model and its statistics live, and which engine answers for it. Never part of a run's identity."""
+"""Place of a model and its statistics, and the engine that answers for it. Never part of a run's identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an editor may ask of the unedited model; `harness.statistics.resources.Resources` answers.
+"""Questions that an editor may ask about the unedited model; `harness.statistics.resources.Resources` answers.
 
 The contract stands beside the model, below the room that fulfils it, so that `EditableModel.resources` has a type.
 """
@@ -51,7 +51,7 @@ class PristineStatistics(Protocol):
     """The four questions that an editor may ask, and where the answers lie."""
 
     device: torch.device
-    """Where second moments and spectra are, and where editors solve; the CPU when they are offloaded."""
+    """Device on which second moments and spectra are, and where editors solve; the CPU when they are offloaded."""
     used: dict[str, str | int] | None
     """Name, tokens and hash of the statistics that were last asked for."""
     damaged: list[str]

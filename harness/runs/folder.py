@@ -143,7 +143,7 @@ class RunFolder:
         return self._add_segment(segment)
 
     def ending(self) -> Ending | None:
-        """How the run ended; None while it has not. A damaged ``result.json`` is set aside: it is made anew."""
+        """Ending of the run; None while it has not. A damaged ``result.json`` is set aside: it is made anew."""
         path = self.path / layout.RESULT
         if not path.exists():
             return None

@@ -1,4 +1,4 @@
-"""What the harness is handed from outside: who finds tasks, ability tasks and statistics texts by name."""
+"""Finders that the harness is handed from outside: of tasks, ability tasks and statistics texts, by name."""
 
 from __future__ import annotations
 

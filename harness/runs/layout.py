@@ -39,16 +39,16 @@ DIAGNOSTICS = "diagnostics.parquet"
 TEXTS = "texts.parquet"
 """Sampled texts, where the spec asks for them."""
 CONTINUATIONS = "continuations.parquet"
-"""What the unedited model says; at 0 edits, where the spec asks for it."""
+"""Words of the unedited model; at 0 edits, where the spec asks for it."""
 SCORE_FILES = (PROBES, ANSWERS, ABILITIES, DIAGNOSTICS)
-"""What every score folder holds."""
+"""Files that every score folder holds."""
 
 SAVES = "checkpoints"
 """Folder of the saves, one for each; see `position`."""
 WEIGHTS = "weights.safetensors"
 STATE = "state.safetensors"
 TRACKER = "diagnostics.safetensors"
-"""What the diagnostics keep; left out where there is nothing."""
+"""Tensors that the diagnostics keep; left out where there is nothing."""
 
 LATER = {"since": "later"}
 """Metadata of columns that older run folders lack."""

@@ -42,7 +42,7 @@ class LoadedModel:
     digests: Mapping[str, str]
     """Parameter → digest, as loaded."""
     folder: Path | None = None
-    """Where its files are."""
+    """Folder of its files."""
     revision: str | None = None
     """Commit on the hub that the files are of, where they come from there."""
     engine_name: str = "hf"

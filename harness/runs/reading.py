@@ -33,7 +33,7 @@ ENDINGS = ("complete", "collapsed", "failed")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What ``result.json`` says: how a run ended."""
+    """Ending of a run, as ``result.json`` says."""
 
     status: str
     """One of `ENDINGS`."""
@@ -44,7 +44,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Where a run stands."""
+    """State of a run."""
 
     status: str
     """``missing``, ``partial``, ``complete``, ``collapsed`` or ``failed``."""
@@ -61,7 +61,7 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """Which run a folder holds, and how far it got."""
+    """Summary of a run folder: its run, and how far that got."""
 
     run_id: str
     """Name of the folder."""
@@ -76,7 +76,7 @@ class RunSummary:
     started_at: str | None
     updated_at: str | None
     reason: str | None = None
-    """Why a run collapsed or failed, or why the folder is unreadable."""
+    """Reason why a run collapsed or failed, or why the folder is unreadable."""
 
     def name_in_spec(self, part: str) -> str | None:
         """Name of the ``model``, ``editor`` or ``task``; None when the spec is unreadable."""
@@ -144,7 +144,7 @@ def read_ending(path: Path, planned: int) -> Ending | None:
 
 
 def read_state(folder: Path, planned: int) -> RunState:
-    """Where the run in ``folder`` stands.
+    """State of the run in ``folder``.
 
     Args:
         folder: The run's folder; it may be missing.
@@ -161,12 +161,12 @@ def read_state(folder: Path, planned: int) -> RunState:
 
 
 def run_state(home: Path, spec: RunSpec) -> RunState:
-    """Where the run of ``spec`` stands."""
+    """State of the run of ``spec``."""
     return read_state(home / layout.RUNS / spec.id, spec.schedule.edits)
 
 
 def summarise(folder: Path) -> RunSummary:
-    """What the spec, the journal and the result of one run folder say."""
+    """Summary of one run folder, from its spec, journal and result."""
     try:
         spec = _object(folder / layout.SPEC)
         planned = int(spec["schedule"]["edits"])

@@ -30,7 +30,7 @@ _EVENTS = {"complete": "run_finished", "collapsed": "run_collapsed", "failed": "
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What became of a run."""
+    """Outcome of a run."""
 
     spec: RunSpec
     status: str

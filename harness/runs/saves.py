@@ -130,7 +130,7 @@ class Saves:
         return self._read_tensors(save, WEIGHTS), self._read_tensors(save, STATE)
 
     def read_tracked(self, save: Save) -> dict[str, Tensor]:
-        """What the diagnostics kept; empty for a save without it.
+        """Tensors that the diagnostics kept; empty for a save without it.
 
         Raises:
             RunFailed: As `read`.

@@ -1,4 +1,4 @@
-"""What is measured at a checkpoint, as the tables of a score folder."""
+"""Measurements at a checkpoint, as the tables of a score folder."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import RunSpec
 
 _WINDOWS = ("all", "first", "latest", "planned")
-"""Those that have a column at every checkpoint."""
+"""Windows that have a column at every checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """What asks the model; weights and random generators stay as they are."""
+    """Instruments that ask the model; weights and random generators stay as they are."""
 
     model: EditableModel
     abilities: Callable[[int, Sequence[Case]], Sequence[AbilityOutcome]]
@@ -132,7 +132,7 @@ def _texts(
 def _continuations(
     spec: RunSpec, cases: Sequence[Case], place: Mapping[int, int], instruments: Instruments
 ) -> pa.Table:
-    """What the unedited model says to the neighborhood prompts of all cases that some checkpoint scores."""
+    """Answers of the unedited model to the neighborhood prompts of all cases that some checkpoint scores."""
     scored = ever_scored(len(cases), spec.scoring, spec.schedule.checkpoints)
     found = continue_prompts(instruments.model, [cases[position] for position in scored])
     columns = {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """How a run is carried out; nothing here changes a number."""
+    """Settings by which a run is carried out; nothing here changes a number."""
 
     save_seconds: float = 900.0
     """A save is made between checkpoints when the last one is older than this."""
@@ -43,12 +43,12 @@ class RunSettings:
     diagnostics: Level = "cheap"
     """``full``: measure also what costs more; see `palimpsest.harness.metrics.diagnostic_definitions`."""
     command: Sequence[str] | None = None
-    """What to record as the command; None: this process's arguments."""
+    """Words to record as the command; None: this process's arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """What a run works with."""
+    """Inputs that a run works with."""
 
     model: EditableModel
     """As it was loaded, or with edits that its pristine copies can undo."""
@@ -59,7 +59,7 @@ class RunInputs:
     damaged: list[str] = field(default_factory=list)
     """Messages about shared scores that were damaged and are measured again."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """What to record about how the model was loaded."""
+    """Facts to record about how the model was loaded."""
 
 
 @dataclass(frozen=True, slots=True)

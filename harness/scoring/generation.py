@@ -31,11 +31,11 @@ Choice = Callable[[Tensor, int, Sequence[int]], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class SampledText:
-    """How the model went on after one generation prompt of a case."""
+    """Sampled continuation of one generation prompt of a case."""
 
     case_id: int
     index: int
-    """Of the probe, among those of kind ``generation``."""
+    """Index of the probe, among those of kind ``generation``."""
     text: str
     """Behind the prompt."""
     tokens: int
@@ -44,7 +44,7 @@ class SampledText:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What a model says to a neighborhood prompt: as many tokens as the true target has."""
+    """Answer of a model to a neighborhood prompt: as many tokens as the true target has."""
 
     case_id: int
     index: int
@@ -158,7 +158,7 @@ def extend(
     ends: Collection[int] = (),
     token_budget: int | None = None,
 ) -> list[list[int]]:
-    """What comes behind each prompt, in tokens: ``lengths[i]`` of them, or fewer if none could be chosen.
+    """Tokens that come behind each prompt: ``lengths[i]`` of them, or fewer if none could be chosen.
 
     Args:
         model: As it is to be asked.

@@ -26,7 +26,7 @@ _LOGITS_AT_ONCE = 1 << 24
 
 
 class Scorable(Protocol):
-    """What scoring needs of `palimpsest.harness.model.editable.EditableModel`."""
+    """The part of `palimpsest.harness.model.editable.EditableModel` that scoring needs."""
 
     @property
     def model(self) -> nn.Module: ...  # noqa: D102
@@ -38,12 +38,12 @@ class Scorable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TargetScores:
-    """What the model makes of each target, one entry per continuation."""
+    """Scores of each target, one entry per continuation."""
 
     log_prob: NDArray[np.float64]
     """Mean over the target's tokens of log p(token | context, earlier target tokens), in nats."""
     hits: NDArray[np.int64]
-    """How many of the target's tokens are the model's first choice."""
+    """Number of the target's tokens that are the model's first choice."""
 
 
 @dataclass(slots=True)
@@ -189,7 +189,7 @@ def _plain_logits(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
 
 
 def _takes_trees(model: Scorable, continuations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> bool:
-    """Whether prefix trees through the backbone give what plain rows through the whole model give: tried, not assumed.
+    """True if prefix trees through the backbone give what plain rows through the whole model give: tried, not assumed.
 
     The trial is a small tree of two branches. A model that gives numbers that are not finite is scored in plain rows.
     """

@@ -25,7 +25,7 @@ Continuations = Mapping[tuple[int, int], Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says to one prompt of a case: its greedy continuation."""
+    """Answer of the model to one prompt of a case: its greedy continuation."""
 
     case_id: int
     kind: ProbeKind
@@ -120,7 +120,7 @@ def score_cases(
 
 
 class _Read(NamedTuple):
-    """What the model made of each continuation."""
+    """Scores that the model gave each continuation."""
 
     nll: Sequence[float]
     hits: Sequence[int]

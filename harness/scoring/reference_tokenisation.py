@@ -1,4 +1,4 @@
-"""How the published evaluation of ZsRE reads answers with tokenizers that put BOS before every text (LLaMA's).
+"""The published evaluation's reading of ZsRE answers with tokenizers that put BOS before every text (LLaMA's).
 
 It asks for one token at a time, each behind a prompt that is lengthened by the decoded tokens before it and tokenised
 anew. Two things go wrong there with a BOS:
@@ -40,5 +40,5 @@ def reference_items(tokenizer: Any, probe: Probe, target: str) -> list[tuple[lis
 
 
 def _bos_tokens(tokenizer: Any) -> int:
-    """How many tokens the tokenizer puts before a text: 0 or 1."""
+    """Number of tokens that the tokenizer puts before a text: 0 or 1."""
     return int(tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id])

@@ -115,7 +115,7 @@ def _rows(model: EditableModel) -> list[list[int]]:
 
 
 def _logits(model: EditableModel, row: Sequence[int]) -> Tensor:
-    """Of one text by one plain pass, S × V, float32."""
+    """Logits of one text by one plain pass, S × V, float32."""
     ids, mask = model.padded([row])
     logits: Tensor = model.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     return logits[0].float()

@@ -44,7 +44,7 @@ def environment(further: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def _import_path() -> list[str]:
-    """What this process imports from before the standard library; the current folder only if PYTHONPATH names it."""
+    """Import path of this process before the standard library; the current folder only if PYTHONPATH names it."""
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     bundled = (sysconfig.get_path("stdlib"), f"python{sys.version_info.major}{sys.version_info.minor}.zip")
     before = takewhile(lambda entry: not entry.endswith(bundled), dict.fromkeys(sys.path))

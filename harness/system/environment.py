@@ -1,4 +1,4 @@
-"""Where a run was made: versions, commit, hardware. Never part of a run's identity, always kept with it."""
+"""Environment of a run: versions, commit, hardware. Never part of a run's identity, always kept with it."""
 
 from __future__ import annotations
 

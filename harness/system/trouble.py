@@ -32,7 +32,7 @@ _PHRASES = {
     "can't start new thread": _THREADS,
     **{os.strerror(number).lower(): _ADVICE[number] for number in _SPOKEN},
 }
-"""What libraries say in errors of their own classes → what to do."""
+"""Words of libraries in errors of their own classes → what to do."""
 
 
 def trouble(error: BaseException, *, files: bool = True) -> MissingResource | None:

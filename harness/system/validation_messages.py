@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a config, in our words: where, what was expected, what was found."""
+"""Faults that pydantic finds in a config, in our words: where, what was expected, what was found."""
 
 from __future__ import annotations
 

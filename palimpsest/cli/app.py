@@ -172,14 +172,14 @@ def _is_text(word: str) -> bool:
 
 
 def _usage_message(error: Any) -> str:
-    """What was wrong with the words of the command, and where its help is."""
+    """Message about wrong words in the command, and where its help is."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "palimpsest"
     return f"{command}: {str(error.format_message()).strip()} Help: {command} --help"
 
 
 def _bug_message(error: Exception, arguments: Sequence[str]) -> str:
-    """What to say about an error that nobody foresaw; its traceback goes to a file of its own."""
+    """Message about an error that nobody foresaw; its traceback goes to a file of its own."""
     what = public(f"This is a bug in Palimpsest, not a mistake of yours: {type(error).__name__}: {error}")
     if debugging.asked():
         return what

@@ -60,7 +60,7 @@ class PlainBoard:
 
 @dataclass(slots=True)
 class _Row:
-    """What the table says of a run."""
+    """Line of the table about a run."""
 
     run: PlannedRun
     pace: Pace

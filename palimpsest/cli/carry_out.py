@@ -35,7 +35,7 @@ _MARGIN = 1.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
-    """How runs are carried out; nothing here changes a number."""
+    """Settings by which runs are carried out; nothing here changes a number."""
 
     given: means.Means
     asked: Means

@@ -18,7 +18,7 @@ def listen(words: list[str]) -> list[str]:
 
 
 def asked() -> bool:
-    """Whether tracebacks are shown."""
+    """True if tracebacks are shown."""
     return _asked.get()
 
 

@@ -1,4 +1,4 @@
-"""What the flags of `palimpsest run` say: values read strictly, and a suite made of them."""
+"""Meaning of the flags of `palimpsest run`: values read strictly, and a suite made of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _given(flags: Flags) -> dict[str, Any]:
 
 
 def _is_given(value: object) -> bool:
-    """Whether a flag has a value; 0 is one."""
+    """True if a flag has a value; 0 is one."""
     return bool(value) if isinstance(value, list | tuple | bool) else value is not None
 
 

@@ -23,7 +23,7 @@ STOPPED = {"interrupted": 130, "terminated": 143}
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What became of one run; the documented JSON of ``palimpsest run --json``."""
+    """Outcome of one run; the documented JSON of ``palimpsest run --json``."""
 
     run: str
     editor: str

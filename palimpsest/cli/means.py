@@ -26,7 +26,7 @@ class Means:
     statistics: str | None
     """Source of key statistics, as `palimpsest.harness.runs.loaded_model.load` takes it; None: each model's own."""
     statistics_hash: str | None
-    """What identifies that source in a spec."""
+    """Identity of that source in a spec."""
 
 
 def checked(
@@ -68,7 +68,7 @@ def checked(
 
 
 def statistics(text: Path | None) -> StatisticsSource | None:
-    """What ``--stats-text`` names; raises as `checked`."""
+    """The source that ``--stats-text`` names; raises as `checked`."""
     return None if text is None else statistics_source(text)
 
 

@@ -1,4 +1,4 @@
-"""What the command line prints: results on stdout, notes on stderr, tables and JSON."""
+"""Output of the command line: results on stdout, notes on stderr, tables and JSON."""
 
 from __future__ import annotations
 

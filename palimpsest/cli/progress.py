@@ -145,7 +145,7 @@ class LiveProgress:
 
 
 def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progress:
-    """What fits the place: a live bar on a terminal, plain lines elsewhere, only warnings when ``quiet``."""
+    """Progress that fits the place: a live bar on a terminal, plain lines elsewhere, only warnings when ``quiet``."""
     if quiet:
         return SilentProgress(lambda text: print(text, file=sys.stderr))
     target = stream or sys.stderr

@@ -1,4 +1,4 @@
-"""Where the store of a home is, and which submissions belong into it."""
+"""Place of the store of a home, and which submissions belong into it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from palimpsest.results.submissions import ledger
 
 
 def store_path(home: Path) -> Path:
-    """Where the store of a home is."""
+    """Path of the store of a home."""
     return home / STORE_NAME
 
 

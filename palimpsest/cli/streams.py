@@ -52,7 +52,7 @@ class Results:
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Whether a person sees it in a terminal."""
+        """True if a person sees it in a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
@@ -99,7 +99,7 @@ class Notes:
             self._stream.flush()  # type: ignore[union-attr]
 
     def isatty(self) -> bool:
-        """Whether a person sees it in a terminal."""
+        """True if a person sees it in a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
@@ -110,7 +110,7 @@ _results: ContextVar[Results | None] = ContextVar("results", default=None)
 
 
 def results() -> Results | TextIO:
-    """Where results go."""
+    """Stream that results go to."""
     return _results.get() or sys.stdout
 
 

@@ -1,4 +1,4 @@
-"""What the harness is handed: the models, tasks, editors, abilities and texts of this installation."""
+"""Things that the harness is handed: the models, tasks, editors, abilities and texts of this installation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def installation(data: DataFiles | None = None, ability_data: Sequence[Path] = (
 
 
 def installed_catalog(installed: Installation | None = None, *, fetch: bool = True) -> Catalog:
-    """How the names of a suite become content here.
+    """Resolver of the names of a suite to content here.
 
     Args:
         installed: Finds tasks and abilities; None: `installation` without local files.

@@ -52,7 +52,7 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class AbilityResults:
-    """What the ability tasks of one run amount to."""
+    """Results of the ability tasks of one run."""
 
     scores: list[AbilityScore]
     metrics: list[MetricRow]

@@ -1,4 +1,4 @@
-"""What became of each case and each ability item over a run, packed: one text per case, one per ability task.
+"""Courses of each case and each ability item over a run, packed: one text per case, one per ability task.
 
 A course is what the page's case explorer and its paired comparisons read, and is some hundred times smaller than the
 outcomes themselves. It has one block per scored checkpoint, in ascending order, separated by spaces. A block has one

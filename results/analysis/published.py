@@ -52,7 +52,7 @@ class PublishedNumber:
     arxiv: str
     """Number of the paper; empty for a public replication, which ``table`` then names."""
     table: str
-    """Where in the paper."""
+    """Place in the paper."""
     evidence: str
     """``primary``: read in the paper; ``secondary``: quoted by others."""
     model: str
@@ -78,7 +78,7 @@ class PublishedNumber:
 
     @property
     def source(self) -> str:
-        """What to print beside the number."""
+        """Source to print beside the number."""
         place = f"arXiv {self.arxiv}, {self.table}" if self.arxiv else self.table
         return place if self.evidence == "primary" else f"{place} (quoted)"
 

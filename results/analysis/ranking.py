@@ -28,14 +28,14 @@ Draws = Mapping[tuple[str, str], Floats]
 
 @dataclass(frozen=True, slots=True)
 class _Quantity:
-    """What rows are compared by: one value per row, with what its uncertainty comes from."""
+    """Quantity that rows are compared by: one value per row, with what its uncertainty comes from."""
 
     value: Floats
     """Shape (rows,)."""
     case_variance: Floats
-    """Of the difference of two rows from drawing cases, (rows, rows); the diagonal means nothing."""
+    """Variance of the difference of two rows from drawing cases, (rows, rows); the diagonal means nothing."""
     seed_variance: Floats
-    """Of the mean over seeds, (rows,); 0 for a single seed."""
+    """Variance of the mean over seeds, (rows,); 0 for a single seed."""
     seeds: NDArray[np.int64]
 
 
@@ -81,7 +81,7 @@ def resolution(rows: Sequence[BoardRow], form: str, draws: Draws | None = None) 
 
 
 def is_ranked(row: BoardRow) -> bool:
-    """Whether a run takes part in the ranking: it ended by itself, and something was measured."""
+    """True if a run takes part in the ranking: it ended by itself, and something was measured."""
     measured = row.endurance.edits is not None or row.endurance.censored_at is not None
     return row.status in RANKED and measured
 

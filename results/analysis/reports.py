@@ -1,4 +1,4 @@
-"""What editors report batch by batch, gathered per checkpoint."""
+"""Reports of editors, batch by batch, gathered per checkpoint."""
 
 from __future__ import annotations
 

@@ -48,11 +48,11 @@ class EnduranceInterval:
     draws: Floats | None = field(default=None, compare=False)
     """The endurance of each resample, at most the last checkpoint; None from fewer than two cases."""
     final: Floats | None = field(default=None, compare=False)
-    """What was followed (the score, or the kept share), at the last checkpoint in each resample."""
+    """Value that was followed (the score, or the kept share), at the last checkpoint in each resample."""
 
 
 def draw_counts(units: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """How often each unit is drawn in each resample of ``units`` units with replacement; (resamples, units).
+    """Number of times each unit is drawn in each resample of ``units`` units with replacement; (resamples, units).
 
     Not to be written to: small ones are kept, since windows, checkpoints and shares ask for the same draws again.
     """

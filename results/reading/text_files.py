@@ -32,7 +32,7 @@ def asked_beyond(spec: str) -> dict[str, Any]:
 
 
 def check_texts(tables: Mapping[str, pa.Table], edits: int, cases: pa.Table, probes: pa.Table, spec: RunSpec) -> None:
-    """Whether one checkpoint has the texts that its spec asks for: of the cases that the seed chooses, none else.
+    """Check that one checkpoint has the texts that its spec asks for: of the cases that the seed chooses, none else.
 
     Raises:
         Invalid: A text is missing, too many, of another case, or longer than the spec says.

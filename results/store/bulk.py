@@ -21,7 +21,7 @@ _AMONG = "run_id IN (SELECT unnest(?))"
 
 
 class RunHead(NamedTuple):
-    """What decides where a run belongs, and whether anything about it changed."""
+    """Facts that decide where a run belongs, and whether anything about it changed."""
 
     run_id: str
     track_id: str
@@ -59,7 +59,7 @@ class Course(NamedTuple):
 
 
 class Text(NamedTuple):
-    """What one case edits and asks."""
+    """Texts that one case edits and asks."""
 
     position: int
     subject: str
@@ -205,7 +205,7 @@ def diagnostic_series(store: Store, run_ids: Sequence[str]) -> dict[str, list[Se
 
 
 def courses(store: Store, run_ids: Sequence[str]) -> dict[str, list[Course]]:
-    """What became of each case, in edit order."""
+    """Course of each case, in edit order."""
     sql = "SELECT run_id, position, case_id, course FROM case_courses WHERE {among} ORDER BY run_id, position"
     return _grouped(store, (sql,), run_ids, lambda row: Course(*row))
 
@@ -220,7 +220,7 @@ def ability_courses(store: Store, run_ids: Sequence[str]) -> dict[str, list[tupl
 
 
 def texts(store: Store, run_id: str) -> list[Text]:
-    """What one run edits and asks, in edit order."""
+    """Texts that one run edits and asks, in edit order."""
     probes: dict[int, list[tuple[str, str, str, str]]] = {}
     for case_id, *probe in store.rows(
         "SELECT case_id, kind, prompt, target_new, target_true FROM probes WHERE run_id = ?"
@@ -255,7 +255,7 @@ def segments(store: Store, run_ids: Sequence[str]) -> dict[str, list[Segment]]:
 
 
 def timings(store: Store, run_ids: Sequence[str]) -> dict[str, TimingSummary]:
-    """What the batches and the scoring cost."""
+    """Costs of the batches and the scoring."""
     phases = _grouped(
         store,
         (f"SELECT run_id, name, sum(value) FROM batch_reports WHERE {_AMONG} AND kind = 'seconds' GROUP BY ALL"
@@ -300,7 +300,7 @@ GROUP BY ALL) ORDER BY run_id, position, case_id, kind = 'neighborhood', kind = 
 
 
 def samples(store: Store, run_ids: Sequence[str]) -> dict[str, list[SampleAnswer]]:
-    """What the models went on to say to some prompts, before the edits and at each checkpoint, in edit order."""
+    """Continuations of some prompts by the models, before the edits and at each checkpoint, in edit order."""
     return _grouped(store, (_ANSWERS,), run_ids, _sample)
 
 

@@ -18,7 +18,7 @@ class DiagnosticLine:
     name: str
     """As stored, without the layer: ``update_norm``, ``evaluated_update_norm``, ``singular_value:03``."""
     part: str
-    """What stands behind the record's name: ``03``, a parameter, a counter; empty for most."""
+    """Part behind the record's name: ``03``, a parameter, a counter; empty for most."""
     layer: int | None
     title: str
     unit: str
@@ -26,7 +26,7 @@ class DiagnosticLine:
     """``higher`` or ``lower`` is better, or ``none``."""
     definition: str
     evaluated: bool
-    """Of the weights as they are scored, where the editor scores others than it writes."""
+    """True for one of the weights as they are scored, where the editor scores others than it writes."""
     points: tuple[CurvePoint, ...]
 
 

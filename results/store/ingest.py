@@ -33,11 +33,11 @@ class IngestReport:
     updated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    """What was left out: a path and why."""
+    """Things that were left out: a path and why."""
     orphaned: list[str] = field(default_factory=list)
     """Runs in the store whose folders are gone; `rebuild` drops them."""
     rebuilt: str = ""
-    """Why the store was made anew, and what became of the old one; empty: it was not."""
+    """Reason why the store was made anew, and what became of the old one; empty: it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Submissions:
     """Place of the bundles, and of the ledger that says which of them are on the leaderboard."""
 
     folder: Path
-    """Of bundles, each under its run's id."""
+    """Folder of the bundles, each under its run's id."""
     ledger: Path
     """Says which of them count; see `palimpsest.results.submissions.ledger`."""
 

@@ -99,7 +99,7 @@ def _stacked(run: CheckedRun, name: str, columns: tuple[str, ...] | None = None)
 
 
 def _diagnostics(run: CheckedRun, batches: Mapping[int, Mapping[str, Any]]) -> pa.Table | Rows:
-    """What was measured at the checkpoints, and what the batches before each reported."""
+    """Measurements at the checkpoints, and reports of the batches before each."""
     measured = _stacked(run, "diagnostics.parquet")
     if not isinstance(measured, pa.Table):
         return measured
@@ -314,7 +314,7 @@ def _events(run: CheckedRun) -> Rows:
 
 
 def _event_text(event: Mapping[str, Any]) -> str:
-    """What an event says: its message or reason, or what a run was prepared with."""
+    """Text of an event: its message or reason, or what a run was prepared with."""
     said = next((event[key] for key in ("message", "reason") if isinstance(event.get(key), str)), "")
     if event["event"] != "prepared":
         return said

@@ -38,7 +38,7 @@ MANIFEST = "bundle.json"
 FORMAT = 1
 SCORE_FOLDER_FILES = frozenset({*SCORE_COLUMNS, *OPTIONAL_COLUMNS, "manifest.json"})
 MAX_BYTES = 200_000_000
-"""Of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
+"""Bytes of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
 
 
 class File(Strict):
@@ -49,7 +49,7 @@ class File(Strict):
 
 
 class Source(Strict):
-    """Where one editor's code came from; see `palimpsest.results.submissions.editor_sources.EditorSource`."""
+    """Origin of one editor's code; see `palimpsest.results.submissions.editor_sources.EditorSource`."""
 
     name: str = Field(min_length=1, max_length=200)
     distribution: str = Field(min_length=1, max_length=200)
@@ -69,7 +69,7 @@ class Mean(Strict):
 
 
 class Manifest(Strict):
-    """What ``bundle.json`` holds."""
+    """Content of ``bundle.json``."""
 
     format: int
     run: str = Field(pattern=r"^[0-9a-f]{12}$")

@@ -1,4 +1,4 @@
-"""What a pull request changes: which bundles it brings, what else it touches, which releases its editors are."""
+"""Changes of a pull request: which bundles it brings, what else it touches, which releases its editors are."""
 
 from __future__ import annotations
 

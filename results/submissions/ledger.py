@@ -1,4 +1,4 @@
-"""What came onto the leaderboard, what was replaced and what was withdrawn, with the reason: lines that only grow.
+"""Ledger of what came onto the leaderboard, was replaced or was withdrawn, with the reason: lines that only grow.
 
 ``ledger.jsonl`` holds one JSON object a line, in the order of time. A bundle without a line in it is on no page; a
 withdrawn one stays where it is, and the page says why it counts no longer.
@@ -34,9 +34,9 @@ class Entry(Strict):
     editor: str = Field(min_length=1, max_length=200)
     reason: str = Field(min_length=1, max_length=1000)
     replaces: str | None = Field(default=None, pattern=r"^[0-9a-f]{12}$")
-    """Of a replacement: the run that this one takes the place of."""
+    """The run that a replacement takes the place of."""
     verdict: Literal["bits", "tolerance", "differs"] | None = None
-    """Of a re-run: how its outcomes agree."""
+    """Agreement of the outcomes of a re-run."""
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the bundle's ``bundle.json``, and so of everything in the bundle; None: a line from before there were
     digests, which binds no content and verifies nothing."""

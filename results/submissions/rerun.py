@@ -44,9 +44,9 @@ class Rerun:
     run: str
     checkpoints: tuple[Agreement, ...]
     platform: tuple[str, ...]
-    """What differs between the submitter's machine and this one; empty: the same platform."""
+    """Differences between the submitter's machine and this one; empty: the same platform."""
     same_source: bool
-    """Whether the installed editors' source is that of the submission, to the byte."""
+    """True if the installed editors' source is that of the submission, to the byte."""
 
     @property
     def verdict(self) -> Verdict:
@@ -123,7 +123,7 @@ def rerun(
 
 
 def _require_editors(spec: RunSpec, sources: Sequence[Source]) -> bool:
-    """Whether the installed source is that of the submission; an `EditorError` where the version is another."""
+    """True if the installed source is that of the submission; an `EditorError` where the version is another."""
     installed = editor_sources(spec.editor.name)
     for theirs, ours in zip(sources, installed, strict=True):
         if (theirs.distribution, theirs.version) != (ours.distribution, ours.version):

@@ -52,7 +52,7 @@ class Verification:
 
     @property
     def good(self) -> bool:
-        """Whether there is nothing against the bundle."""
+        """True if there is nothing against the bundle."""
         return not self.problems and self.run is not None and self.manifest is not None
 
     def add(self, path: str, message: str) -> None:

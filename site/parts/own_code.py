@@ -29,7 +29,7 @@ def code_fingerprint(version: str, root: Path = _PACKAGES) -> str:
 
 
 def reached(starts: Iterable[Path], root: Path) -> set[Path]:
-    """Those of our modules that ``starts`` import, directly or through each other, with them.
+    """Modules of ours that ``starts`` import, directly or through each other, with them.
 
     Args:
         starts: Python files.

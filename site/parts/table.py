@@ -58,7 +58,7 @@ class TableRow:
 
     @property
     def date(self) -> str | None:
-        """When the newest of its runs ended, or began."""
+        """Time at which the newest of its runs ended, or began."""
         return max(((run.finished_at or run.started_at or "") for run in self.runs), default="") or None
 
 

@@ -50,7 +50,7 @@ class Packed:
     segments: tuple[Segment, ...]
 
     def arguments(self) -> dict[str, Any]:
-        """What the model is called with, inside `attending`."""
+        """Arguments that the model is called with, inside `attending`."""
         nothing = torch.zeros(1, 1, 1, 1, device=self.ids.device)  # of four dimensions, so that models leave it alone
         return {
             "input_ids": self.ids[None],

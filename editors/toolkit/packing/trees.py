@@ -79,7 +79,7 @@ _HOLDS: WeakKeyDictionary[EditableModel, bool] = WeakKeyDictionary()
 
 
 def packing_holds(model: EditableModel) -> bool:
-    """Whether this model gives the same residual stream from packed sentences as from padded ones; tried once.
+    """True if this model gives the same residual stream from packed sentences as from padded ones; tried once.
 
     Numbers that are not finite say nothing: such a model is tried again when it is asked for the next time.
     """

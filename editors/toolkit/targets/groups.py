@@ -1,4 +1,4 @@
-"""Which sentences are run together: few passes, bounded memory."""
+"""Groups of sentences that are run together: few passes, bounded memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MOST_TOKENS = 4096
 
 
 def tokens_together(layers: int, d_inner: int, d_hidden: int) -> int:
-    """How many tokens a group may have, so that what the backward pass needs of them stays near 128 MB."""
+    """Tokens that a group may have, so that what the backward pass needs of them stays near 128 MB."""
     per_token = 4 * layers * (4 * d_inner + 10 * d_hidden)  # bytes: MLP and residual-stream activations in float32
     return min(_MOST_TOKENS, max(_FEWEST_TOKENS, _BYTES_TOGETHER // max(1, per_token)))
 

@@ -1,4 +1,4 @@
-"""What is read from a group of sentences: the loss of wanted tokens, and the drift of a distribution."""
+"""Readings of a group of sentences: the loss of wanted tokens, and the drift of a distribution."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """How z is optimised; names as in the editors' configurations."""
+    """Settings of the search for z; names as in the editors' configurations."""
 
     steps: int
     """Forward passes; there is one step of Adam less."""
@@ -81,7 +81,7 @@ class Targets:
     """n, bool: whether the clamp was active at the last step."""
 
     def early_stopped(self, settings: TargetSettings) -> int:
-        """How many requests left because of their loss."""
+        """Number of requests that left because of their loss."""
         return int((self.loss_last[:, 0] < settings.early_stop_loss).sum())
 
 

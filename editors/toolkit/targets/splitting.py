@@ -33,7 +33,7 @@ class Task:
     request: int
     ids: tuple[int, ...]
     lookup: int
-    """Where δ is added."""
+    """Position at which δ is added."""
     reads: tuple[int, ...]
     """Positions whose next-token distribution enters the loss."""
     targets: tuple[int, ...]
@@ -42,7 +42,7 @@ class Task:
     """Share of the request's loss, spread evenly over ``reads``."""
 
     def first(self, *, whole: bool) -> int:
-        """Where the suffix begins; at the start of the sentence if it is to be computed whole."""
+        """Position at which the suffix begins; at the start of the sentence if it is to be computed whole."""
         return 0 if whole else min(self.lookup, self.reads[0])
 
 
@@ -71,7 +71,7 @@ def split(
 
 
 def most_tokens(model: EditableModel, layer: int) -> int:
-    """How many tokens a group may have."""
+    """Tokens that a group may have."""
     anatomy = model.anatomy
     return tokens_together(anatomy.n_layers - layer, anatomy.d_inner, anatomy.d_hidden)
 
@@ -93,7 +93,7 @@ def remaining(parts: Sequence[Suffixes], active: Sequence[bool]) -> list[Suffixe
 
 @torch.no_grad()
 def suffixes_hold(model: EditableModel, layer: int) -> bool:
-    """Whether this model gives the same logits from suffixes as from whole sentences."""
+    """True if this model gives the same logits from suffixes as from whole sentences."""
     if not packing_holds(model):
         return False
     vocabulary = int(model.model.get_input_embeddings().weight.shape[0])

@@ -34,12 +34,12 @@ class Row:
     """One sentence of a group."""
 
     number: int
-    """Of the sentence in the list that was split."""
+    """Number of the sentence in the list that was split."""
     request: int
     length: int
     """Tokens that are computed."""
     lookup: int
-    """Which of them δ is added to."""
+    """The one that δ is added to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Suffixes:
     filled: Tensor | None = None
     """For whole sentences, the slow way that is right for any architecture: R × S, which tokens are no padding."""
     tail: Tail | None = None
-    """What δ goes through to the stream; None: nothing."""
+    """Tail that δ goes through to the stream; None: nothing."""
     outputs: Tensor | None = None
     """R × d_out: the MLP's output at the lookup position, to which δ is added before the tail."""
 

@@ -30,7 +30,7 @@ from palimpsest.tasks.ability_library import ability_refs
 app = typer.Typer(add_completion=False)
 
 MEMORY_GB = 3.0
-"""What the suite of the pocket model needs at most."""
+"""Bytes that the suite of the pocket model needs at most."""
 DISK_GB = 2.0
 
 

@@ -99,7 +99,7 @@ def collect(loaded: LoadedModel, layers: Sequence[int], tokens: int, *, quiet: b
 
 
 def usual_tokens(model: str) -> int:
-    """How many tokens the editors ask for by MEMIT's preset for the model, or without one."""
+    """Number of tokens that the editors ask for by MEMIT's preset for the model, or without one."""
     try:
         return int(resolve_config("memit", model, {})["statistics_tokens"])
     except ConfigError:
