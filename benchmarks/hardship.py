@@ -57,7 +57,7 @@ class Hardship:
     """Environment that Python reads at its start: the command is then a process begun anew."""
 
     def before(self, command: list[str]) -> Callable[[], None] | None:
-        """What the process does first that is to carry out a command."""
+        """First work of the process that is to carry out a command."""
         if not self.variables:
             return self.child
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
