@@ -1,4 +1,4 @@
-"""Which rows of a track differ: all pairs at once, paired by seed.
+"""Differences between the rows of a track: all pairs at once, paired by seed.
 
 At one seed all editors get the same edits in the same order. So the results of a track form a table of rows × seeds,
 
@@ -47,7 +47,7 @@ class Separation:
     least: Floats
     """The difference that would be the smallest to be told from none, (rows, rows); NaN likewise."""
     variance: Floats
-    """Of one residual of each row, (rows,)."""
+    """Variance of one residual of each row, (rows,)."""
     wild: Floats
     """Chance of each row, after its residuals are seen, that it spreads more widely than the others, (rows,)."""
     freedom: float
@@ -88,7 +88,7 @@ def studentized_range(rows: int, freedom: float, level: float = LEVEL) -> float:
 
 
 def _residuals(values: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """What rows and seeds leave unexplained, 0 where nothing was measured; and each row's degrees of freedom."""
+    """Residuals that rows and seeds leave, 0 where nothing was measured; and each row's degrees of freedom."""
     row, seed = np.nonzero(known)
     design = np.concatenate([np.eye(known.shape[0])[row], np.eye(known.shape[1])[seed]], axis=1)
     hat = design @ np.linalg.pinv(design)
