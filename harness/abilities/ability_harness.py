@@ -105,12 +105,8 @@ class AbilityHarness:
     def evaluate(self, names: Sequence[str] | None = None, *, canary_texts: Sequence[str] = ()) -> list[AbilityOutcome]:
         """Ask the items of the model as it is now; global random generators and model modes are left as they are.
 
-        Args:
-            names: only these of the tasks; None: all.
-            canary_texts: more texts by which to check that the engine has the model as it is now.
-
-        Raises:
-            EngineMismatch: the engine does not have the edited model.
+        ``names``: only these of the tasks. ``canary_texts``: more texts by which to check that the engine has the model
+        as it is.
         """
         wanted = [ref.name for ref in self._refs if names is None or ref.name in names]
         if not wanted:

@@ -17,16 +17,9 @@ from palimpsest.harness.abilities.hf_engine import HfEngine
 
 
 def make_engine(name: str, model: EditableModel, folder: Path | None) -> Engine:
-    """The engine called ``name`` for a model in memory.
+    """The engine of this name, one of `ENGINES`, for a model in memory.
 
-    Args:
-        name: One of `ENGINES`.
-        model: The model in memory.
-        folder: Where its files are; needed by engines that load it themselves.
-
-    Raises:
-        UsageError: No engine is called so.
-        MissingResource: It is not installed or does not start.
+    ``folder`` holds the model's files; engines that load it themselves need them.
     """
     if name == "hf":
         return HfEngine(model)

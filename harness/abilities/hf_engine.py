@@ -20,7 +20,7 @@ class HfEngine:
     in_memory = True
 
     def __init__(self, model: EditableModel) -> None:
-        """Args: the model that is asked, always as it is then."""
+        """Ask this model, always as it is then."""
         self._model = model
 
     def hand_over(self, model: EditableModel) -> None:

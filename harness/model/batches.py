@@ -47,10 +47,7 @@ def padded(
 ) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask, both B × S of whole numbers on the CPU; the mask is 1 at tokens, 0 at padding.
 
-    Args:
-        sequences: B sequences of token ids, the longest of them of S tokens.
-        filler: Token put in the free places.
-        side: Where the free places are.
+    B sequences, the longest of them of S tokens; ``filler`` is put in the free places, which are on ``side``.
     """
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     longest = int(lengths.max())
@@ -64,9 +61,7 @@ def padded(
 def filler_of(model: Any, tokenizer: Any) -> int:
     """The token that fills free places: the tokenizer's own, or 0 where it has none or the model has no row for it.
 
-    Args:
-        model: A Hugging Face language model.
-        tokenizer: Its tokenizer, whose padding token may have been added later than the model's embedding was made.
+    A padding token may have been added to the tokenizer after the model's embedding was made.
     """
     rows = int(model.get_input_embeddings().weight.shape[0])
     pad = tokenizer.pad_token_id

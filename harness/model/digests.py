@@ -19,10 +19,5 @@ def tensor_digest(tensor: Tensor) -> str:
 
 
 def parameter_digests(model: Any, *, leaving_out: Collection[str] = ()) -> dict[str, str]:
-    """Parameter name → digest of its content.
-
-    Args:
-        model: A torch module.
-        leaving_out: Parameters that are of no interest.
-    """
+    """Parameter name → digest of its content, but for those left out."""
     return {name: tensor_digest(p) for name, p in model.named_parameters() if name not in set(leaving_out)}

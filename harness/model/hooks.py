@@ -26,14 +26,10 @@ def unchanged(hidden: Tensor) -> Tensor:
 
 @contextmanager
 def replaced_blocks(model: EditableModel, replacements: Mapping[int, BlockForward]) -> Iterator[None]:
-    """Run the given functions of the residual stream instead of these blocks.
+    """Run functions of the residual stream, B × S × d_out to the same, instead of the blocks of these layers.
 
     The model still embeds, builds masks and rotary angles and calls its other blocks itself, so this is right for
     every architecture.
-
-    Args:
-        model: Its blocks are as before afterwards.
-        replacements: Layer → function of the stream, B × S × d_out to the same.
     """
     anatomy = model.anatomy
     blocks = [model.module(anatomy.block(layer)) for layer in replacements]
@@ -82,13 +78,7 @@ def captured_output(module: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def head_at(model: EditableModel, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """Apply the head at the positions (rows[i], columns[i]) only; the model then returns logits of shape N × V.
-
-    Args:
-        model: The model.
-        rows: N numbers of sentences in the batch.
-        columns: N positions in them.
-    """
+    """Apply the head at the N positions (rows[i], columns[i]) only; the model then returns logits of shape N × V."""
 
     def gather(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0][rows, columns], *inputs[1:])
@@ -102,15 +92,9 @@ def head_at(model: EditableModel, rows: Tensor, columns: Tensor) -> Iterator[Non
 
 @contextmanager
 def mlp_at(model: EditableModel, layer: int, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """Compute the MLP of block ``layer`` at these positions only; its output is zero elsewhere.
+    """Compute the MLP of block ``layer`` only at the N ≥ 0 positions (rows[i], columns[i]); zero elsewhere.
 
     Right where nothing reads the block's output at other positions.
-
-    Args:
-        model: The model.
-        layer: Number of the block.
-        rows: N numbers of sentences in the batch; N may be 0.
-        columns: N positions in them.
     """
     mlp = model.module(f"{model.anatomy.block(layer)}.{model.anatomy.down_projection.rpartition('.')[0]}")
     before = mlp.__dict__.get("forward")

@@ -35,8 +35,7 @@ def load_model(
         dtype: Of all weights; edited ones keep a float32 master copy.
         device: Where the weights go.
         device_map: ``auto`` spreads the blocks over all GPUs instead.
-        known_fingerprint: That of the files, where the caller has it (`catalogue.fingerprint`); otherwise the
-            tensors' own is computed.
+        known_fingerprint: That of the files (`catalogue.fingerprint`); None: the tensors' own is computed.
 
     Raises:
         MissingResource: The folder, files or hub entry cannot be read, or hold other parameters than the model has;
@@ -92,10 +91,7 @@ def _with_padding_inside(config: Any) -> Any:
 def _require_all_weights(found: Mapping[str, Any], name: str, place: str) -> None:
     """Refuse a model of which a parameter was not in the files, and would hold random numbers, or too much was in them.
 
-    Args:
-        found: What transformers says about loading; a head that is tied to the embedding is not missing there.
-        name: What people call the model.
-        place: Folder or hub id.
+    ``found`` is what transformers says about loading; a head that is tied to the embedding is not missing there.
 
     Raises:
         MissingResource: Some are missing or unexpected; names them.

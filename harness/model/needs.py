@@ -84,14 +84,7 @@ def _elements(path: Path) -> int:
 
 
 def needs(entry: ModelEntry, shape: ModelShape, config: Mapping[str, Any], placement: Placement) -> Needs:
-    """Bytes that a run needs at least.
-
-    Args:
-        entry: The model.
-        shape: Its sizes.
-        config: The editor's complete configuration; a filter's host is in it.
-        placement: Where things are.
-    """
+    """Bytes that a run needs at least; ``config`` is the editor's complete one, with a filter's host in it."""
     flat = flattened(config)
     layers = len(flat.get("layers") or ()) or int("layer" in flat)
     weight = shape.hidden * shape.inner

@@ -41,17 +41,10 @@ def target_ids(model: EditableModel, request: EditRequest) -> list[int]:
 
 
 def sentences(model: EditableModel, texts: Sequence[tuple[str, str]]) -> list[Sentence]:
-    """Tokenise (text with one ``{}``, subject) pairs and find each subject's last token.
+    """Tokenise (text with one ``{}``, subject) pairs, in their order, and find each subject's last token.
 
     The position is that of the last token of the text up to and including the subject, tokenised alone (as in MEMIT,
     arXiv 2210.07229).
-
-    Args:
-        model: Its tokenizer is used.
-        texts: Any number of pairs.
-
-    Returns:
-        One sentence a pair, in their order.
 
     Raises:
         EditorError: A text has no place for the subject, or nothing remains of the subject after tokenising.

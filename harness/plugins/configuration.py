@@ -144,13 +144,9 @@ def _validated(
     advice: Sequence[str] | None = None,
     by_preset: Sequence[Mapping[str, str]] | None = None,
 ) -> list[EditorConfig]:
-    """The configuration of each part, outermost first.
+    """The configuration of each part, outermost first, from the fields given for each.
 
-    Args:
-        parts: Name and class of each editor.
-        given: The fields of each.
-        advice: Ends the message about a part that has problems.
-        by_preset: Field → file of the preset that gave it, of each part.
+    ``advice`` ends the message about a part that has problems; ``by_preset`` names the preset's file that gave a field.
     """
     configs: list[EditorConfig] = []
     problems: list[str] = []

@@ -47,13 +47,7 @@ def check_untouched(model: Any, before: Mapping[str, str], editor: str) -> None:
 
 
 def not_finite(model: Any, written: Collection[str], report: EditReport) -> str | None:
-    """The first thing that is not finite after a batch: a weight, a value of the report, or the logits; None if all is.
-
-    Args:
-        model: The edited torch module.
-        written: Parameters that the editor may have changed.
-        report: What it reported.
-    """
+    """The first thing that is not finite after a batch: a written weight, a reported value, the logits; else None."""
     wanted = set(written)
     for name, parameter in model.named_parameters():
         if name in wanted and not bool(torch.isfinite(parameter).all()):

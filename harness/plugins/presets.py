@@ -17,10 +17,7 @@ from palimpsest.harness.errors import ConfigError
 def load_preset(editor_name: str, model_name: str, module: str) -> dict[str, Any] | None:
     """The preset of an editor for a model, as keyword arguments of its Config; None if there is none.
 
-    Args:
-        editor_name: As it is registered.
-        model_name: As in the model registry.
-        module: The imported module that the editor's class is in.
+    Both names are those of the registries; ``module`` is the imported one that the editor's class is in.
 
     Raises:
         ConfigError: The file is not valid TOML.

@@ -30,13 +30,7 @@ class Editing:
     """One editor on one model."""
 
     def __init__(self, model: EditableModel, make_editor: Callable[[], Editor], ref: EditorRef, seed: int) -> None:
-        """Put the model back to its pristine weights and prepare a new editor on it.
-
-        Args:
-            model: Its changed weights must be known to it, see `EditableModel.pristine`.
-            make_editor: Makes the editor.
-            ref: How to name it in messages.
-            seed: Seed of the run.
+        """Put the model back to its pristine weights and prepare a new editor on it, which messages call by ``ref``.
 
         Raises:
             EditorError: The editor fails, or names parameters that the model does not have.
@@ -71,11 +65,7 @@ class Editing:
             self.editor.load_state_dict(state)
 
     def edit(self, number: int, requests: Sequence[EditRequest]) -> tuple[EditReport, float]:
-        """Do one batch; its report and wall seconds.
-
-        Args:
-            number: The batch's number in the schedule; seeds the generators.
-            requests: The batch.
+        """Do one batch; its report and wall seconds. Its ``number`` in the schedule seeds the generators.
 
         Raises:
             ModelCollapsed: Something is no longer a finite number.

@@ -43,13 +43,7 @@ class RunFolder:
     """Files of one run. Only the process that holds `locked` writes."""
 
     def __init__(self, home: Path, spec: RunSpec, progress: Progress | None = None) -> None:
-        """Name the place; nothing is read or written yet.
-
-        Args:
-            home: Folder of runs and caches.
-            spec: The run.
-            progress: Receives the journal's events.
-        """
+        """Name the place of a run in a home, and who hears its journal; nothing is read or written yet."""
         self.spec = spec
         self.path = home / layout.RUNS / spec.id
         self.saves = Saves(self.path / layout.SAVES, spec.id)
@@ -92,11 +86,7 @@ class RunFolder:
                 shutil.rmtree(self.path)
 
     def check(self, cases: Sequence[Case]) -> None:
-        """Clear what a killed process left, and write or repair the files that describe the run.
-
-        Args:
-            cases: Those of the schedule, in edit order.
-        """
+        """Clear what a killed process left; write or repair the files that say what the run is and which its cases are."""
         for folder in (self.path, self.saves.folder, self.path / layout.SCORES):
             remove_partials(folder)
         self.journal.mend()
@@ -120,11 +110,8 @@ class RunFolder:
     def require_threads(self, threads: int | None) -> None:
         """Refuse to go on with another number of torch's threads than the run was begun with: its bits would change.
 
-        Args:
-            threads: Of this process; None: torch is not loaded.
-
         Raises:
-            UsageError: It is another number, and there are saves or scores of the first.
+            UsageError: It is another number, and there are saves or scores of the first; None: torch is not loaded.
         """
         begun = [path for part in (layout.SAVES, layout.SCORES) for path in (self.path / part).glob("*")]
         try:
@@ -179,11 +166,7 @@ class RunFolder:
         return missing
 
     def to_be_done_again(self, ending: Ending) -> list[int]:
-        """Checkpoints of an ended run that must be done again since its journal or its newest save is damaged.
-
-        Args:
-            ending: How the run ended; all of its scores are whole.
-        """
+        """Checkpoints of an ended run, its scores whole, to do again since its journal or newest save is damaged."""
         told = {event.get("edits") for event in self.journal.events() if event["event"] == "batch"}
         lost = [b.number for b in batches(self.spec.schedule) if b.stop <= ending.edits and b.stop not in told]
         if lost:
@@ -202,11 +185,7 @@ class RunFolder:
         return [edits for edits in self.spec.schedule.checkpoints if 0 < edits <= ending.edits][-1:]
 
     def saves_towards(self, checkpoints: Sequence[int]) -> dict[int, Save]:
-        """The newest whole save on the way to each checkpoint from the one before; damaged ones are set aside.
-
-        Args:
-            checkpoints: Those that are left, ascending.
-        """
+        """The newest whole save on the way to each checkpoint from the one before; damaged ones are set aside."""
         found: dict[int, Save] = {}
         reached = 0
         for checkpoint in checkpoints:

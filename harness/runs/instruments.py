@@ -40,9 +40,7 @@ class AbilityRounds:
     def __call__(self, edits: int, scored: Sequence[Case]) -> Sequence[AbilityOutcome]:
         """Outcomes of the tasks after ``edits`` edits; those of the unedited model are measured once per task.
 
-        Args:
-            edits: Made so far.
-            scored: The cases just scored; the last ones show an engine with weights of its own that it has the edits.
+        The last of the cases just scored show an engine with weights of its own that it has the edits.
         """
         if self.harness is None:
             return ()
@@ -76,9 +74,5 @@ def scoring_environment(loaded: LoadedModel, device: str) -> dict[str, Any]:
 
 
 def scoring_sources(harness: Path) -> str:
-    """SHA-256 over the code that scores are made by.
-
-    Args:
-        harness: Folder of the harness's rooms.
-    """
+    """SHA-256 over the code in the harness's folder that scores are made by."""
     return digest_of([file for part in _SCORING_CODE for file in files_below(harness / part)], harness)

@@ -38,11 +38,7 @@ class SilentProgress:
     """Says nothing, except warnings when asked to."""
 
     def __init__(self, warn: Callable[[str], None] | None = None) -> None:
-        """Choose who hears warnings.
-
-        Args:
-            warn: Takes the text of a warning; None: nobody does.
-        """
+        """Choose who hears the texts of warnings, if anybody."""
         self._warn = warn
 
     def tell(self, event: Mapping[str, Any]) -> None:
@@ -55,12 +51,7 @@ class Journal:
     """Appends events to a file and tells them on. One process at a time may hold it."""
 
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
-        """Set up; nothing is read or written yet.
-
-        Args:
-            path: The file.
-            progress: Receives every event; None: nobody does.
-        """
+        """Name the file and who hears every event, if anybody; nothing is read or written yet."""
         self.path = path
         self._progress = progress or SilentProgress()
 
@@ -141,11 +132,7 @@ class RepeatCheck:
     """Compares what a run does again with what its journal says of the first time. It warns once."""
 
     def __init__(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Read the reports and checksums of earlier processes.
-
-        Args:
-            events: The journal's so far.
-        """
+        """Read the reports and checksums of earlier processes from the journal's events so far."""
         self._batches = {e.get("index"): e.get("report") for e in events if e["event"] == "batch"}
         self._saves = {e.get("edits"): e.get("sha256") for e in events if e["event"] == "save"}
         done = [e.get("edits") for e in events if e["event"] in ("batch", "save")]
@@ -168,12 +155,7 @@ class RepeatCheck:
         ]
 
     def save(self, edits: int, checksums: Mapping[str, str]) -> list[str]:
-        """A warning if a save at this position was made before, with other content.
-
-        Args:
-            edits: The position.
-            checksums: File → SHA-256.
-        """
+        """A warning if a save at this position was made before, with files of other checksums."""
         before = self._saves.get(edits)
         if not isinstance(before, Mapping) or self._told:
             return []

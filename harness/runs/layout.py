@@ -117,12 +117,7 @@ OPTIONAL_COLUMNS: Mapping[str, pa.Schema] = {
 
 
 def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
-    """A table to be written, its columns in the order of the schema.
-
-    Args:
-        schema: One of those above.
-        columns: Column → its values; only columns marked `LATER` may be left out.
-    """
+    """A table to be written, its columns in the order of the schema; only columns marked `LATER` may be left out."""
     written = [field for field in schema if field.name in columns or not field.metadata]
     return pa.table({field.name: pa.array(columns[field.name], field.type) for field in written})
 

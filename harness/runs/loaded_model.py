@@ -81,10 +81,10 @@ def load(
     statistics: str | None = None,
     texts: TextFinder,
 ) -> LoadedModel:
-    """Load a model.
+    """Load a model of the catalogue.
 
     Args:
-        entry: The model, as the catalogue has it.
+        entry: The model.
         home: Folder of runs and caches.
         expected: The fingerprint that it must have; None: whatever it has.
         placement: Where it goes; None: the CPU.

@@ -29,13 +29,10 @@ class PristineScores:
     def __init__(
         self, cache: Path, spec: RunSpec, environment: Mapping[str, Any], damaged: list[str] | None = None
     ) -> None:
-        """Address the scores that a run would have of the unedited model.
+        """Address the scores that a run would have of the unedited model, below the model's caches.
 
-        Args:
-            cache: Folder of the model's caches.
-            spec: The run.
-            environment: Versions and hardware, which may move the last bits.
-            damaged: Receives a message where what was kept is damaged.
+        The environment (versions and hardware) may move the last bits. ``damaged`` receives a message where what was
+        kept is.
         """
         self._damaged = [] if damaged is None else damaged
         relevant = {
@@ -89,13 +86,7 @@ class PristineAbilities:
     """
 
     def __init__(self, cache: Path, environment: Mapping[str, Any], damaged: list[str] | None = None) -> None:
-        """Address outcomes below a cache.
-
-        Args:
-            cache: Folder of the model's caches.
-            environment: Versions, hardware and engine, which may move the last bits.
-            damaged: Receives a message where what was kept is damaged.
-        """
+        """Address outcomes below the model's caches; as `PristineScores`, the environment with the engine."""
         self._damaged = [] if damaged is None else damaged
         self._cache = cache / "abilities"
         self._environment = json.dumps(dict(environment), sort_keys=True, default=str)

@@ -127,9 +127,7 @@ def find_run(home: Path, name: str) -> Path:
 def read_ending(path: Path, planned: int) -> Ending | None:
     """The ending in a ``result.json``; None if it cannot be read, makes no sense, or does not fit the schedule.
 
-    Args:
-        path: The file.
-        planned: Edits in the run's schedule; a run is complete with exactly that many.
+    A run is complete with exactly as many edits as are ``planned``.
     """
     try:
         value = json.loads(path.read_bytes())
@@ -144,12 +142,7 @@ def read_ending(path: Path, planned: int) -> Ending | None:
 
 
 def read_state(folder: Path, planned: int) -> RunState:
-    """State of the run in ``folder``.
-
-    Args:
-        folder: The run's folder; it may be missing.
-        planned: Edits in its schedule.
-    """
+    """State of the run in ``folder``, which may be missing; ``planned`` are the edits in its schedule."""
     ending = read_ending(folder / layout.RESULT, planned)
     if ending is not None:
         return RunState(ending.status, ending.edits, ending.reason)

@@ -86,12 +86,7 @@ def replay(
 
 
 def task_of(spec: RunSpec, tasks: TaskFinder, name: str | None = None) -> EditTask:
-    """The task of a run.
-
-    Args:
-        spec: The run's spec.
-        tasks: Finds tasks by name.
-        name: What it is found by here; None: the name in the spec.
+    """The task of a run, found by ``name`` here; None: by the name in the spec.
 
     Raises:
         ConfigError: Its data have changed.
@@ -108,9 +103,7 @@ def task_of(spec: RunSpec, tasks: TaskFinder, name: str | None = None) -> EditTa
 def check_statistics(spec: RunSpec, found: str | None) -> None:
     """Check that key statistics come from where those of the run came from.
 
-    Args:
-        spec: The run's spec.
-        found: Hash of what ``--stats-text`` names; None: it was not given.
+    ``found`` is the hash of what ``--stats-text`` names; None: it was not given.
 
     Raises:
         MissingResource: The run had a text of its own, which was not given.
@@ -138,15 +131,9 @@ def replay_run(
     installed: Installation,
     statistics: StatisticsSource | None = None,
 ) -> Editing:
-    """`replay` with everything found by its name in the spec.
+    """`replay` with everything found by its name in the spec, which is of a run in ``home``.
 
-    Args:
-        home: Folder of runs and caches.
-        spec: Of a run in that home.
-        edits: A batch boundary.
-        model_source: Folder or hub id of the unedited model; None: the name in the spec.
-        installed: Finds tasks and statistics texts.
-        statistics: What ``--stats-text`` names; None: the model's own text.
+    ``model_source`` is a folder or hub id in place of the spec's name, ``statistics`` what ``--stats-text`` names.
 
     Raises:
         ConfigError: Model or task are not those of the run.
@@ -179,14 +166,15 @@ def export_model(
 ) -> list[str]:
     """Write the model of a run as it was after ``edits`` edits, with its tokenizer.
 
+    Where the run keeps no good save there, the edits after the newest one before it are done again, as by `replay_run`.
+
     Args:
         run: The run's folder.
-        edits: A batch boundary; 0: the pristine model. Where the run keeps no good save, the edits after the newest
-            one before it are done again.
+        edits: A batch boundary; 0: the pristine model.
         folder: Where the model goes; must not exist, or be empty.
         model_source: Folder or hub id of the unedited model; None: the name in the run's spec.
         installed: Finds tasks and statistics texts, should edits be done again.
-        statistics: What ``--stats-text`` names, should edits be done again; None: the model's own text.
+        statistics: What ``--stats-text`` names; None: the model's own text.
 
     Returns:
         Names of the parameters that the editor may have changed.

@@ -57,16 +57,9 @@ class Run:
         settings: RunSettings | None = None,
         interrupts: Interrupts | None = None,
     ) -> None:
-        """Set up; nothing is read or written yet.
+        """Set up the run of these cases, in edit order; nothing is read or written yet.
 
-        Args:
-            spec: What to run.
-            cases: The cases of the schedule, in edit order.
-            home: Folder of runs and caches.
-            inputs: Called once there is something to do; loading a model may take long.
-            progress: Receives the run's events.
-            settings: How to carry it out.
-            interrupts: Signals to heed; None: none.
+        ``inputs`` is called once there is something to do, since loading a model may take long.
         """
         self.spec = spec
         self.cases = cases
@@ -124,12 +117,7 @@ class Run:
         self.folder.journal.warn(self.folder.warnings())
 
     def _carry_out(self, unscored: Sequence[int], ending: Ending) -> RunOutcome:
-        """Do the steps that lead to the checkpoints without scores, and end the run.
-
-        Args:
-            unscored: Checkpoints, ascending.
-            ending: How the run ends if nothing goes wrong.
-        """
+        """Do the steps to the checkpoints without scores, and end the run as ``ending`` says if nothing goes wrong."""
         if not unscored:
             return self._end(ending)
         work = self._take_up(unscored)

@@ -48,12 +48,7 @@ class Saves:
     """The folder ``checkpoints`` of one run."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
-        """Name the place; nothing is read yet.
-
-        Args:
-            folder: Where the saves are.
-            run_id: The run whose saves may be in it.
-        """
+        """Name the folder, and the run whose saves may be in it; nothing is read yet."""
         self.folder = folder
         self._run_id = run_id
 
@@ -99,11 +94,7 @@ class Saves:
     ) -> Save:
         """Write and verify the save at ``edits``; one that is there already gives way.
 
-        Args:
-            edits: The position.
-            weights: Edited weights.
-            state: The editor's state.
-            tracked: What the diagnostics keep; a file of its own, left out if there is nothing.
+        What the diagnostics keep (``tracked``) has a file of its own, left out if there is nothing.
 
         Raises:
             MissingResource: The disk is full; earlier saves are untouched.

@@ -19,13 +19,7 @@ from palimpsest.harness.specs.cases import Probe
 
 
 def reference_items(tokenizer: Any, probe: Probe, target: str) -> list[tuple[list[int], list[int]]]:
-    """(context, its one target token) for each token of a probe's target, in token ids.
-
-    Args:
-        tokenizer: Of the model that is asked.
-        probe: A locality question has kind ``neighborhood``.
-        target: One of its targets, without leading space.
-    """
+    """(context, its one target token), in token ids, for each token of a target, which has no leading space."""
     bos = _bos_tokens(tokenizer)
     ids: list[int] = tokenizer(" " + target)["input_ids"]
     if probe.kind != "neighborhood":
