@@ -13,10 +13,12 @@ from palimpsest.harness.forecast.history import past_costs
 from palimpsest.harness.forecast.prediction import Prediction, predict_run, shares_pristine
 from palimpsest.harness.model.catalogue import is_here
 from palimpsest.harness.model.needs import Needs, gigabytes, lacking, needs, shape_of
+from palimpsest.harness.runs.journal import SilentProgress
 from palimpsest.harness.runs.reading import run_state
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.placement import Placement
+    from palimpsest.harness.runs.executor import Executor
     from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.runs.loaded_model import LoadedModel
     from palimpsest.harness.specs.planning import PlannedRun
@@ -36,7 +38,7 @@ class Outlook:
     """Measure what was not measured yet."""
     tell: Callable[[str], None]
     """Receives what is tried, and what could not be."""
-    _loaded: LoadedModel | None = None
+    _executor: Executor | None = None
 
     def rows(self, planned: Sequence[PlannedRun]) -> list[dict[str, Any]]:
         """For each run its id, names, seed, state, predicted costs, and what it lacks."""
@@ -109,21 +111,18 @@ class Outlook:
         return predict_run(self.home, run.spec, costs, pristine_is_there=shares_pristine(run.spec, earlier))
 
     def _model(self, run: PlannedRun) -> LoadedModel:
-        from palimpsest.harness.runs.loaded_model import load
+        from palimpsest.harness.runs.executor import Executor
 
         self.tell(f"Trying {run.spec.editor.name} on {run.spec.model.name} for a moment …")
-        wanted = run.spec.model.fingerprint
-        if self._loaded is None or self._loaded.fingerprint != wanted or not self._loaded.restored():
-            self._loaded = None
-            self._loaded = load(
-                run.model,
+        if self._executor is None:
+            self._executor = Executor(
                 self.home,
-                expected=wanted,
+                progress=SilentProgress(),
                 placement=self.placement,
+                installed=self.installed,
                 statistics=self.statistics,
-                texts=self.installed.texts,
             )
-        return self._loaded
+        return self._executor.loaded(run)
 
 
 def _memory(ahead: Prediction | None, found: Needs | None, placement: Placement) -> float | None:

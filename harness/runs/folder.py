@@ -29,7 +29,6 @@ from palimpsest.harness.system.atomic_files import (
     remove_partials,
     set_aside,
     verify_folder,
-    write_folder,
 )
 from palimpsest.harness.system.environment import changed_environment
 from palimpsest.harness.system.locks import Held, locked
@@ -86,7 +85,7 @@ class RunFolder:
                 shutil.rmtree(self.path)
 
     def check(self, cases: Sequence[Case]) -> None:
-        """Clear what a killed process left; write or repair the files that say what the run is and which its cases are."""
+        """Clear what a killed process left; write or repair the files that say what the run is and what it edits."""
         for folder in (self.path, self.saves.folder, self.path / layout.SCORES):
             remove_partials(folder)
         self.journal.mend()
@@ -202,12 +201,7 @@ class RunFolder:
         Raises:
             MissingResource: The disk is full.
         """
-        files = {name: layout.packed(content) for name, content in tables.items()}
-        place = self._score_place(edits)
-        needed = sum(map(len, files.values()))
-        with write_folder(place, edits=edits, bytes_needed=needed, run=self.spec.id) as partial:
-            for name, data in files.items():
-                (partial / name).write_bytes(data)
+        layout.write_tables(self._score_place(edits), tables, edits=edits, run=self.spec.id)
 
     def continuations(self) -> pa.Table | None:
         """The table of what the unedited model says, from its checkpoint; None where the spec asks for none."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from palimpsest.harness.specs.windows import WINDOWS
+from palimpsest.harness.system.atomic_files import write_folder
 
 if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import RunSpec
@@ -127,6 +128,14 @@ def packed(content: pa.Table) -> bytes:
     stream = io.BytesIO()
     pq.write_table(content.combine_chunks(), stream, compression="zstd")
     return stream.getvalue()
+
+
+def write_tables(place: Path, tables: Mapping[str, pa.Table], *, edits: int, **facts: str) -> None:
+    """Write a folder of tables, by file name; raises as `write_folder`."""
+    files = {name: packed(content) for name, content in tables.items()}
+    with write_folder(place, edits=edits, bytes_needed=sum(map(len, files.values())), **facts) as partial:
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
 
 
 def read_table(path: Path) -> pa.Table:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome, score_of
-from palimpsest.harness.runs.layout import ABILITIES, DIAGNOSTICS, packed, read_table, score_files
+from palimpsest.harness.runs.layout import ABILITIES, DIAGNOSTICS, read_table, score_files, write_tables
 from palimpsest.harness.runs.score_files import ability_table
-from palimpsest.harness.system.atomic_files import remove_folder, remove_partials, verify_folder, write_folder
+from palimpsest.harness.system.atomic_files import remove_folder, remove_partials, verify_folder
 
 if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
@@ -21,6 +22,44 @@ if TYPE_CHECKING:
 _DAMAGED = "{} of the unedited model, kept in {}, are damaged; they are measured again."
 _ABANDONED = 86_400.0
 """Seconds after which a half-written folder is taken to be a killed process's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A folder of tables, addressed by everything that they depend on."""
+
+    folder: Path
+    key: str
+    names: tuple[str, ...]
+    title: str
+    """The tables in messages."""
+    damaged: list[str]
+    """Receives a message where they are damaged."""
+
+    @classmethod
+    def at(cls, place: Path, relevant: str, names: tuple[str, ...], title: str, damaged: list[str]) -> _Kept:
+        """The folder in ``place`` for tables that depend on what ``relevant`` says."""
+        key = hashlib.sha256(relevant.encode()).hexdigest()
+        return cls(place / key[:24], key, names, title, damaged)
+
+    def find(self) -> dict[str, pa.Table] | None:
+        """The tables by file name, verified; None if they are not there or damaged."""
+        if not self.folder.exists():
+            return None
+        if verify_folder(self.folder, edits=0, names=self.names, key=self.key):
+            self.damaged.append(_DAMAGED.format(self.title, self.folder.name))
+            remove_folder(self.folder)
+            return None
+        return {name: read_table(self.folder / name) for name in self.names}
+
+    def keep(self, tables: Mapping[str, pa.Table]) -> None:
+        """Store the tables, unless another process was quicker."""
+        remove_partials(self.folder.parent, older_than=_ABANDONED)
+        try:
+            write_tables(self.folder, {name: tables[name] for name in self.names}, edits=0, key=self.key)
+        except OSError:
+            if self.find() is None:
+                raise
 
 
 class PristineScores:
@@ -34,7 +73,6 @@ class PristineScores:
         The environment (versions and hardware) may move the last bits. ``damaged`` receives a message where what was
         kept is.
         """
-        self._damaged = [] if damaged is None else damaged
         relevant = {
             "protocol": spec.protocol,
             "task": spec.task.model_dump(mode="json"),
@@ -46,20 +84,14 @@ class PristineScores:
         }
         if spec.scoring.top:  # which cases are scored later decides of which the continuations are there
             relevant["checkpoints"] = spec.schedule.checkpoints
-        self._names = tuple(name for name in score_files(spec, 0) if name != DIAGNOSTICS)
+        names = tuple(name for name in score_files(spec, 0) if name != DIAGNOSTICS)
         text = json.dumps(relevant, sort_keys=True, default=str)
-        self._key = hashlib.sha256(text.encode()).hexdigest()
-        self.folder = cache / "scores" / self._key[:24]
+        self._kept = _Kept.at(cache / "scores", text, names, "Scores", [] if damaged is None else damaged)
+        self.folder = self._kept.folder
 
     def find(self) -> dict[str, pa.Table] | None:
         """The tables by file name, verified; None if they are not there or damaged."""
-        if not self.folder.exists():
-            return None
-        if verify_folder(self.folder, edits=0, names=self._names, key=self._key):
-            self._damaged.append(_DAMAGED.format("Scores", self.folder.name))
-            remove_folder(self.folder)
-            return None
-        return {name: read_table(self.folder / name) for name in self._names}
+        return self._kept.find()
 
     def keep(self, tables: Mapping[str, pa.Table]) -> None:
         """Store the tables for other runs.
@@ -67,16 +99,7 @@ class PristineScores:
         Raises:
             MissingResource: The disk is full.
         """
-        files = {name: packed(tables[name]) for name in self._names}
-        needed = sum(map(len, files.values()))
-        remove_partials(self.folder.parent, older_than=_ABANDONED)
-        try:
-            with write_folder(self.folder, edits=0, bytes_needed=needed, key=self._key) as partial:
-                for name, content in files.items():
-                    (partial / name).write_bytes(content)
-        except OSError:
-            if self.find() is None:  # unless another process was quicker
-                raise
+        self._kept.keep(tables)
 
 
 class PristineAbilities:
@@ -93,14 +116,8 @@ class PristineAbilities:
 
     def find(self, ref: AbilityRef, items_hash: str) -> AbilityOutcome | None:
         """The outcome of a task whose questions have this hash; None if it is not there or damaged."""
-        folder, key = self._place(ref, items_hash)
-        if not folder.exists():
-            return None
-        if verify_folder(folder, edits=0, names=(ABILITIES,), key=key):
-            self._damaged.append(_DAMAGED.format(f"Outcomes of {ref.name}", folder.name))
-            remove_folder(folder)
-            return None
-        return _outcome(read_table(folder / ABILITIES))
+        tables = self._kept(ref, items_hash).find()
+        return None if tables is None else _outcome(tables[ABILITIES])
 
     def keep(self, ref: AbilityRef, outcome: AbilityOutcome) -> None:
         """Store an outcome for other runs.
@@ -108,20 +125,11 @@ class PristineAbilities:
         Raises:
             MissingResource: The disk is full.
         """
-        folder, key = self._place(ref, outcome.items_hash)
-        content = packed(ability_table([outcome]))
-        remove_partials(folder.parent, older_than=_ABANDONED)
-        try:
-            with write_folder(folder, edits=0, bytes_needed=len(content), key=key) as partial:
-                (partial / ABILITIES).write_bytes(content)
-        except OSError:
-            if self.find(ref, outcome.items_hash) is None:  # unless another process was quicker
-                raise
+        self._kept(ref, outcome.items_hash).keep({ABILITIES: ability_table([outcome])})
 
-    def _place(self, ref: AbilityRef, items_hash: str) -> tuple[Path, str]:
+    def _kept(self, ref: AbilityRef, items_hash: str) -> _Kept:
         text = json.dumps([ref.model_dump(mode="json"), items_hash, self._environment])
-        key = hashlib.sha256(text.encode()).hexdigest()
-        return self._cache / key[:24], key
+        return _Kept.at(self._cache, text, (ABILITIES,), f"Outcomes of {ref.name}", self._damaged)
 
 
 def _outcome(content: pa.Table) -> AbilityOutcome:

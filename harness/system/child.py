@@ -12,10 +12,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _KEPT = frozenset({
     "PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "APPDATA", "LOCALAPPDATA",
@@ -63,16 +63,8 @@ def start(
     It gets ``variables`` beside those of `environment`; ``folder``, its working directory, is of the caller's own
     making. Errors come through the pipe of the output if ``joined``, else through one of their own.
     """
-    return subprocess.Popen(
-        [sys.executable, "-P", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if joined else subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        env=environment(variables),
-        cwd=folder,
-    )
+    stderr = subprocess.STDOUT if joined else subprocess.PIPE
+    return _python(arguments, stdin=subprocess.DEVNULL, stderr=stderr, env=environment(variables), cwd=folder)
 
 
 def start_kept(*arguments: str, errors: IO[bytes]) -> subprocess.Popen[str]:
@@ -81,17 +73,14 @@ def start_kept(*arguments: str, errors: IO[bytes]) -> subprocess.Popen[str]:
     Signals of a terminal reach only this process, which hands them on. What the child prints for people goes to
     ``errors``.
     """
-    return subprocess.Popen(
-        [sys.executable, "-P", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        encoding="utf-8",
-        errors="replace",
-        env=environment(),
-        cwd=_NOWHERE,
-        start_new_session=True,
+    return _python(
+        arguments, stdin=subprocess.PIPE, stderr=errors, env=environment(), cwd=_NOWHERE, start_new_session=True
     )
+
+
+def _python(arguments: Sequence[str], **how: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", **how)
 
 
 def run(
