@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
-from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
+from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.specs.composition import parse as parse_editor
 from palimpsest.harness.specs.composition import spell
 from palimpsest.harness.specs.run_spec import LARGEST, LARGEST_SEED, Schedule, Scoring, check_top
 from palimpsest.harness.system.strict import Strict
-from palimpsest.harness.system.strict_yaml import parse
-from palimpsest.harness.system.validation_messages import describe, dotted, shown
-
-SUITES_FOLDER = Path(__file__).resolve().parent.parent.parent / "tasks" / "suites"
+from palimpsest.harness.system.validation_messages import describe, shown
 
 _SINGULARS = {"model": "models", "task": "tasks", "editor": "editors", "seed": "seeds"}
 
@@ -100,37 +96,6 @@ def _distinct(values: Sequence[Any]) -> None:
         raise ValueError(f"{shown(twice[0])} stands twice")
 
 
-def suite_names() -> dict[str, str]:
-    """Every suite that ships with Palimpsest, with its description."""
-    return {path.stem: load_suite(path).description for path in sorted(SUITES_FOLDER.glob("*.yaml"))}
-
-
-def load_suite(name: str | Path) -> Suite:
-    """The suite called ``name``, or in the file ``name``.
-
-    Raises:
-        UsageError: There is no such suite or file.
-        ConfigError: The file has wrong fields or values; all of them are listed.
-    """
-    path = Path(name)
-    if not path.is_file():
-        shipped = SUITES_FOLDER / f"{name}.yaml"
-        if path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
-            raise ConfigError(f"Suite {path}: there is no such file. Suites that ship: palimpsest list suites")
-        if not shipped.is_file():
-            known = (entry.stem for entry in SUITES_FOLDER.glob("*.yaml"))
-            raise unknown_name("Suite", str(name), known, "palimpsest list suites (or give a YAML file)")
-        path = shipped
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Suite {path}: cannot be read ({error}). Expected a YAML file in UTF-8.") from error
-    values = parse(text, source=str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected fields such as models, tasks, editors, schedule; got {shown(values)}.")
-    return build_suite({"name": path.stem, **values}, place=_in_file(str(path)))
-
-
 def build_suite(values: Mapping[str, Any], *, place: Callable[[Sequence[str | int]], str]) -> Suite:
     """A checked suite from plain values; ``model``, ``task``, ``editor``, ``seed`` may stand for lists of one.
 
@@ -151,7 +116,3 @@ def build_suite(values: Mapping[str, Any], *, place: Callable[[Sequence[str | in
     if problems:
         raise ConfigError("\n".join(problems))
     return suite
-
-
-def _in_file(source: str) -> Callable[[Sequence[str | int]], str]:
-    return lambda path: ", ".join(part for part in (source, dotted(path)) if part)

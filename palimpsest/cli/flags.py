@@ -14,8 +14,9 @@ from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.command import FLAGS, on_command_line, put
 from palimpsest.harness.specs.planning import Place, with_settings
-from palimpsest.harness.specs.suite import Suite, build_suite, load_suite
+from palimpsest.harness.specs.suite import Suite, build_suite
 from palimpsest.harness.system.validation_messages import shown
+from palimpsest.tasks.suite_files import load_suite
 
 _WORD = re.compile(r"[A-Za-z_][\w.:/+-]*")
 _KEY = re.compile(r"[A-Za-z_][\w.()-]*")

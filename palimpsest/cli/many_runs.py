@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palimpsest.cli import debugging, output
+from palimpsest.cli.latest_scores import LatestScores, latest_scores
 from palimpsest.cli.options import home_words
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
-from palimpsest.harness.runs.reading import LatestScores, latest_scores, summarise
+from palimpsest.harness.runs.reading import summarise
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.public_text import public
 from palimpsest.harness.system.trouble import trouble

@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 
 from palimpsest.harness.metrics.probes import SCORES, CaseTable, Outcomes, case_table, main_score
-from palimpsest.harness.metrics.texts import TextMetrics
 from palimpsest.harness.runs.layout import TEXTS
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.specs.windows import WINDOWS, window_size
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
 from palimpsest.results.analysis.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE, Endurance, smaller
+from palimpsest.results.analysis.texts import TextMetrics
 from palimpsest.results.analysis.uncertainty import (
     AbilityItems,
     EnduranceInterval,

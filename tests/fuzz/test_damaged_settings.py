@@ -13,8 +13,9 @@ import yaml
 from palimpsest.harness.abilities.ability_harness import AbilityHarness
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.runs.reading import read_spec, summarise
-from palimpsest.harness.specs.suite import Suite, load_suite
+from palimpsest.harness.specs.suite import Suite
 from palimpsest.tasks.ability_library import AbilityLibrary
+from palimpsest.tasks.suite_files import load_suite
 from tests.fuzz.damage import damaged_bytes, damaged_value
 from tests.labs.run_lab import spec as lab_spec
 from tests.labs.tiny_models import tiny_model

@@ -15,9 +15,9 @@ from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.harness.plugins.configuration import available_editors
 from palimpsest.harness.plugins.entry_points import misnamed
 from palimpsest.harness.runs.reading import list_runs
-from palimpsest.harness.specs.suite import suite_names
 from palimpsest.tasks.ability_library import ability_groups, ability_names
 from palimpsest.tasks.registry import task_names
+from palimpsest.tasks.suite_files import suite_names
 
 app = typer.Typer(add_completion=False)
 

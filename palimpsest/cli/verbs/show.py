@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from palimpsest.cli import options, output
+from palimpsest.cli.latest_scores import LatestScores, latest_scores
 from palimpsest.harness.runs.journal import read_events
-from palimpsest.harness.runs.reading import LatestScores, RunSummary, find_run, latest_scores, summarise
+from palimpsest.harness.runs.reading import RunSummary, find_run, summarise
 
 app = typer.Typer(add_completion=False)
 

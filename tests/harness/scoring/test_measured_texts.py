@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from palimpsest.cli.latest_scores import latest_scores
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.runs.layout import CONTINUATIONS, TEXTS, packed, read_table
 from palimpsest.harness.runs.pristine_scores import PristineScores
-from palimpsest.harness.runs.reading import latest_scores
 from palimpsest.harness.specs.run_spec import Generation, RunSpec, Scoring
 from tests.labs import run_lab
 

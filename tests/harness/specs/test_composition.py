@@ -16,7 +16,7 @@ from palimpsest.harness.errors import ConfigError, EditorError, UsageError
 from palimpsest.harness.plugins import configuration
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.composition import DEEPEST, parse, spell
-from palimpsest.harness.specs.suite import load_suite
+from palimpsest.tasks.suite_files import load_suite
 
 MODULE = """
 from palimpsest.editors.toolkit.filtering import Filter

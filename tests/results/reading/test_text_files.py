@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from palimpsest.harness.metrics.texts import Likeness, fluency, reference_texts
 from palimpsest.results.analysis.aggregate import aggregate_run
+from palimpsest.results.analysis.texts import Likeness, fluency, reference_texts
 from palimpsest.results.reading.run_folder import folder_digest, read_run_folder
 from palimpsest.results.records import Interval
 from palimpsest.results.store.boards import board

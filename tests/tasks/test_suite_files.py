@@ -8,10 +8,10 @@ import pytest
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.harness.plugins.configuration import available_editors, resolve_config
-from palimpsest.harness.specs.suite import load_suite, suite_names
-from palimpsest.harness.system.strict_yaml import parse
 from palimpsest.tasks.ability_library import ability_groups, ability_names
 from palimpsest.tasks.registry import task_names
+from palimpsest.tasks.strict_yaml import parse
+from palimpsest.tasks.suite_files import load_suite, suite_names
 
 GOOD = """
 model: pocket-llama

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palimpsest.harness.metrics.probes import aggregate
-from palimpsest.harness.metrics.texts import (
+from palimpsest.results.analysis.texts import (
     Likeness,
     fluency,
     n_gram_entropy,
