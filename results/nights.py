@@ -105,16 +105,15 @@ def night_of(store: Store, day: str, version: str, commit: str | None) -> Night:
         UNION ALL
         SELECT track_id, editor, distribution, seed, 'peak_memory_mb', peak_memory_mb, NULL, NULL FROM own
         UNION ALL
-        SELECT r.track_id, r.editor, r.distribution, r.seed, 'endurance_' || e.kind, coalesce(e.edits, e.censored_at),
-            e.low, e.high
-        FROM endurance e JOIN own r USING (run_id) WHERE e.share = 0.8
+        SELECT r.track_id, r.editor, r.distribution, r.seed, h.quantity, coalesce(h.edits, h.beyond), h.low, h.high
+        FROM headlines h JOIN own r USING (run_id) WHERE h.quantity IN ('effective_edits', 'until_80', 'until_50')
         ORDER BY ALL
         """
     )
     names = ("track", "editor", "distribution", "seed", "metric", "value", "low", "high")
     words = store.rows(
         "SELECT DISTINCT track_id, model || ', ' || task || ', ' || edits_planned || ' edits in batches of ' ||"
-        " batch_size || if(protocol < ?, ', protocol ' || protocol, '') FROM runs ORDER BY ALL",
+        " batch_size || if(protocol < ?, ', old protocol ' || protocol, '') FROM runs ORDER BY ALL",
         [PROTOCOL],
     )
     numbers = tuple(Number(**dict(zip(names, row, strict=True))) for row in rows)

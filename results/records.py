@@ -26,13 +26,16 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class EnduranceValue:
-    """A number of edits survived: exactly one of the two is set, or none when it was not measured."""
+class EditsUntil:
+    """Edits until a curve falls under a limit: one of the first two is set, or none when it was not measured.
+
+    Of several seeds both may be: then some of them never fell, and ``edits`` is a lower bound.
+    """
 
     edits: float | None = None
-    """Edits, interpolated between checkpoints, after which the value first fell under its share of the start."""
+    """Edits, interpolated between checkpoints, after which the curve first fell under the limit."""
     censored_at: int | None = None
-    """The value was still above the share at this last checkpoint: shown as ``> N``."""
+    """The curve was still above the limit at this last checkpoint: shown as ``> N``."""
     low: float | None = None
     """Lower end of the 95 % interval; None: no interval."""
     high: float | None = None
@@ -92,9 +95,11 @@ class Track:
     reference_tokenisation: bool = False
     """True if answers are read as the published evaluation of ZsRE reads them."""
     main_metric: str = "score_argmax"
-    """The score that editing endurance is about: ``score_argmax``, or ``score_token_accuracy`` for ZsRE."""
+    """The harmonic score of the form that the headline goes by: ``score_argmax``, or ``score_token_accuracy``."""
+    abilities_counted: tuple[str, ...] = ()
+    """Ability tasks on which the unedited model is surely above chance; empty: a track without abilities."""
     resolution: float | None = None
-    """Smallest difference of the main metric at the end that the track can resolve, in points; see `ranking`."""
+    """Smallest difference of effective edits that the track can resolve; see `ranking`."""
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -134,20 +139,21 @@ class BoardRow:
     edits_done: int
     """Edits survived: after them the run stands at its last good state."""
     edits_planned: int
-    endurance: EnduranceValue
-    """The smaller of editing and abilities: the headline."""
-    endurance_editing: EnduranceValue
-    endurance_abilities: EnduranceValue
-    half_life: EnduranceValue
-    half_life_editing: EnduranceValue
-    half_life_abilities: EnduranceValue
+    effective_edits: Interval
+    """The headline, in edits."""
+    until_80: EditsUntil
+    """Edits until h, of which effective edits are the area, falls under 0.8."""
+    until_50: EditsUntil
+    """The same with 0.5."""
+    relative: Mapping[str, EditsUntil]
+    """``editing`` and ``abilities`` → edits until each falls under 80 % of its own start."""
     metrics_at: int | None
     """Number of edits that ``metrics`` and ``abilities_kept`` are about: the track's last checkpoint for finished
     runs, else the last scored one; None before the first checkpoint with edits."""
     metrics: Mapping[str, Interval]
     """Window ``all``; all forms that the task has."""
     abilities_kept: Interval
-    """Percent of the pristine model's abilities above chance, mean over the tasks."""
+    """Percent of the pristine model's abilities above chance; a ratio of sums over the tasks that count."""
     seconds_per_edit: float | None
     peak_memory_mb: float | None
     started_at: str | None

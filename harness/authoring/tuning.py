@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ class Trial:
     score_argmax: float
     """Harmonic score of all tuning edits after the last, percent."""
     abilities_kept: float
-    """Mean kept share of the abilities above chance, percent of the unedited model's."""
+    """Abilities above chance, percent of the unedited model's."""
     objective: float
     seconds: float
     failure: str | None = None
@@ -169,7 +170,8 @@ def run_trial(
     abilities: AbilityChoice,
 ) -> Trial:
     """Edit the tuning split with one configuration, score it, and put the pristine weights back."""
-    from palimpsest.harness.metrics.probes import Outcomes, abilities_kept, aggregate, case_table, main_score
+    from palimpsest.harness.metrics.abilities_kept import abilities_kept
+    from palimpsest.harness.metrics.probes import Outcomes, aggregate, case_table, main_score
     from palimpsest.harness.plugins.configuration import build_editor, resolve_config
     from palimpsest.harness.plugins.guard import seed_everything
     from palimpsest.harness.scoring.probes import score_cases
@@ -187,7 +189,11 @@ def run_trial(
             outcomes = Outcomes.from_records(score_cases(loaded.model, cases))
             score = aggregate(case_table(outcomes, task.form))[main_score(task.form)]
             after = abilities.harness(loaded).evaluate()
-        kept = abilities_kept([o.score for o in after], [o.score for o in pristine], [o.chance for o in pristine])
+        scored = [
+            (now.score, then.score, then.chance, len(then.items)) for now, then in zip(after, pristine, strict=True)
+        ]
+        found = abilities_kept(*zip(*scored, strict=True))
+        kept = 100.0 if math.isnan(found) else found  # no task counts: there is none to be lost
     except EditorError as error:
         failure = str(error)
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.diagnostics.spectra import components, truncated
-from palimpsest.harness.metrics.probes import abilities_kept
+from palimpsest.harness.metrics.abilities_kept import abilities_kept
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.items import AbilityOutcome
@@ -31,7 +31,7 @@ class Truncation:
     scores: dict[str, float]
     """Ability task → score in its own unit: percent of items answered right, or perplexity per word."""
     kept: float | None
-    """Mean share of the abilities above chance that is left, percent; None where no task is above chance."""
+    """Abilities above chance that are left, percent; None where no task is surely above chance."""
 
 
 def probe(
@@ -75,7 +75,8 @@ def leading_part(model: EditableModel, layers: Sequence[int], percent: float) ->
 def _point(
     percent: float, count: int, outcomes: Sequence[AbilityOutcome], whole: Sequence[AbilityOutcome]
 ) -> Truncation:
-    shares = [(now.score, then.score, now.chance) for now, then in zip(outcomes, whole, strict=True) if _is_share(now)]
+    pairs = zip(outcomes, whole, strict=True)
+    shares = [(now.score, then.score, now.chance, len(then.items)) for now, then in pairs if _is_share(now)]
     kept = abilities_kept(*zip(*shares, strict=True)) if shares else float("nan")
     scores = {outcome.name: 100 * outcome.score if _is_share(outcome) else outcome.score for outcome in outcomes}
     return Truncation(percent, count, scores, None if kept != kept else kept)

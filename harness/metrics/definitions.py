@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["preference", "argmax", "generation", "ability", "diagnostic", "cost", "endurance"]
+Kind = Literal["preference", "argmax", "generation", "ability", "diagnostic", "cost", "headline"]
 Direction = Literal["higher", "lower", "none"]
 Applies = Literal["counterfact", "zsre", "any"]
 

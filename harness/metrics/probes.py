@@ -28,7 +28,7 @@ _STAGES = {"rewrite": "efficacy", "paraphrase": "paraphrase", "neighborhood": "n
 
 
 def main_score(form: str) -> str:
-    """The score that editing endurance is about, for a task of ``form`` ``counterfact`` or ``zsre``."""
+    """The harmonic score that goes with the headline, for a task of ``form`` ``counterfact`` or ``zsre``."""
     return "score_token_accuracy" if form == "zsre" else "score_argmax"
 
 
@@ -186,16 +186,3 @@ def harmonic_mean(parts: Floats) -> Floats:
         mean = parts.shape[-1] / (1.0 / parts).sum(axis=-1)
     mean = np.where((parts <= 0).any(axis=-1), 0.0, mean)
     return np.where(np.isnan(parts).any(axis=-1), np.nan, mean)
-
-
-def kept_share(score: ArrayLike, pristine: ArrayLike, chance: ArrayLike) -> Floats:
-    """max(0, (score - chance) / (pristine - chance)), elementwise; NaN where the pristine model is not above chance."""
-    score, pristine, chance = (np.asarray(value, dtype=np.float64) for value in (score, pristine, chance))
-    above = pristine > chance
-    share = np.maximum(0.0, (score - chance) / np.where(above, pristine - chance, 1.0))
-    return np.where(above, share, np.nan)
-
-
-def abilities_kept(scores: ArrayLike, pristine: ArrayLike, chance: ArrayLike) -> float:
-    """Mean kept share over tasks, in percent; tasks not above chance on the pristine model are left out."""
-    return 100.0 * nan_mean(kept_share(scores, pristine, chance))

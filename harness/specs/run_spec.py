@@ -17,8 +17,10 @@ from pydantic import (
 
 from palimpsest.harness.system.strict import SilentDefaults, Strict
 
-PROTOCOL = 1
-"""Version of what is measured and how; results of different protocols are never ranked together."""
+PROTOCOL = 2
+"""Version of what is measured and how; results of different protocols are never ranked together.
+
+Runs of protocol 1 stay readable; the store scores them by the rules of the present one, from their stored outcomes."""
 
 LARGEST = 2**31 - 1
 """Largest count in a spec; tables take no larger ones."""

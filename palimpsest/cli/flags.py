@@ -14,6 +14,7 @@ from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.command import FLAGS, on_command_line, put
 from palimpsest.harness.specs.planning import Place, with_settings
+from palimpsest.harness.specs.schedule import geometric_checkpoints
 from palimpsest.harness.specs.suite import Suite, build_suite
 from palimpsest.harness.system.validation_messages import shown
 from palimpsest.tasks.suite_files import load_suite
@@ -147,9 +148,12 @@ def _complete(name: str) -> str:
 def _complete_schedule(given: Mapping[str, Any], schedule: dict[str, Any], checkpoints: Sequence[int]) -> None:
     """Add what the flags leave open; when only the number of edits changes, the checkpoints before it stay."""
     edits = schedule["edits"]
-    schedule.setdefault("batch_size", max(1, min(100, edits)))
+    schedule.setdefault("batch_size", max(1, min(100, edits // 4)))
     if "--edits" in given and "--checkpoints" not in given:
-        schedule["checkpoints"] = [*(point for point in checkpoints if point < edits), edits]
+        earlier = [point for point in checkpoints if point < edits]
+        schedule["checkpoints"] = (
+            [*earlier, edits] if any(earlier) else geometric_checkpoints(edits, max(1, schedule["batch_size"]))
+        )
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -1,4 +1,4 @@
-"""Aggregates of the last scored checkpoint of a run, for `palimpsest show` and the end of a run: no store, no model."""
+"""The scores of one run folder as `palimpsest run` and `palimpsest show` tell them, without a store and intervals."""
 
 from __future__ import annotations
 
@@ -7,21 +7,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.metrics.probes import Outcomes, abilities_kept, aggregate, case_table, nan_mean
+from palimpsest.harness.metrics.abilities_kept import abilities_kept
+from palimpsest.harness.metrics.probes import SCORES, Outcomes, aggregate, case_table, main_score, nan_mean
 from palimpsest.harness.runs import layout
-from palimpsest.harness.runs.reading import read_object
+from palimpsest.harness.runs.reading import read_object, read_state
 from palimpsest.harness.specs.windows import WINDOWS
 from palimpsest.harness.system.atomic_files import MANIFEST
+from palimpsest.results.analysis.effective_edits import THRESHOLDS, course, edits_until, effective_edits, quality
 from palimpsest.results.analysis.texts import TextMetrics
+
+Columns = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Edits that a run holds, over its checkpoints so far; see `palimpsest.results.analysis.effective_edits`."""
+
+    effective_edits: float
+    quality: float
+    """h at the last scored checkpoint, or 0 after a collapse; percent."""
+    until: Mapping[str, float | None]
+    """Threshold of h, percent → edits until h falls under it; None: not yet."""
+    abilities: bool
+    """True if abilities take part."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatestScores:
-    """Aggregates of the last scored checkpoint."""
+    """Aggregates of the last scored checkpoint, and what the run holds up to there."""
 
     edits: int
     metrics: Mapping[str, Mapping[str, float]]
@@ -30,6 +48,8 @@ class LatestScores:
     """Ability task → percent right."""
     abilities_kept: float | None
     """Percent of the pristine model's abilities; None without a checkpoint at 0 edits or without abilities."""
+    held: Held | None
+    """None before the first checkpoint with edits."""
 
 
 def scored_checkpoints(folder: Path) -> list[int]:
@@ -39,7 +59,7 @@ def scored_checkpoints(folder: Path) -> list[int]:
 
 
 def latest_scores(folder: Path) -> LatestScores | None:
-    """Aggregates of the last scored checkpoint of a run, from its outcomes; None before the first one.
+    """Aggregates of a run's checkpoints, from their outcomes; None before the first one.
 
     Raises:
         ConfigError: A score file cannot be read.
@@ -47,19 +67,46 @@ def latest_scores(folder: Path) -> LatestScores | None:
     scored = scored_checkpoints(folder)
     if not scored:
         return None
-    form = str(read_object(folder / layout.SPEC)["task"]["form"])
-    tables = {edits: _columns(folder / layout.SCORES / layout.position(edits)) for edits in {scored[0], scored[-1]}}
-    probes, abilities = tables[scored[-1]]
-    pristine = _ability_scores(tables[0][1]) if 0 in tables else {}
+    spec = read_object(folder / layout.SPEC)
+    form = str(spec["task"]["form"])
+    tables = {edits: _columns(folder / layout.SCORES / layout.position(edits)) for edits in scored}
+    metrics = {edits: _window_metrics(probes, form) for edits, (probes, _) in tables.items()}
+    kept = {edits: _kept(items, tables[0][1]) if 0 in tables else None for edits, (_, items) in tables.items()}
+    state = read_state(folder, int(spec["schedule"]["edits"]))
     return LatestScores(
         edits=scored[-1],
-        metrics=_with_texts(folder, scored[-1], _window_metrics(probes, form)),
-        abilities={name: 100.0 * score for name, (score, _) in _ability_scores(abilities).items()},
-        abilities_kept=_kept(_ability_scores(abilities), pristine),
+        metrics=_with_texts(folder, scored[-1], metrics[scored[-1]]),
+        abilities={name: 100.0 * one.score for name, one in _ability_scores(tables[scored[-1]][1]).items()},
+        abilities_kept=kept[scored[-1]],
+        held=_held(metrics, kept, SCORES[main_score(form)], state.edits if state.status == "collapsed" else None),
     )
 
 
-def _columns(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _held(
+    metrics: Mapping[int, Mapping[str, Mapping[str, float]]],
+    kept: Mapping[int, float | None],
+    parts: tuple[str, str, str],
+    collapsed_at: int | None,
+) -> Held | None:
+    points = [edits for edits in metrics if edits > 0]
+    if not points:
+        return None
+    missing = float("nan")
+    unedited = metrics[0]["planned"][parts[2]] / 100 if 0 in metrics else missing
+    abilities = [kept[edits] for edits in points]
+    efficacy, paraphrase, near = ([metrics[edits]["all"][part] / 100 for edits in points] for part in parts)
+    share = np.array([missing if one is None else one / 100 for one in abilities])
+    edits, curve = course(points, quality(efficacy, paraphrase, near, unedited, share), collapsed_at)
+    until = {f"{100 * limit:.0f}": float(edits_until(edits, curve[None], limit)[0]) for limit in THRESHOLDS}
+    return Held(
+        effective_edits=float(effective_edits(edits, curve)),
+        quality=100 * float(curve[-1]),
+        until={limit: value if np.isfinite(value) else None for limit, value in until.items()},
+        abilities=None not in abilities,
+    )
+
+
+def _columns(folder: Path) -> tuple[Columns, Columns]:
     """Columns of the outcomes of probes and of ability items."""
     tables = [_table(folder / name) for name in (layout.PROBES, layout.ABILITIES)]
     probes, abilities = ({name: table[name].to_numpy() for name in table.column_names} for table in tables)
@@ -73,7 +120,7 @@ def _table(path: Path) -> pa.Table:
         raise ConfigError(f"{path} cannot be read ({error}). Check it with: palimpsest store ingest") from error
 
 
-def _window_metrics(probes: Mapping[str, Any], form: str) -> dict[str, dict[str, float]]:
+def _window_metrics(probes: Columns, form: str) -> dict[str, dict[str, float]]:
     metrics: dict[str, dict[str, float]] = {}
     for window in (name for name in WINDOWS if f"window_{name}" in probes):
         inside = probes[f"window_{window}"].astype(bool)
@@ -94,16 +141,30 @@ def _with_texts(folder: Path, edits: int, metrics: dict[str, dict[str, float]]) 
     return metrics | {window: metrics.get(window, {}) | found}
 
 
-def _ability_scores(items: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Ability → (share right, chance); running text has no such share."""
+@dataclass(frozen=True, slots=True)
+class _Task:
+    score: float
+    """Share of right items."""
+    chance: float
+    items: int
+
+
+def _ability_scores(items: Columns) -> dict[str, _Task]:
+    """Ability tasks by name, without running text, of which no item is right or wrong."""
     names = sorted(set(items["ability"][items["metric"] != PERPLEXITY]))
     inside = {name: items["ability"] == name for name in names}
-    return {n: (float(items["correct"][inside[n]].mean()), float(items["chance"][inside[n]][0])) for n in names}
+    return {
+        n: _Task(float(items["correct"][mask].mean()), float(items["chance"][mask][0]), int(mask.sum()))
+        for n, mask in inside.items()
+    }
 
 
-def _kept(now: Mapping[str, tuple[float, float]], pristine: Mapping[str, tuple[float, float]]) -> float | None:
-    names = [name for name in now if name in pristine]
+def _kept(items: Columns, pristine: Columns) -> float | None:
+    """Percent of the unedited model's abilities; None where no task counts."""
+    now, then = _ability_scores(items), _ability_scores(pristine)
+    names = [name for name in now if name in then]
     if not names:
         return None
-    chance = [now[name][1] for name in names]
-    return abilities_kept([now[name][0] for name in names], [pristine[name][0] for name in names], chance)
+    rows = [(now[n].score, then[n].score, then[n].chance, then[n].items) for n in names]
+    kept = abilities_kept(*zip(*rows, strict=True))
+    return None if np.isnan(kept) else kept

@@ -35,6 +35,8 @@ class RunResult:
     """``complete``, ``collapsed``, ``partial``, ``failed``, ``interrupted``, ``terminated``."""
     edits: int
     edits_planned: int
+    effective_edits: float | None
+    """The headline, over the checkpoints so far; None before the first one with edits."""
     score: float | None
     """Main score of all edits so far, percent."""
     abilities_kept: float | None
@@ -118,6 +120,7 @@ def result_of(
         status=status,
         edits=summary.edits_done,
         edits_planned=run.spec.schedule.edits,
+        effective_edits=scores.held.effective_edits if scores and scores.held else None,
         score=_main(scores, run.spec.task.form),
         abilities_kept=scores.abilities_kept if scores and scores.edits else None,
         folder=str(folder),
@@ -128,7 +131,7 @@ def result_of(
 
 def not_run(unusable: Mapping[str, str]) -> list[RunResult]:
     """Results of editors that cannot be imported: they cost only their own runs."""
-    nothing = ("", "", 0, "failed", 0, 0, None, None, "")
+    nothing = ("", "", 0, "failed", 0, 0, None, None, None, "")
     return [RunResult("", editor, *nothing, reason, 1) for editor, reason in unusable.items()]
 
 
@@ -176,9 +179,9 @@ def last_line(result: RunResult, command: str) -> str:
     parts = [f"{result.run}  {result.editor}, {result.status} after {result.edits} of {result.edits_planned} edits"]
     if result.reason:
         parts[0] += f": {result.reason}"
-    if result.score is not None:
-        kept = "" if result.abilities_kept is None else f", abilities kept {result.abilities_kept:.1f} %"
-        parts.append(f"score {result.score:.1f} %{kept}")
+    if result.effective_edits is not None:
+        kept = "without abilities" if result.abilities_kept is None else f"abilities kept {result.abilities_kept:.1f} %"
+        parts.append(f"{result.effective_edits:.0f} effective edits, score {result.score or 0.0:.1f} %, {kept}")
     parts.append(result.folder)
     return "  ·  ".join([*parts, *_next(result, command)])
 

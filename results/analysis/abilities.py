@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.results.analysis.classification import confusion_terms, matthews, weighted_f1, word_perplexity
-from palimpsest.results.analysis.uncertainty import RESAMPLES, AbilityItems, bootstrap_abilities, draw_counts, interval
+from palimpsest.results.analysis.uncertainty import (
+    RESAMPLES,
+    AbilityItems,
+    bootstrap_abilities,
+    counted,
+    draw_counts,
+    interval,
+)
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.records import Interval, MetricRow
 
@@ -58,6 +65,8 @@ class AbilityResults:
     metrics: list[MetricRow]
     paired: dict[int, list[AbilityItems]]
     """Checkpoint → items beside the pristine model's, where these are the same items."""
+    counted: tuple[str, ...] = ()
+    """Tasks that count in the kept share: the pristine model is surely above chance on them."""
 
 
 def ability_results(run: CheckedRun) -> AbilityResults:
@@ -66,12 +75,13 @@ def ability_results(run: CheckedRun) -> AbilityResults:
     Without a checkpoint at 0 edits there is nothing to compare with: no kept share then. A checkpoint whose items
     differ from the pristine model's is compared on none of them either.
     """
-    found = AbilityResults([], [], {})
     start = _tasks(run.checkpoints[0]["abilities.parquet"]) if 0 in run.checkpoints else {}
+    alike = [AbilityItems(name, one.chance, one.correct, one.correct) for name, one in _shares(start).items()]
+    found = AbilityResults([], [], {}, tuple(task.name for task in counted(alike)))
     for edits, parts in run.checkpoints.items():
         now = _tasks(parts["abilities.parquet"])
         same = now.keys() == start.keys() and all(_same_items(now[name], start[name]) for name in now)
-        shares = {name: task for name, task in now.items() if task.metric != PERPLEXITY}
+        shares = _shares(now)
         pairs = [
             AbilityItems(name, task.chance, task.correct, start[name].correct if same else task.correct)
             for name, task in shares.items()
@@ -80,10 +90,16 @@ def ability_results(run: CheckedRun) -> AbilityResults:
         for name, task in shares.items():
             found.scores.append(AbilityScore(edits, name, task.metric, 100 * task.chance, single[name]))
         if same and pairs:
-            found.metrics.append(MetricRow(edits, "", ABILITIES_KEPT, kept))
             found.paired[edits] = pairs
+        if same and found.counted:
+            found.metrics.append(MetricRow(edits, "", ABILITIES_KEPT, kept))
         found.metrics.extend(_further(now, start if same else {}, edits))
     return found
+
+
+def _shares(tasks: Mapping[str, _Task]) -> dict[str, _Task]:
+    """The tasks that have right items; running text has none."""
+    return {name: task for name, task in tasks.items() if task.metric != PERPLEXITY}
 
 
 def _same_items(one: _Task, other: _Task) -> bool:

@@ -6,24 +6,22 @@ by their seed alone are one row, which stands at their mean.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.harness.metrics.probes import main_score
 from palimpsest.results.analysis.seeds import by_row, student_two_sided
-from palimpsest.results.records import BoardRow, EnduranceValue, Interval
+from palimpsest.results.records import BoardRow
 
 RANKED = ("complete", "collapsed")
 """Statuses of runs that are ranked."""
 LEVEL = 0.05
 """Share of tracks in which any two rows may be told apart wrongly (Holm)."""
 Floats = NDArray[np.float64]
-Draws = Mapping[tuple[str, str], Floats]
-"""(run id, ``endurance`` or ``score``) → values in the resamples; the same cases are drawn for every run of a track."""
+Draws = Mapping[str, Floats]
+"""Run id → effective edits in the resamples; the same cases are drawn for every run of a track."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,41 +37,39 @@ class _Quantity:
     seeds: NDArray[np.int64]
 
 
-def ranked_rows(rows: Sequence[BoardRow], form: str, draws: Draws | None = None) -> list[BoardRow]:
+def ranked_rows(rows: Sequence[BoardRow], draws: Draws | None = None) -> list[BoardRow]:
     """``rows`` of one track with the rank intervals of the editors they belong to, best first, unranked ones last.
 
     Args:
         rows: all runs of one track.
-        form: of the track's task; decides which score orders the runs that outlasted the schedule.
         draws: of the runs; without them rows are compared by their intervals, as if these were independent.
     """
-    score = main_score(form)
     groups = list(by_row([row for row in rows if is_ranked(row)]).values())
-    better = _significance(groups, score, draws or {})
+    better = _significance(_quantity(groups, draws or {}))
     place: dict[str, tuple[int, int, tuple[object, ...]]] = {}
     for index, group in enumerate(groups):
         low, high = 1 + int(better[:, index].sum()), len(groups) - int(better[index].sum())
         for row in group:
-            place[row.run_id] = (low, high, _order(group, score))
+            place[row.run_id] = (low, high, _order(group))
     result = []
     for row in rows:
         low_high = place.get(row.run_id, (None, None))[:2]
         result.append(replace(row, rank_low=low_high[0], rank_high=low_high[1]))
-    last: tuple[object, ...] = (2, 0.0, "")
+    last: tuple[object, ...] = (1, 0.0, "")
     return sorted(result, key=lambda r: (*(place[r.run_id][2] if r.run_id in place else last), *_own_order(r)))
 
 
-def resolution(rows: Sequence[BoardRow], form: str, draws: Draws | None = None) -> float | None:
-    """Smallest difference of the main score at the end, in points, that two rows of this track can be told apart by.
+def resolution(rows: Sequence[BoardRow], draws: Draws | None = None) -> float | None:
+    """Smallest difference of effective edits that two rows of this track can be told apart by.
 
     It is 1.96 times the median standard error of the difference of two rows, paired by case; of a single row, that
     of two such rows. None without finished runs.
     """
-    score = main_score(form)
-    groups = list(by_row([r for r in rows if r.status == "complete" and _final(r, score).low is not None]).values())
+    finished = [r for r in rows if r.status == "complete" and r.effective_edits.low is not None]
+    groups = list(by_row(finished).values())
     if not groups:
         return None
-    found = _scores(groups, score, draws or {})
+    found = _quantity(groups, draws or {})
     variance = found.case_variance + np.add.outer(found.seed_variance, found.seed_variance)
     if len(groups) > 1:
         variance = variance[np.triu_indices(len(groups), 1)]
@@ -82,42 +78,29 @@ def resolution(rows: Sequence[BoardRow], form: str, draws: Draws | None = None) 
 
 def is_ranked(row: BoardRow) -> bool:
     """True if a run takes part in the ranking: it ended by itself, and something was measured."""
-    measured = row.endurance.edits is not None or row.endurance.censored_at is not None
-    return row.status in RANKED and measured
+    return row.status in RANKED and row.effective_edits.value is not None
 
 
-def restricted(value: EnduranceValue) -> float:
-    """Endurance as a number: the last checkpoint where it was not reached."""
-    return value.edits if value.edits is not None else float(value.censored_at or 0)
+def _value(row: BoardRow) -> float:
+    return row.effective_edits.value or 0.0
 
 
-def _open(group: Sequence[BoardRow]) -> bool:
-    return all(row.endurance.edits is None for row in group)
-
-
-def _order(group: Sequence[BoardRow], score: str) -> tuple[object, ...]:
-    name = (group[0].editor, min(row.run_id for row in group))
-    if _open(group):
-        values = [_final(row, score).value for row in group]
-        known = [value for value in values if value is not None]
-        return (0, -sum(known) / len(known) if known else math.inf, *name)
-    return (1, -sum(restricted(row.endurance) for row in group) / len(group), *name)
+def _order(group: Sequence[BoardRow]) -> tuple[object, ...]:
+    mean = sum(map(_value, group)) / len(group)
+    return (0, -mean, group[0].editor, min(row.run_id for row in group))
 
 
 def _own_order(row: BoardRow) -> tuple[object, ...]:
     return (-row.edits_done, row.editor, row.seed, row.run_id)
 
 
-def _significance(groups: Sequence[Sequence[BoardRow]], score: str, draws: Draws) -> NDArray[np.bool_]:
+def _significance(quantity: _Quantity) -> NDArray[np.bool_]:
     """[a, b]: whether row a is better than row b, by Holm's procedure over all pairs of the track."""
-    count = len(groups)
+    count = len(quantity.value)
     better = np.zeros((count, count), dtype=bool)
     if count < 2:
         return better
-    open_rows = np.array([_open(group) for group in groups])
-    by_score = np.logical_and.outer(open_rows, open_rows)
-    one, two = _tests(_endurances(groups, draws)), _tests(_scores(groups, score, draws))
-    difference, p = np.where(by_score, two[0], one[0]), np.where(by_score, two[1], one[1])
+    difference, p = _tests(quantity)
     first, second = np.triu_indices(count, 1)
     for pair in _holm(p[first, second]):
         a, b = int(first[pair]), int(second[pair])
@@ -145,27 +128,9 @@ def _tests(quantity: _Quantity) -> tuple[Floats, Floats]:
     return difference, student_two_sided(t, freedom)
 
 
-def _endurances(groups: Sequence[Sequence[BoardRow]], draws: Draws) -> _Quantity:
-    values = [[restricted(row.endurance) for row in group] for group in groups]
-    widths = [[_width(r.endurance.low, r.endurance.high or float(r.endurance.censored_at or 0)) for r in group]
-              for group in groups]  # fmt: skip
-    return _quantity(groups, values, widths, "endurance", draws)
-
-
-def _scores(groups: Sequence[Sequence[BoardRow]], score: str, draws: Draws) -> _Quantity:
-    values = [[_final(row, score).value or 0.0 for row in group] for group in groups]
-    widths = [[_width(_final(row, score).low, _final(row, score).high) for row in group] for group in groups]
-    return _quantity(groups, values, widths, "score", draws)
-
-
-def _quantity(
-    groups: Sequence[Sequence[BoardRow]],
-    values: Sequence[Sequence[float]],
-    widths: Sequence[Sequence[float]],
-    name: str,
-    draws: Draws,
-) -> _Quantity:
-    found = [[draws.get((row.run_id, name)) for row in group] for group in groups]
+def _quantity(groups: Sequence[Sequence[BoardRow]], draws: Draws) -> _Quantity:
+    values = [[_value(row) for row in group] for group in groups]
+    found = [[draws.get(row.run_id) for row in group] for group in groups]
     lengths = {None if one is None else len(one) for group in found for one in group}
     if len(lengths) == 1 and None not in lengths:
         means = np.stack([np.mean([one for one in group if one is not None], axis=0) for group in found])
@@ -175,7 +140,7 @@ def _quantity(
         if len(groups) == 1:
             case_variance = 2 * covariance
     else:
-        single = np.array([np.mean(width) ** 2 / 3.92**2 for width in widths])
+        single = np.array([np.mean([_width(row) for row in group]) ** 2 / 3.92**2 for group in groups])
         case_variance = np.add.outer(single, single)
     seeds = [float(np.var(v, ddof=1) / len(v)) if len(v) > 1 else 0.0 for v in values]
     return _Quantity(
@@ -186,9 +151,6 @@ def _quantity(
     )
 
 
-def _width(low: float | None, high: float | None) -> float:
+def _width(row: BoardRow) -> float:
+    low, high = row.effective_edits.low, row.effective_edits.high
     return max(0.0, high - low) if low is not None and high is not None else 0.0
-
-
-def _final(row: BoardRow, score: str) -> Interval:
-    return row.metrics.get(score, Interval(None))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from palimpsest.results.records import BoardRow, EnduranceValue, Interval
+from palimpsest.results.records import BoardRow, EditsUntil, Interval
 
 Floats = NDArray[np.float64]
 _NORMAL = 1.959963984540054
@@ -71,27 +71,27 @@ def combine(intervals: Sequence[Interval], *, least: float | None = 0.0, most: f
     mean = sum(values) / len(values)
     halves = [(one.high - one.low) / 2 for one in known if one.low is not None and one.high is not None]
     half = half_width(sum(halves) / len(halves) if halves else 0.0, values)
-    low = mean - half if least is None else max(least, mean - half)
-    high = mean + half if most is None else min(most, mean + half)
+    low = mean - half if least is None else min(mean, max(least, mean - half))
+    high = mean + half if most is None else max(mean, min(most, mean + half))
     return Interval(mean, low, high, min(one.n for one in known))
 
 
-def combine_endurance(values: Sequence[EnduranceValue]) -> EnduranceValue:
-    """Mean endurance over seeds; runs that outlasted their schedule enter with its end and make it a lower bound.
+def combine_until(values: Sequence[EditsUntil]) -> EditsUntil:
+    """Mean over seeds; runs that never fell under the limit enter with their end and make it a lower bound.
 
-    If all of them outlasted it, so did the row. If some did, ``edits`` is a lower bound and ``censored_at`` is set.
+    If none of them fell, neither did the row. If some did not, ``edits`` is a lower bound and ``censored_at`` is set.
     """
     known = [v for v in values if v.edits is not None or v.censored_at is not None]
     if len(known) < 2:
-        return known[0] if known else EnduranceValue()
+        return known[0] if known else EditsUntil()
     ends = [v.censored_at for v in known if v.edits is None and v.censored_at is not None]
     numbers = [v.edits if v.edits is not None else float(v.censored_at or 0) for v in known]
     lows = [v.low for v in known if v.low is not None]
     if len(ends) == len(known):
-        return EnduranceValue(None, min(ends), min(lows) if lows else None, None)
+        return EditsUntil(None, min(ends), min(lows) if lows else None, None)
     spans = [(v.low, v.high if v.high is not None else v.censored_at) for v in known if v.low is not None]
     halves = [(high - low) / 2 for low, high in spans if low is not None and high is not None]
     mean = sum(numbers) / len(numbers)
     half = half_width(sum(halves) / len(halves) if halves else 0.0, numbers)
     open_above = bool(ends) or any(v.low is not None and v.high is None for v in known)
-    return EnduranceValue(mean, max(ends) if ends else None, max(0.0, mean - half), None if open_above else mean + half)
+    return EditsUntil(mean, max(ends) if ends else None, max(0.0, mean - half), None if open_above else mean + half)

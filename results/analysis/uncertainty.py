@@ -9,14 +9,14 @@ width zero: the percentile bootstrap sees no spread there, although a finite sam
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.harness.metrics.probes import SCORES, CaseTable, aggregate, harmonic_mean, kept_share
-from palimpsest.results.analysis.endurance import ENDURANCE_SHARE, Endurance, first_crossing
+from palimpsest.harness.metrics.abilities_kept import above_chance, counts
+from palimpsest.harness.metrics.probes import SCORES, CaseTable, aggregate, harmonic_mean
 from palimpsest.results.records import Interval
 
 Floats = NDArray[np.float64]
@@ -36,19 +36,6 @@ class AbilityItems:
     correct: NDArray[np.bool_]
     pristine: NDArray[np.bool_]
     """Same items in the same order."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnduranceInterval:
-    """Endurance with its interval; an end that is not reached in the resamples is infinite (``> N``)."""
-
-    value: Endurance
-    low: float | None
-    high: float | None
-    draws: Floats | None = field(default=None, compare=False)
-    """The endurance of each resample, at most the last checkpoint; None from fewer than two cases."""
-    final: Floats | None = field(default=None, compare=False)
-    """Value that was followed (the score, or the kept share), at the last checkpoint in each resample."""
 
 
 def draw_counts(units: int, resamples: int, seed: int) -> NDArray[np.float32]:
@@ -145,25 +132,80 @@ def bootstrap_metrics(
     return result | {"nonfinite_probes": nonfinite}
 
 
+def resampled_parts(
+    checkpoints: Mapping[int, CaseTable],
+    parts: Sequence[str],
+    *,
+    clusters: Mapping[int, Hashable] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[int, Floats]:
+    """Means of some metrics at all checkpoints, as shares, resampling cases jointly across checkpoints.
+
+    Args:
+        checkpoints: edits → per-case values.
+        parts: names of metrics in percent; one that a table lacks is NaN.
+        clusters: case id → label of its cluster; None resamples cases singly.
+        resamples: number of resamples.
+        seed: of the generator.
+
+    Returns:
+        Edits → shape (1 + resamples, parts): what was measured, then the resamples.
+    """
+    if not checkpoints:
+        return {}
+    cases = np.unique(np.concatenate([table.case_ids for table in checkpoints.values()]))
+    labels = None if clusters is None else [clusters[case] for case in cases.tolist()]
+    drawn = _case_counts(len(cases), resamples, seed, labels)
+    found: dict[int, Floats] = {}
+    for edits, table in checkpoints.items():
+        absent = np.full(len(table.case_ids), np.nan)
+        values = np.stack([table.values.get(part, absent) for part in parts], axis=1) / 100.0
+        own = drawn[:, np.searchsorted(cases, table.case_ids)]
+        everything = np.ones((1, len(table.case_ids)), dtype=np.float32)
+        found[edits] = _resampled_means(np.concatenate([everything, own]), values)
+    return found
+
+
 def bootstrap_abilities(
     tasks: Sequence[AbilityItems], *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
 ) -> tuple[Interval, dict[str, Interval]]:
     """Kept share of abilities and the score of each task, both in percent, resampling the items of each task.
 
-    The same items are drawn for the edited and the pristine model. ``n`` of the kept share counts all items.
+    The same items are drawn for the edited and the pristine model. ``n`` of the kept share counts the items of the
+    tasks that count.
     """
-    chances = [task.chance for task in tasks]
-    scores, kept = _ability_draws(tasks, resamples, seed)
-    shares = kept_share([_mean(t.correct) for t in tasks], [_mean(t.pristine) for t in tasks], chances)
-    taken = ~np.isnan(shares)
+    scores, _ = _ability_draws(tasks, resamples, seed)
     single = {
-        task.name: interval(100.0 * _mean(task.correct), 100.0 * scores[:, i], len(task.correct), level)
+        task.name: interval(100.0 * _mean(task.correct), 100.0 * scores[1:, i], len(task.correct), level)
         for i, task in enumerate(tasks)
     }
-    if not taken.any():
-        return Interval(None), single
-    items = sum(len(task.correct) for task, take in zip(tasks, taken, strict=True) if take)
-    return interval(100.0 * float(shares[taken].mean()), 100.0 * kept, items, level), single
+    kept = resampled_kept(tasks, resamples=resamples, seed=seed)
+    items = sum(len(task.correct) for task in counted(tasks))
+    return interval(100.0 * float(kept[0]), 100.0 * kept[1:], items, level), single
+
+
+def counted(tasks: Sequence[AbilityItems]) -> list[AbilityItems]:
+    """The tasks that count; see `palimpsest.harness.metrics.abilities_kept.counts`."""
+    return [t for t in tasks if counts(_mean(t.pristine), t.chance, len(t.pristine))]
+
+
+def resampled_kept(tasks: Sequence[AbilityItems], *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """The share of abilities kept as measured, then in each resample, (1 + resamples,); NaN where no task counts.
+
+    What the unedited model has above chance is at least a quarter of its measured value in every resample. A task
+    counts only if that value is three standard errors or more: the bound is met in fewer than 2 % of the resamples.
+    """
+    taken = {task.name for task in counted(tasks)}
+    if not taken:
+        return np.full(1 + resamples, np.nan)
+    scores, pristine = _ability_draws(tasks, resamples, seed)
+    columns = [i for i, task in enumerate(tasks) if task.name in taken]
+    chance = np.array([tasks[i].chance for i in columns])
+    above = above_chance(scores[:, columns], chance).sum(axis=1)
+    base = above_chance(pristine[:, columns], chance).sum(axis=1)
+    kept: Floats = above / np.maximum(base, base[0] / 4)
+    return kept
 
 
 def _mean(correct: NDArray[np.bool_]) -> float:
@@ -171,100 +213,15 @@ def _mean(correct: NDArray[np.bool_]) -> float:
 
 
 def _ability_draws(tasks: Sequence[AbilityItems], resamples: int, seed: int) -> tuple[Floats, Floats]:
-    """Resampled task scores (resamples, tasks) and mean kept shares (resamples,), as shares."""
-    scores = np.full((resamples, len(tasks)), np.nan)
-    pristine = np.full((resamples, len(tasks)), np.nan)
+    """Scores of the edited and the pristine model as shares, (1 + resamples, tasks): measured, then resampled."""
+    scores = np.full((1 + resamples, len(tasks)), np.nan)
+    pristine = np.full((1 + resamples, len(tasks)), np.nan)
     for i, task in enumerate(tasks):
         if len(task.correct) != len(task.pristine):
             raise ValueError(f"{task.name}: {len(task.correct)} items, but {len(task.pristine)} on the pristine model")
         if len(task.correct):
-            counts = draw_counts(len(task.correct), resamples, seed + i).astype(np.float64)
-            both = counts @ np.stack([task.correct, task.pristine], axis=1).astype(np.float64) / len(task.correct)
+            drawn = draw_counts(len(task.correct), resamples, seed + i).astype(np.float64)
+            weights = np.concatenate([np.ones((1, len(task.correct))), drawn])
+            both = weights @ np.stack([task.correct, task.pristine], axis=1).astype(np.float64) / len(task.correct)
             scores[:, i], pristine[:, i] = both[:, 0], both[:, 1]
-    chance = np.array([task.chance for task in tasks])
-    # A task takes part by its pristine score on all items, not by that of a resample that happens to be low.
-    above = np.array([bool(len(t.pristine)) and _mean(t.pristine) > t.chance for t in tasks], dtype=bool)
-    share = kept_share(scores, np.maximum(pristine, chance + 1e-9), chance)[:, above]
-    return scores, share.mean(axis=1) if above.any() else np.full(resamples, np.nan)
-
-
-def bootstrap_endurance(
-    checkpoints: Mapping[int, CaseTable],
-    score: str,
-    *,
-    collapsed_at: Sequence[int] = (),
-    clusters: Mapping[int, Hashable] | None = None,
-    share: float = ENDURANCE_SHARE,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> EnduranceInterval:
-    """Endurance of a harmonic ``score`` with its interval, resampling cases jointly across checkpoints.
-
-    Args:
-        checkpoints: edits → per-case values of the window ``all``; only checkpoints with edits are used.
-        score: name in `palimpsest.harness.metrics.probes.SCORES`.
-        collapsed_at: planned checkpoints that the run did not reach because it collapsed: their score is 0.
-        clusters: case id → label of its cluster; None resamples cases singly.
-        share: 0.8 for endurance, 0.5 for the half-life.
-        resamples: number of resamples.
-        seed: of the generator.
-        level: coverage of the interval.
-    """
-    edits = sorted(point for point in checkpoints if point > 0)
-    if not edits:
-        return EnduranceInterval(Endurance(), None, None)
-    cases = np.unique(np.concatenate([checkpoints[point].case_ids for point in edits]))
-    labels = None if clusters is None else [clusters[case] for case in cases.tolist()]
-    counts = _case_counts(len(cases), resamples, seed, labels)
-    curves = np.zeros((resamples + 1, len(edits) + len(collapsed_at)))
-    for i, point in enumerate(edits):
-        table = checkpoints[point]
-        parts = np.stack([table.values[part] for part in SCORES[score]], axis=1)
-        means = _resampled_means(counts[:, np.searchsorted(cases, table.case_ids)], parts)
-        curves[0, i] = aggregate(table)[score]
-        curves[1:, i] = harmonic_mean(means)
-    return _endurance_interval([*edits, *sorted(collapsed_at)], curves, share, level, len(cases))
-
-
-def bootstrap_endurance_abilities(
-    checkpoints: Mapping[int, Sequence[AbilityItems]],
-    *,
-    collapsed_at: Sequence[int] = (),
-    share: float = ENDURANCE_SHARE,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> EnduranceInterval:
-    """Endurance of the kept share of abilities, starting at 1 with 0 edits; items are drawn alike at checkpoints."""
-    edits = sorted(point for point in checkpoints if point > 0)
-    if not edits:
-        return EnduranceInterval(Endurance(), None, None)
-    curves = np.zeros((resamples + 1, 1 + len(edits) + len(collapsed_at)))
-    curves[:, 0] = 1.0
-    items = 0
-    for i, point in enumerate(edits, start=1):
-        tasks = checkpoints[point]
-        items = max(items, sum(len(task.correct) for task in tasks))
-        shares = kept_share(
-            [_mean(t.correct) for t in tasks], [_mean(t.pristine) for t in tasks], [t.chance for t in tasks]
-        )
-        if np.isnan(shares).all():
-            return EnduranceInterval(Endurance(), None, None)
-        curves[0, i] = float(np.nanmean(shares))
-        curves[1:, i] = _ability_draws(tasks, resamples, seed)[1]
-    return _endurance_interval([0, *edits, *sorted(collapsed_at)], curves, share, level, items)
-
-
-def _endurance_interval(edits: Sequence[int], curves: Floats, share: float, level: float, n: int) -> EnduranceInterval:
-    """Row 0 of ``curves`` is the measured curve, the others are resamples."""
-    crossing = first_crossing(np.array(edits, dtype=np.float64), curves, share)
-    measured = float(crossing[0])
-    value = Endurance(edits=measured) if np.isfinite(measured) else Endurance(censored_at=edits[-1])
-    if n < 2:
-        return EnduranceInterval(value, None, None)
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    # "inverted_cdf" picks an observed value: interpolating towards an infinite one would give infinity or NaN.
-    low, high = np.quantile(crossing[1:], ends, method="inverted_cdf")
-    draws = np.minimum(crossing[1:], float(edits[-1]))
-    return EnduranceInterval(value, float(low), float(high), draws, curves[1:, -1].copy())
+    return scores, pristine

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from palimpsest.harness.errors import unknown_name
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT
-from palimpsest.results.analysis.endurance import ENDURANCE_SHARE, HALF_LIFE_SHARE
 from palimpsest.results.analysis.ranking import ranked_rows, resolution
 from palimpsest.results.records import (
     BoardRow,
-    EnduranceValue,
+    EditsUntil,
     Interval,
     LedgerRow,
     Track,
@@ -59,22 +58,19 @@ def track(store: Store, track_id: str, rows: Sequence[BoardRow] | None = None) -
         known = [row[0] for row in store.rows("SELECT DISTINCT track_id FROM runs")]
         raise unknown_name("Track", track_id, known, "palimpsest store query 'FROM runs'")
     given = _board_rows(store, track_id) if rows is None else rows
-    return replace(heads[0], resolution=resolution(given, heads[0].task_form, rank_draws(store, track_id)))
+    return replace(heads[0], resolution=resolution(given, rank_draws(store, track_id)))
 
 
 def board(store: Store, track_id: str) -> list[BoardRow]:
     """The runs of one track with rank intervals, best first; see `ranking`."""
     rows = _board_rows(store, track_id)
-    form = store.rows("SELECT any_value(task_form) FROM runs WHERE track_id = ?", [track_id])[0][0]
-    return ranked_rows(rows, form, rank_draws(store, track_id)) if rows else []
+    return ranked_rows(rows, rank_draws(store, track_id))
 
 
-def rank_draws(store: Store, track_id: str) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """Resampled endurance and final score of the runs of a track, as `ranking` wants them."""
-    rows = store.rows(
-        "SELECT run_id, quantity, draws FROM rank_draws JOIN runs USING (run_id) WHERE track_id = ?", [track_id]
-    )
-    return {(run_id, quantity): np.asarray(draws, dtype=np.float64) for run_id, quantity, draws in rows}
+def rank_draws(store: Store, track_id: str) -> dict[str, NDArray[np.float64]]:
+    """Resampled effective edits of the runs of a track, as `ranking` wants them."""
+    rows = store.rows("SELECT run_id, draws FROM rank_draws JOIN runs USING (run_id) WHERE track_id = ?", [track_id])
+    return {run_id: np.asarray(draws, dtype=np.float64) for run_id, draws in rows}
 
 
 def _board_rows(store: Store, track_id: str) -> list[BoardRow]:
@@ -85,41 +81,38 @@ def _board_rows(store: Store, track_id: str) -> list[BoardRow]:
         [track_id],
     ):
         metrics.setdefault(run_id, {}).setdefault(edits, {})[name] = Interval(*interval)
-    endurance: dict[str, dict[tuple[str, float], EnduranceValue]] = {}
-    for run_id, kind, share, *value in store.rows(
-        "SELECT run_id, kind, share, e.edits, censored_at, low, high FROM endurance e JOIN runs USING (run_id)"
+    headlines: dict[str, dict[str, EditsUntil]] = {}
+    for run_id, quantity, *value in store.rows(
+        "SELECT run_id, quantity, h.edits, beyond, low, high FROM headlines h JOIN runs USING (run_id)"
         " WHERE track_id = ?",
         [track_id],
     ):
-        endurance.setdefault(run_id, {})[kind, share] = EnduranceValue(*value)
+        headlines.setdefault(run_id, {})[quantity] = EditsUntil(*value)
     return [
-        _board_row(row, metrics.get(row["run_id"], {}), endurance.get(row["run_id"], {}))
+        _board_row(row, metrics.get(row["run_id"], {}), headlines.get(row["run_id"], {}))
         for row in store.records(_BOARD, [track_id])
     ]
 
 
 def _board_row(
-    row: dict[str, Any],
-    metrics: dict[int, dict[str, Interval]],
-    endurance: dict[tuple[str, float], EnduranceValue],
+    row: dict[str, Any], metrics: dict[int, dict[str, Interval]], headlines: dict[str, EditsUntil]
 ) -> BoardRow:
     last = max(metrics, default=None)
     final = dict(metrics[last]) if last is not None else {}
     kept = final.pop(ABILITIES_KEPT, Interval(None))
-    nothing = EnduranceValue()
-    values: dict[str, Any] = {
-        f"{name}{suffix}": endurance.get((kind, share), nothing)
-        for name, share in (("endurance", ENDURANCE_SHARE), ("half_life", HALF_LIFE_SHARE))
-        for suffix, kind in (("", "both"), ("_editing", "editing"), ("_abilities", "abilities"))
-    }
+    nothing = EditsUntil()
+    held = headlines.get("effective_edits", nothing)
     return BoardRow(
         rank_low=None,
         rank_high=None,
+        effective_edits=Interval(held.edits, held.low, held.high),
+        until_80=headlines.get("until_80", nothing),
+        until_50=headlines.get("until_50", nothing),
+        relative={kind: headlines.get(f"endurance_{kind}", nothing) for kind in ("editing", "abilities")},
         metrics_at=last,
         metrics=final,
         abilities_kept=kept,
         dirty=bool(row["dirty"]),
         segments=row["segments"] or 1,
         **{name: row[name] for name in _SAME},
-        **values,
     )

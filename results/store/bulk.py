@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from palimpsest.harness.metrics.probes import main_score
 from palimpsest.results.reading.text_files import asked_beyond
-from palimpsest.results.records import EnduranceValue, EventRow, SampleAnswer, Segment, TimingSummary, Track
+from palimpsest.results.records import EventRow, Interval, SampleAnswer, Segment, TimingSummary, Track
 from palimpsest.results.store.database import Store
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ def table_series(store: Store, track_id: str) -> dict[str, list[Series]]:
     run_ids = [row[0] for row in store.rows("SELECT run_id FROM runs WHERE track_id = ? ORDER BY run_id", [track_id])]
     wanted = "{among} AND \"window\" IN ('all', '') AND (starts_with(metric, 'score_') OR starts_with(metric,"
     wanted += " 'efficacy_') OR starts_with(metric, 'paraphrase_') OR starts_with(metric, 'neighborhood_') OR metric ="
-    wanted += " 'abilities_kept' OR metric IN ('fluency', 'consistency_own'))"
+    wanted += " 'abilities_kept' OR metric IN ('quality', 'fluency', 'consistency_own'))"
     return _grouped(store, (_SCORES.replace("{among}", wanted),), run_ids, lambda row: Series(*row))
 
 
@@ -135,7 +135,8 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
         track_id: the only one wanted; None: all.
     """
     rows = store.records(
-        "SELECT DISTINCT ON (track_id) r.*, n.runs FROM runs r JOIN (SELECT track_id, count(*) AS runs FROM runs"
+        "SELECT DISTINCT ON (track_id) r.* EXCLUDE (abilities_counted), n.runs, n.counted FROM runs r JOIN (SELECT"
+        " track_id, count(*) AS runs, list_sort(list_distinct(flatten(list(abilities_counted)))) AS counted FROM runs"
         " GROUP BY track_id) n USING (track_id) WHERE track_id = coalesce(?, track_id) ORDER BY track_id, run_id",
         [track_id],
     )
@@ -144,6 +145,7 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
             edits=row["edits_planned"],
             checkpoints=tuple(row["checkpoints"]),
             abilities=tuple(row["abilities"]),
+            abilities_counted=tuple(row["counted"]),
             main_metric=main_score(row["task_form"]),
             **asked_beyond(row["spec"]),
             **{name: row[name] for name in _TRACK_COLUMNS},
@@ -171,7 +173,7 @@ class EditorRun(NamedTuple):
     edits_done: int
     date: str
     config: dict[str, Any]
-    endurance: EnduranceValue
+    effective_edits: Interval
     score: float | None
     """The main score at the last checkpoint."""
     abilities_kept: float | None
@@ -184,8 +186,8 @@ def editor_runs(store: Store, editor: str) -> list[EditorRun]:
     rows = store.rows(
         "SELECT run_id, row_id, track_id, model, task, task_form, edits_planned, batch_size, seed,"
         " distribution, version, status, edits_done, coalesce(finished_at, started_at, ''), spec->'$.editor.config',"
-        " e.edits, e.censored_at, e.low, e.high, m.score, a.kept, seconds_per_edit, protocol"
-        " FROM shown_runs LEFT JOIN (FROM endurance WHERE kind = 'both' AND share = 0.8) e USING (run_id)"
+        " e.edits, e.low, e.high, m.score, a.kept, seconds_per_edit, protocol"
+        " FROM shown_runs LEFT JOIN (FROM headlines WHERE quantity = 'effective_edits') e USING (run_id)"
         " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS score FROM metrics WHERE \"window\" = 'all' AND metric IN"
         " ('score_argmax', 'score_token_accuracy') GROUP BY run_id) m USING (run_id)"
         " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS kept FROM metrics WHERE metric = 'abilities_kept' GROUP BY"
@@ -193,10 +195,7 @@ def editor_runs(store: Store, editor: str) -> list[EditorRun]:
         " ORDER BY model, task, edits_planned, batch_size, track_id, finished_at DESC NULLS LAST, seed, run_id",
         [editor],
     )
-    return [
-        EditorRun._make([*row[:14], json.loads(row[14] or "{}"), EnduranceValue(*row[15:19]), *row[19:]])
-        for row in rows
-    ]
+    return [EditorRun._make([*row[:14], json.loads(row[14] or "{}"), Interval(*row[15:18]), *row[18:]]) for row in rows]
 
 
 def diagnostic_series(store: Store, run_ids: Sequence[str]) -> dict[str, list[Series]]:
@@ -331,7 +330,7 @@ def chunks(run_ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 RESULT_TABLES = (
     "runs",
-    "endurance",
+    "headlines",
     "checkpoints",
     "metrics",
     "ability_scores",

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from palimpsest.harness.errors import StoreError, UsageError
 
-SCHEMA = 7
+SCHEMA = 8
 """Version of ``schema.sql``; a store of another one is made anew by `palimpsest.results.store.ingest.ingest_all`."""
 STORE_NAME = "palimpsest.duckdb"
 _LOCK_HOLDER = re.compile(r"Conflicting lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")

@@ -12,6 +12,7 @@ import pyarrow as pa
 from palimpsest.harness.runs.layout import CONTINUATIONS, TEXTS
 from palimpsest.results.analysis.aggregate import Aggregates
 from palimpsest.results.analysis.courses import ability_courses, case_courses, texts_hash
+from palimpsest.results.analysis.headline import Headline
 from palimpsest.results.analysis.reports import Reported, gather
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_json, clean_optional, clean_text
 from palimpsest.results.reading.foreign_json import number, numbers, utc_time, whole
@@ -21,7 +22,7 @@ Rows = list[dict[str, Any]]
 
 RUN_TABLES = (
     "runs",
-    "endurance",
+    "headlines",
     "checkpoints",
     "cases",
     "probes",
@@ -58,7 +59,7 @@ def run_tables(run: CheckedRun, found: Aggregates, bundle: str | None = None) ->
     spec, batches = run.spec, _batches(run)
     tables: dict[str, Rows | pa.Table] = {
         "runs": [_run(run, found, batches) | {"bundle": bundle}],
-        "endurance": _endurance(found),
+        "headlines": _headlines(found.headline),
         "checkpoints": _checkpoints(run, found),
         "cases": run.cases,
         "probes": run.probes,
@@ -74,7 +75,7 @@ def run_tables(run: CheckedRun, found: Aggregates, bundle: str | None = None) ->
         "batch_reports": [row for batch, event in sorted(batches.items()) for row in _reports(batch, event)],
         "environment": [_segment(index, segment) for index, segment in enumerate(run.segments)],
         "events": _events(run),
-        "rank_draws": [{"quantity": name, "draws": list(draws)} for name, draws in sorted(found.draws.items())],
+        "rank_draws": [{"draws": list(found.headline.draws)}] if found.headline.draws else [],
         "case_courses": case_courses(run.checkpoints, run.cases, spec.task.form),
         "ability_courses": ability_courses(run.checkpoints),
     }
@@ -148,6 +149,7 @@ def _run(run: CheckedRun, found: Aggregates, batches: Mapping[int, Mapping[str, 
         "sample": spec.scoring.sample,
         "scoring_seed": spec.scoring.seed,
         "abilities": [clean_text(ability.name, NAME_LENGTH) for ability in spec.abilities],
+        "abilities_counted": [clean_text(name, NAME_LENGTH) for name in found.abilities_counted],
         "seed": spec.seed,
         "row_id": hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:12],
         "texts_hash": texts_hash(run.cases, run.probes),
@@ -173,18 +175,15 @@ def _finished(run: CheckedRun) -> str | None:
     return next((utc_time(e.get("time")) for _, e in reversed(run.events) if e["event"] in _ENDINGS), None)
 
 
-def _endurance(found: Aggregates) -> Rows:
-    return [
-        {
-            "kind": kind,
-            "share": share,
-            "edits": value.edits,
-            "censored_at": value.censored_at,
-            "low": value.low,
-            "high": value.high,
-        }
-        for (kind, share), value in sorted(found.endurance.items())
-    ]
+def _headlines(found: Headline) -> Rows:
+    one = found.effective_edits
+    rows: Rows = [{"quantity": "effective_edits", "edits": one.value, "low": one.low, "high": one.high}]
+    counts = {f"until_{100 * limit:.0f}": value for limit, value in found.until.items()}
+    counts |= {f"endurance_{kind}": value for kind, value in found.relative.items()}
+    for name, value in counts.items():
+        ends = {"low": value.low, "high": value.high}
+        rows.append({"quantity": name, "edits": value.edits, "beyond": value.censored_at, **ends})
+    return rows
 
 
 def _checkpoints(run: CheckedRun, found: Aggregates) -> Rows:

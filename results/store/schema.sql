@@ -12,7 +12,7 @@ CREATE TABLE runs (
     run_id VARCHAR PRIMARY KEY,          -- hash of the spec
     track_id VARCHAR NOT NULL,
     digest VARCHAR NOT NULL,             -- of the folder's contents as ingested
-    protocol INTEGER NOT NULL,
+    protocol INTEGER NOT NULL,           -- that the run was made under; all numbers here are by the present one
     model VARCHAR NOT NULL,
     model_fingerprint VARCHAR NOT NULL,
     editor VARCHAR NOT NULL,
@@ -28,6 +28,7 @@ CREATE TABLE runs (
     sample INTEGER,
     scoring_seed BIGINT NOT NULL,
     abilities VARCHAR[] NOT NULL,
+    abilities_counted VARCHAR[] NOT NULL, -- those on which the unedited model is surely above chance
     seed BIGINT NOT NULL,
     spec VARCHAR NOT NULL,               -- JSON, texts cleaned
     status VARCHAR NOT NULL,             -- complete, partial, collapsed, failed
@@ -43,12 +44,11 @@ CREATE TABLE runs (
     bundle VARCHAR                       -- of a submission: SHA-256 of its bundle.json; NULL: a run of this home
 );
 
-CREATE TABLE endurance (
+CREATE TABLE headlines (
     run_id VARCHAR NOT NULL,
-    kind VARCHAR NOT NULL,               -- editing, abilities, both (the smaller)
-    share DOUBLE NOT NULL,               -- 0.8: endurance; 0.5: half-life
-    edits DOUBLE,                        -- interpolated; NULL when not reached
-    censored_at INTEGER,                 -- set when not reached: "> N"
+    quantity VARCHAR NOT NULL,           -- effective_edits; until_80, until_50; endurance_editing, endurance_abilities
+    edits DOUBLE,                        -- NULL: not reached, or not measured
+    beyond INTEGER,                      -- set when not reached: "> N"; effective edits always are
     low DOUBLE,
     high DOUBLE                          -- NULL with a low: open above
 );
@@ -205,8 +205,7 @@ CREATE TABLE events (
 
 CREATE TABLE rank_draws (
     run_id VARCHAR NOT NULL,
-    quantity VARCHAR NOT NULL,
-    draws FLOAT[] NOT NULL               -- resampled values, see analysis/ranking.py
+    draws FLOAT[] NOT NULL               -- effective edits in each resample, see analysis/ranking.py
 );
 
 CREATE TABLE case_courses (

@@ -1,4 +1,4 @@
-"""A badge for a project's own page: an editor and its endurance, as a small SVG without a font or script of its own."""
+"""A badge for a project's own page: an editor and its effective edits, as a small SVG without font or script."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _CHARACTER = 6.4
 _LONGEST = 40
 
 
-def badge(title: str, endurance: str, planned: int) -> bytes:
-    """One badge: whose run it is on the left, after how many edits it fell under 80 % of its start on the right."""
+def badge(title: str, effective: str, planned: int) -> bytes:
+    """One badge: whose run it is on the left, effective edits on the right."""
     left = clean(title, _LONGEST)
-    right = f"{endurance} of {count(planned)} edits"
+    right = f"{effective} effective of {count(planned)} edits"
     first, second = (round(_CHARACTER * len(text) + 18) for text in (left, right))
-    whole, words = first + second, escape(f"{left}: endurance {right}")
+    whole, words = first + second, escape(f"{left}: {right}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="22" role="img" aria-label="{words}">'
         f"<title>{words}</title>"

@@ -21,7 +21,7 @@ TEXT_ROWS = 20_000
 DATABASE = "palimpsest-results.duckdb"
 TABLES = {
     "runs": "one line per run: what was run, how it ended, what it cost",
-    "endurance": "edits survived, per run, kind (editing, abilities, both) and share (0.8: endurance, 0.5: half-life)",
+    "headlines": "effective edits of each run with their interval, and the edits until limits",
     "checkpoints": "scored checkpoints of each run",
     "metrics": "every score with its interval, per run, checkpoint and window",
     "ability_scores": "every ability task, per run and checkpoint",

@@ -9,7 +9,7 @@ from typing import Any
 
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.analysis.ranking import RANKED
-from palimpsest.results.analysis.seeds import combine_endurance
+from palimpsest.results.analysis.seeds import combine
 from palimpsest.results.store.bulk import EditorRun
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
@@ -35,7 +35,7 @@ class EditorRow:
     runs: tuple[tuple[str, int, str], ...]
     """(page, seed, status word) of each run."""
     version: str
-    endurance: Figure
+    effective_edits: Figure
     score: str
     abilities: str
     seconds: str
@@ -51,7 +51,7 @@ class Change:
     after: str
     fields: tuple[tuple[str, str, str], ...]
     """(setting, before, after); missing settings are a dash."""
-    endurance: tuple[str, str]
+    effective_edits: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,17 @@ def _row(group: Sequence[EditorRun]) -> EditorRow:
             for r in sorted(group, key=lambda r: (r.seed, r.run_id))
         ),
         version=first.version,
-        endurance=figures.endurance_figure(combine_endurance([run.endurance for run in counted])),
+        effective_edits=_effective(group),
         score=_mean([run.score for run in counted]),
         abilities=_mean([run.abilities_kept for run in counted]),
         seconds=seconds(_average([run.seconds_per_edit for run in counted])),
         date=day(max(run.date for run in group) or None),
     )
+
+
+def _effective(group: Sequence[EditorRun]) -> Figure:
+    most = float(group[0].edits)
+    return figures.effective_figure(combine([run.effective_edits for run in _counted(group)], most=most))
 
 
 def _average(values: Sequence[float | None]) -> float | None:
@@ -168,13 +173,12 @@ def _changes(groups: Sequence[Sequence[EditorRun]]) -> tuple[Change, ...]:
 def _change(one: Sequence[EditorRun], other: Sequence[EditorRun]) -> Change:
     before, after = flat(one[0].config), flat(other[0].config)
     keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
-    values = [figures.endurance_text(combine_endurance([r.endurance for r in _counted(g)])) for g in (one, other)]
     return Change(
         track=(f"{other[0].model}, {other[0].task}, {count(other[0].edits)} edits{older_protocol(other[0].protocol)}"),
         before=one[0].version,
         after=other[0].version,
         fields=tuple((key, before.get(key, MISSING), after.get(key, MISSING)) for key in keys),
-        endurance=(values[0], values[1]),
+        effective_edits=(_effective(one).text, _effective(other).text),
     )
 
 
@@ -186,7 +190,8 @@ def editor_files(name: str, runs: Sequence[EditorRun]) -> Iterator[File]:
                       "distribution", "version", "status", "edits_done", "date", "score", "abilities_kept",
                       "seconds_per_edit")
     }  # fmt: skip
-    columns["endurance"] = [run.endurance.edits for run in runs]
-    columns["endurance_beyond"] = [run.endurance.censored_at for run in runs]
+    columns["effective_edits"] = [run.effective_edits.value for run in runs]
+    columns["effective_edits_low"] = [run.effective_edits.low for run in runs]
+    columns["effective_edits_high"] = [run.effective_edits.high for run in runs]
     columns["config"] = [json.dumps(run.config, sort_keys=True, ensure_ascii=False) for run in runs]
     yield from table_files(f"data/editor/{payload.editor_file(name)}", columns)

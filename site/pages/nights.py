@@ -24,11 +24,11 @@ MOST_MOVES = 200
 MOST_NIGHTS = 30
 """Nights in the page's list."""
 _TEXT_ROWS = 20_000
-_FIRST = ("endurance_both", "score_argmax", "score_token_accuracy", "abilities_kept", "endurance_editing")
+_FIRST = ("effective_edits", "score_argmax", "score_token_accuracy", "abilities_kept")
 _TITLES = {
-    "endurance_both": "Endurance",
-    "endurance_editing": "Endurance of editing",
-    "endurance_abilities": "Endurance of abilities",
+    "effective_edits": "Effective edits",
+    "until_80": "Edits until h is under 0.8",
+    "until_50": "Edits until h is under 0.5",
     "peak_memory_mb": "Peak memory, MB",
 }
 

@@ -97,7 +97,9 @@ def _index_entry(track: Track, base_url: str) -> dict[str, Any]:
         "edit_order": clean(track.edit_order),
         "protocol": track.protocol,
         "runs": track.runs,
+        "headline": "effective_edits",
         "main": track.main_metric,
+        "abilities_counted": [clean(name) for name in track.abilities_counted],
         "page": f"{base_url}track/{name}.html",
         "table": tables,
     }

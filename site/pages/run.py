@@ -17,10 +17,10 @@ from palimpsest.site.pages.track import facts
 from palimpsest.site.parts import cases, diagnostics, figures, payload, samples
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
-from palimpsest.site.parts.table import TableRow, forms_of, table_rows
+from palimpsest.site.parts.table import QUALITY, TableRow, forms_of, table_rows
 from palimpsest.site.source import RunParts
 from palimpsest.site.words import labels
-from palimpsest.site.words.text import clean, count, file_name, script, seconds
+from palimpsest.site.words.text import clean, count, file_name, older_protocol, script, seconds
 from palimpsest.tasks.ability_library import papers_tasks
 
 STATIC_SAMPLES = 4
@@ -45,8 +45,11 @@ class RunView:
     parts: RunParts
     title: str
     editor_href: str
-    bar: figures.EnduranceBar
-    half_life: Figure
+    bar: figures.EffectiveBar
+    quality: Figure
+    until: tuple[tuple[str, Figure], ...]
+    relative: tuple[tuple[str, Figure], ...]
+    """Edits until each curve falls under 80 % of its own start."""
     scores: tuple[tuple[str, Figure], ...]
     abilities: Figure
     seconds: Figure
@@ -85,8 +88,12 @@ def run_view(row: BoardRow, track: Track, parts: RunParts, curves: Sequence[Seri
         parts=parts,
         title=labels.editor_title(row.editor),
         editor_href=f"editor/{payload.editor_file(row.editor)}.html",
-        bar=figures.endurance_bar(alone),
-        half_life=figures.endurance_figure(row.half_life),
+        bar=figures.effective_bar(alone),
+        quality=_last(alone, QUALITY, row),
+        until=tuple(
+            (name, figures.until_figure(value)) for name, value in (("80", row.until_80), ("50", row.until_50))
+        ),
+        relative=tuple((kind, figures.until_figure(value)) for kind, value in row.relative.items()),
         scores=tuple((form, _last(alone, f"score_{form}", row)) for form in forms),
         abilities=_last(alone, "abilities_kept", row),
         seconds=figures.seconds_figure(row.seconds_per_edit),
@@ -141,9 +148,9 @@ def run_files(row: BoardRow, view: RunView, curves: Sequence[Series]) -> Iterato
         "edits": view.track.edits,
         "status": view.status.word,
         "main": view.track.main_metric,
-        "cross": [row.endurance_editing.edits, row.endurance_abilities.edits],
-        "end": [view.bar.figure.text, view.bar.figure.span],
-        "half": view.half_life.text,
+        "older": older_protocol(view.track.protocol),
+        "ring": row.until_80.edits,
+        "effective": [view.bar.figure.text, view.bar.figure.span],
         "seconds": row.seconds_per_edit,
         "memory": row.peak_memory_mb,
         "config": {key: text for key, text in view.config},

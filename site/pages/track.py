@@ -12,7 +12,7 @@ from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
-from palimpsest.site.parts.table import TableRow, forms_of, metric_names
+from palimpsest.site.parts.table import ABILITIES_KEPT, QUALITY, TableRow, forms_of, metric_names
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import count, file_name, older_protocol, script
 
@@ -42,6 +42,7 @@ class StaticRow:
     extras: tuple[tuple[str, Figure], ...]
     """(title, figure) of what only some tracks measure."""
     abilities: Figure
+    quality: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ def order_tracks(tracks: Sequence[Track]) -> list[Track]:
 
 def track_title(track: Track) -> str:
     """A track in a few words."""
-    return f"{track.model}, {track.task}, {count(track.edits)} edits{older_protocol(track.protocol)}"
+    without = "" if track.abilities_counted else ", without abilities"
+    return f"{track.model}, {track.task}, {count(track.edits)} edits{without}{older_protocol(track.protocol)}"
 
 
 def track_view(
@@ -86,7 +88,7 @@ def track_view(
         rows=tuple(static_row(row, forms, track.extras, last) for row in rows[:STATIC_ROWS]),
         extras=tuple((name, labels.metric_title(name)) for name in track.extras),
         total=len(rows),
-        resolution=f"{track.resolution:.1f}" if track.resolution is not None else "",
+        resolution=count(max(1.0, track.resolution)) if track.resolution is not None else "",
         last=last,
     )
 
@@ -97,7 +99,8 @@ def static_row(row: TableRow, forms: Sequence[str], extras: Sequence[str], edits
         (part, tuple((form, _figure(row, f"{part}_{form}", edits)) for form in forms)) for part in labels.COMPONENTS
     )
     more = tuple((labels.metric_title(name), _figure(row, name, edits)) for name in extras)
-    return StaticRow(payload.row_payload(row), cells, more, _figure(row, "abilities_kept", edits))
+    kept = (_figure(row, name, edits) for name in (ABILITIES_KEPT, QUALITY))
+    return StaticRow(payload.row_payload(row), cells, more, *kept)
 
 
 def _figure(row: TableRow, metric: str, edits: int) -> Figure:
@@ -131,12 +134,13 @@ def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]
         "status": [", ".join(f"{n} {status}" for status, n in row.statuses) for row, _ in lines],
         "rank_low": [row.first.rank_low for row, _ in lines],
         "rank_high": [row.first.rank_high for row, _ in lines],
-        "endurance": [_float(row.endurance.edits) for row, _ in lines],
-        "endurance_beyond": [row.endurance.censored_at for row, _ in lines],
-        "endurance_low": [_float(row.endurance.low) for row, _ in lines],
-        "endurance_high": [_float(row.endurance.high) for row, _ in lines],
-        "half_life": [_float(row.half_life.edits) for row, _ in lines],
-        "half_life_beyond": [row.half_life.censored_at for row, _ in lines],
+        "effective_edits": [_float(row.effective_edits.value) for row, _ in lines],
+        "effective_edits_low": [_float(row.effective_edits.low) for row, _ in lines],
+        "effective_edits_high": [_float(row.effective_edits.high) for row, _ in lines],
+        "until_80": [_float(row.until_80.edits) for row, _ in lines],
+        "until_80_beyond": [row.until_80.censored_at for row, _ in lines],
+        "until_50": [_float(row.until_50.edits) for row, _ in lines],
+        "until_50_beyond": [row.until_50.censored_at for row, _ in lines],
         "seconds_per_edit": [_float(row.seconds) for row, _ in lines],
         "peak_memory_mb": [_float(row.memory) for row, _ in lines],
         "edits": [edits for _, edits in lines],
@@ -166,9 +170,17 @@ def facts(track: Track) -> tuple[tuple[str, str], ...]:
         ("Schedule", f"{payload.planned_edits(track)}, {track.edit_order}"),
         ("Checkpoints", points),
         ("Scored", scored),
-        ("Abilities", ", ".join(labels.ability_title(a).lower() for a in track.abilities) or "none"),
+        ("Abilities", abilities_words(track)),
         ("Protocol", str(track.protocol)),
     )
+
+
+def abilities_words(track: Track) -> str:
+    """The abilities that count in the headline, and those that are asked without counting."""
+    titles = [labels.ability_title(name).lower() for name in track.abilities_counted]
+    rest = [labels.ability_title(name).lower() for name in track.abilities if name not in track.abilities_counted]
+    words = ", ".join(titles) or "none that counts: a track without abilities"
+    return f"{words}; asked, but not surely above chance on the unedited model: {', '.join(rest)}" if rest else words
 
 
 def chooser(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from palimpsest.results.records import BoardRow, EnduranceValue, Interval
+from palimpsest.results.records import BoardRow, EditsUntil, Interval
 from palimpsest.site.parts.table import TableRow
 from palimpsest.site.words.text import MISSING, NARROW, count, fixed, is_number, memory, seconds
 
@@ -29,23 +29,17 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class EnduranceBar:
-    """The headline of a row: endurance as a number and as a bar along the planned course of edits."""
+class EffectiveBar:
+    """The headline of a row: effective edits as a number and as a bar along the planned course of edits."""
 
     figure: Figure
     reached: float
-    """Place at which the value fell under 80 %, in percent of the planned edits."""
-    half: float
-    """Place at which it fell under 50 %, in percent of the planned edits; at least ``reached``."""
-    open: bool
-    """True: the run ended before the value fell so far."""
+    """Effective edits, in percent of the planned ones."""
+    made: float
+    """Edits made before the run ended, in percent of the planned ones; at least ``reached``."""
     low: float
     """Ends of the 95 % interval of ``reached`` in percent of the planned edits; equal when there is none."""
     high: float
-    editing: str
-    abilities: str
-    limit: str
-    """The one that fell first: ``editing`` or ``abilities``; empty if neither did."""
 
 
 def interval_figure(interval: Interval | None, digits: int = 1) -> Figure:
@@ -68,59 +62,42 @@ def memory_figure(megabytes: float | None) -> Figure:
     return Figure(memory(megabytes), "", repr(megabytes) if is_number(megabytes) else "")
 
 
-def endurance_text(value: EnduranceValue) -> str:
-    """Edits survived; ``> N`` where every run ended first, ``≥ N`` where some of the seeds did."""
+def effective_figure(value: Interval) -> Figure:
+    """Effective edits."""
+    return interval_figure(value, 0)
+
+
+def effective_bar(row: TableRow) -> EffectiveBar:
+    """The headline of one row."""
+    value, planned = row.effective_edits, row.first.edits_planned
+    reached = _percent(value.value or 0.0, planned)
+    known = value.low is not None and value.high is not None
+    return EffectiveBar(
+        figure=effective_figure(value),
+        reached=reached,
+        made=max(reached, _percent(row.first.edits_done, planned)),
+        low=_percent(value.low or 0.0, planned) if known else reached,
+        high=_percent(value.high or 0.0, planned) if known else reached,
+    )
+
+
+def until_text(value: EditsUntil) -> str:
+    """Edits until a limit; ``> N`` where no run fell under it, ``≥ N`` where some of the seeds did not."""
     if is_number(value.edits):
         return f"≥{NARROW}{count(value.edits)}" if value.censored_at is not None else count(value.edits)
     return f">{NARROW}{count(value.censored_at)}" if value.censored_at is not None else MISSING
 
 
-def endurance_figure(value: EnduranceValue) -> Figure:
-    """Edits survived; a run that ended before sorts just above one that fell at its last checkpoint."""
-    if value.edits is not None and is_number(value.edits):
-        sort = repr(round(value.edits, 6))
-    else:
-        sort = repr(value.censored_at + 0.5) if value.censored_at is not None else ""
-    return Figure(endurance_text(value), _endurance_span(value), sort)
+def until_figure(value: EditsUntil) -> Figure:
+    """Edits until a limit. What was not reached sorts with the last checkpoint, not above it."""
+    edits = value.edits if is_number(value.edits) else value.censored_at
+    return Figure(until_text(value), _until_span(value), "" if edits is None else repr(round(float(edits), 6)))
 
 
-def _endurance_span(value: EnduranceValue) -> str:
+def _until_span(value: EditsUntil) -> str:
     if value.low is None or (value.edits is None and value.censored_at is not None and value.low >= value.censored_at):
         return ""
     return f"{count(value.low)}–{count(value.high)}" if value.high is not None else f"≥{NARROW}{count(value.low)}"
-
-
-def endurance_bar(row: TableRow) -> EnduranceBar:
-    """The headline of one row."""
-    value, planned = row.endurance, row.first.edits_planned
-    reached = _share(value, planned)
-    low, high = reached, reached
-    if value.low is not None:
-        end = value.high if value.high is not None else max(value.censored_at or 0, row.first.edits_done)
-        low, high = _percent(value.low, planned), _percent(end, planned)
-    return EnduranceBar(
-        figure=endurance_figure(value),
-        reached=reached,
-        half=max(reached, _share(row.half_life, planned)),
-        open=value.edits is None and value.censored_at is not None,
-        low=low,
-        high=high,
-        editing=endurance_text(row.endurance_editing),
-        abilities=endurance_text(row.endurance_abilities),
-        limit=_limit(row),
-    )
-
-
-def _limit(row: TableRow) -> str:
-    editing, abilities = row.endurance_editing.edits, row.endurance_abilities.edits
-    if editing is None:
-        return "" if abilities is None else "abilities"
-    return "editing" if abilities is None or editing <= abilities else "abilities"
-
-
-def _share(value: EnduranceValue, planned: int) -> float:
-    edits = value.edits if value.edits is not None else value.censored_at
-    return 0.0 if edits is None else _percent(edits, planned)
 
 
 def _percent(edits: float, planned: int) -> float:

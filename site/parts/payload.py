@@ -39,9 +39,9 @@ def rows_payload(track: Track, rows: Sequence[TableRow], references: Sequence[Pu
 def row_payload(row: TableRow) -> dict[str, Any]:
     """One row."""
     first = row.first
-    bar = figures.endurance_bar(row)
+    bar = figures.effective_bar(row)
     rank = figures.rank_figure(first)
-    half = figures.endurance_figure(row.half_life)
+    until = [figures.until_figure(value) for value in (row.until_80, row.until_50)]
     seconds, memory = figures.seconds_figure(row.seconds), figures.memory_figure(row.memory)
     return {
         "id": file_name(row.id),
@@ -54,11 +54,10 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "version": first.version,
         "look": [row.look.colour, list(row.look.dash), row.look.marker],
         "rank": [rank.text, rank.sort],
-        "end": [bar.figure.text, bar.figure.span, bar.figure.sort],
-        "bar": [bar.reached, bar.half, bar.low, bar.high, int(bar.open)],
-        "parts_end": [bar.editing, bar.abilities, bar.limit],
-        "cross": [row.endurance_editing.edits, row.endurance_abilities.edits],
-        "half": [half.text, half.span, half.sort],
+        "effective": [bar.figure.text, bar.figure.span, bar.figure.sort],
+        "bar": [bar.reached, bar.made, bar.low, bar.high],
+        "until": [[one.text, one.span, one.sort] for one in until],
+        "ring": row.until_80.edits,
         "seconds": [seconds.text, seconds.sort],
         "memory": [memory.text, memory.sort],
         "status": [[*labels.STATUSES[status], number] for status, number in row.statuses],
@@ -75,7 +74,13 @@ def row_payload(row: TableRow) -> dict[str, Any]:
 
 def _run(run: BoardRow) -> list[Any]:
     status = labels.STATUSES[run.status]
-    return [file_name(run.run_id), run.seed, status.word, status.shape, figures.endurance_text(run.endurance)]
+    return [
+        file_name(run.run_id),
+        run.seed,
+        status.word,
+        status.shape,
+        figures.effective_figure(run.effective_edits).text,
+    ]
 
 
 def at_payload(rows: Sequence[TableRow], names: Sequence[str], edits: int) -> dict[str, Any]:

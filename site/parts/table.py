@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.analysis.ranking import is_ranked
-from palimpsest.results.analysis.seeds import by_row, combine, combine_endurance
-from palimpsest.results.records import BoardRow, EnduranceValue, Interval, Track
+from palimpsest.results.analysis.seeds import by_row, combine, combine_until
+from palimpsest.results.records import BoardRow, EditsUntil, Interval, Track
 from palimpsest.results.store.bulk import Series
 from palimpsest.site.words import labels
 from palimpsest.site.words.looks import Look, row_looks
 
-ABILITIES_KEPT = "abilities_kept"
+ABILITIES_KEPT, QUALITY = "abilities_kept", "quality"
 Values = Mapping[int, Interval]
 
 
@@ -28,10 +28,9 @@ class TableRow:
     counted: tuple[BoardRow, ...]
     """Runs that the figures are about: the ranked ones, or all if none is."""
     look: Look
-    endurance: EnduranceValue
-    endurance_editing: EnduranceValue
-    endurance_abilities: EnduranceValue
-    half_life: EnduranceValue
+    effective_edits: Interval
+    until_80: EditsUntil
+    until_50: EditsUntil
     seconds: float | None
     memory: float | None
     metrics: Mapping[str, Values]
@@ -65,7 +64,7 @@ class TableRow:
 def metric_names(track: Track) -> tuple[str, ...]:
     """Names of all metrics that the table can show, in the order of its columns, each form after the other."""
     forms = forms_of(track)
-    return (*(f"{part}_{form}" for part in labels.COMPONENTS for form in forms), *track.extras, ABILITIES_KEPT)
+    return (*(f"{part}_{form}" for part in labels.COMPONENTS for form in forms), *track.extras, ABILITIES_KEPT, QUALITY)
 
 
 def forms_of(track: Track) -> tuple[str, ...]:
@@ -104,10 +103,9 @@ def _row(
         runs=tuple(group),
         counted=counted,
         look=look,
-        endurance=combine_endurance([run.endurance for run in counted]),
-        endurance_editing=combine_endurance([run.endurance_editing for run in counted]),
-        endurance_abilities=combine_endurance([run.endurance_abilities for run in counted]),
-        half_life=combine_endurance([run.half_life for run in counted]),
+        effective_edits=combine([run.effective_edits for run in counted], most=float(group[0].edits_planned)),
+        until_80=combine_until([run.until_80 for run in counted]),
+        until_50=combine_until([run.until_50 for run in counted]),
         seconds=_mean([run.seconds_per_edit for run in counted]),
         memory=_mean([run.peak_memory_mb for run in counted]),
         metrics=metrics,

@@ -12,7 +12,7 @@
   const SHOWN = 100;
   const CHOSEN = 6;
   const COLUMNS = [
-    ["rank", "Rank", "up"], ["editor", "Editor", "up"], ["endurance", "Endurance", "down"], ["half", "Half-life", "down"],
+    ["rank", "Rank", "up"], ["editor", "Editor", "up"], ["effective", "Effective edits", "down"], ["until", "h under 80 / 50 %", "down"],
     ["score", "Score", "down"], ["efficacy", "Efficacy", "down"], ["paraphrase", "Paraphrase", "down"],
     ["neighborhood", "Neighborhood", "down"], ["abilities", "Abilities kept", "down"], ["seconds", "Time per edit", "up"],
     ["memory", "Peak memory", "up"], ["status", "Status", "up"], ["date", "Date", "down"],
@@ -159,7 +159,7 @@
     if (column === "status") return row.status[0][0];
     if (column === "date") return row.date;
     if (column === "rank") return row.rank[1] === "" ? null : row.index;
-    const text = { endurance: row.end[2], half: row.half[2], seconds: row.seconds[1], memory: row.memory[1] }[column];
+    const text = { effective: row.effective[2], until: row.until[0][2], seconds: row.seconds[1], memory: row.memory[1] }[column];
     return text === "" ? null : Number(text);
   }
 
@@ -260,9 +260,9 @@
 
   function course(bar) {
     const rect = function (name, x, width, y, height) { return el("rect", { class: name, x, y, width, height }); };
-    return el("span", { class: "course" + (bar[4] && bar[0] >= 99.9 ? " open" : "") },
+    return el("span", { class: "course" },
       el("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false" },
-        rect("bar-course", 0, 100, 0, 9), rect("bar-half", 0, bar[1], 0, 9), rect("bar-reached", 0, bar[0], 0, 9),
+        rect("bar-course", 0, 100, 0, 9), rect("bar-made", 0, bar[1], 0, 9), rect("bar-reached", 0, bar[0], 0, 9),
         bar[3] > bar[2] ? rect("bar-interval", bar[2], Math.round(100 * (bar[3] - bar[2])) / 100, 11, 1.8) : null));
   }
 
@@ -304,10 +304,9 @@
       el("td", { role: "cell", class: "choose" }, box),
       el("td", { role: "cell", class: "rank" }, el("span", { class: "value" }, row.rank[0], row.rank[1] === "" ? el("span", { class: "visually-hidden" }, " not ranked") : null)),
       nameCell(row),
-      td("endurance", "Endurance", "endurance", el("div", { class: "gauge" }, el("span", { class: "headline" }, row.end[0]), course(row.bar), el("span", { class: "span" }, row.end[1]),
-        el("span", { class: "span" }, el("span", { class: row.parts_end[2] === "editing" ? "limit" : null }, "editing " + row.parts_end[0]), " · ",
-          el("span", { class: row.parts_end[2] === "abilities" ? "limit" : null }, "abilities " + row.parts_end[1])))),
-      td("half", "Half-life", "num", el("span", { class: "value" }, row.half[0]), span(row.half[1])),
+      td("effective", "Effective edits", "effective", el("div", { class: "gauge" }, el("span", { class: "headline" }, row.effective[0]), course(row.bar), el("span", { class: "span" }, row.effective[1]),
+        el("span", { class: "span" }, "h " + P.fixed((cell(row, "quality") || [null])[0]) + " %"))),
+      td("until", "h under 80 / 50 %", "num", el("span", { class: "value" }, row.until[0][0]), span(row.until[1][0])),
       SCORES.map(function (part) { return td(part, part.charAt(0).toUpperCase() + part.slice(1), part === "score" ? "num strong" : "num", interval(cell(row, part + "_" + form))); }),
       extras.map(function (column) { return td(column[0], column[1], "num", interval(cell(row, column[0]))); }),
       td("abilities", "Abilities kept", "num", interval(cell(row, "abilities_kept"))),
@@ -330,7 +329,7 @@
       return el("tr", { role: "row", class: "seed", data: { run: run[0] } },
         el("td", { role: "cell", class: "choose" }), el("td", { role: "cell", class: "rank" }),
         el("th", { role: "rowheader", scope: "row", class: "editor" }, el("a", { href: P.root + "run/" + run[0] + ".html" }, "seed " + run[1])),
-        td("endurance", "Endurance", "endurance", el("span", { class: "headline" }, run[4])), td("half", "Half-life", "num"),
+        td("effective", "Effective edits", "effective", el("span", { class: "headline" }, run[4])), td("until", "h under 80 / 50 %", "num"),
         SCORES.map(function (part) { return td(part, part.charAt(0).toUpperCase() + part.slice(1), "num", number(part + "_" + form)); }),
         extras.map(function (column) { return td(column[0], column[1], "num", number(column[0])); }),
         td("abilities", "Abilities kept", "num", number("abilities_kept")),
@@ -347,7 +346,7 @@
     return el("tr", { role: "row", class: "published" },
       el("td", { role: "cell", class: "choose" }), el("td", { role: "cell", class: "rank" }, el("span", { class: "visually-hidden" }, "not ranked")),
       el("th", { role: "rowheader", scope: "row", class: "editor" }, el("span", { class: "name" }, row.title), el("span", { class: "span" }, el("span", { class: "chip" }, "published, not measured here"), " ", source, row.note ? " · " + row.note : "")),
-      td("endurance", "Endurance", "endurance"), td("half", "Half-life", "num"),
+      td("effective", "Effective edits", "effective"), td("until", "h under 80 / 50 %", "num"),
       SCORES.map(function (part) {
         const found = row.values[part + "_" + form];
         return td(part, part.charAt(0).toUpperCase() + part.slice(1), "num", el("span", { class: "value" }, P.fixed(found)));

@@ -134,39 +134,38 @@
     return result;
   }
 
-  /* The mean kept share, paired by item; the pristine scores that it is relative to are taken as known. */
+  /* The share of abilities kept, a ratio of sums over the tasks that count, paired by item; the pristine scores that it is
+     relative to are taken as known. */
   function pairedAbilities(one, other, at) {
-    const names = Array.from(new Set(one.runs[0].items.map(function (item) { return item[0]; })));
+    const items = function (run, name, edits) { return run.items.find(function (item) { return item[0] === name && item[2] === edits; }); };
+    const right = function (digits) { return Array.from(digits, Number); };
+    const tasks = Array.from(new Set(one.runs[0].items.map(function (item) { return item[0]; })))
+      .map(function (name) { return items(one.runs[0], name, 0); })
+      .filter(function (start) { return start && countsAsAbility(mean(right(start[3])), start[1] / 100, start[3].length); });
+    const above = tasks.reduce(function (sum, start) { return sum + (mean(right(start[3])) - start[1] / 100) / (1 - start[1] / 100); }, 0);
     let sum = 0;
     let spread = 0;
-    let count = 0;
-    for (const name of names) {
-      const [mine, yours] = [one, other].map(function (column) { return keptItems(column, name, at); });
-      if (mine === null || yours === null || (mine && yours && mine.length !== yours.length)) return null;
-      if (!mine || !yours) continue;
-      const deltas = mine.map(function (v, i) { return yours[i] - v; });
+    for (const start of tasks) {
+      const sides = [one, other].map(function (column) { return column.runs.map(function (run) { return items(run, start[0], at); }); });
+      if (sides.flat().some(function (now) { return !now || now[3].length !== start[3].length; })) return null;
+      const [mine, yours] = sides.map(function (runs) { return runs.map(function (now) { return right(now[3]); }); });
+      const weight = 100 / (1 - start[1] / 100) / above;
+      const deltas = Array.from(start[3], function (_, i) {
+        const at = function (run) { return run[i]; };
+        return weight * (mean(yours.map(at)) - mean(mine.map(at)));
+      });
       sum += mean(deltas);
       spread += variance(deltas) / deltas.length;
-      count += 1;
     }
-    if (!count) return null;
+    if (!tasks.length) return null;
     const seeds = [one, other].map(function (column) { return column.runs.map(function (run) { return at2(run, "abilities_kept|", at); }).filter(function (v) { return v !== null; }); });
-    return difference(sum / count, spread / count ** 2, seeds[0], seeds[1]);
+    return difference(sum, spread, seeds[0], seeds[1]);
   }
 
-  /* What each item of a task contributes to the kept share, averaged over seeds; false: the pristine model is not above
-     chance on it; null: not measured. */
-  function keptItems(column, name, at) {
-    const runs = column.runs.map(function (run) {
-      const find = function (edits) { return run.items.find(function (item) { return item[0] === name && item[2] === edits; }); };
-      const [now, start] = [find(at), find(0)];
-      if (!now || !start) return null;
-      const above = mean(Array.from(start[3], function (digit) { return digit === "1" ? 100 : 0; })) - now[1];
-      return above > 0 && Array.from(now[3], function (digit) { return ((digit === "1" ? 100 : 0) - now[1]) / above * 100; });
-    });
-    if (runs.includes(null)) return null;
-    if (runs.includes(false)) return false;
-    return runs[0].map(function (_, i) { return mean(runs.map(function (run) { return run[i]; })); });
+  /* A task counts if the pristine model is three standard errors above chance, as in the store. */
+  function countsAsAbility(pristine, chance, items) {
+    const widest = Math.max(pristine * (1 - pristine), chance * (1 - chance));
+    return pristine > chance && pristine - chance >= 3 * Math.sqrt(widest / items);
   }
 
   function at2(run, key, edits) {
@@ -316,8 +315,8 @@
           el("button", { type: "button", class: "seeds", "aria-label": "Remove " + column.label, on: { click: function () { state.groups.splice(i, 1); write(); } } }, "remove")));
     })));
     const body = el("tbody", {},
-      plain("Model and task", function (column) { const run = column.runs[0]; return [run.model, el("span", { class: "span" }, run.task + ", " + P.thousands(run.edits) + " edits")]; }),
-      plain("Endurance", function (column) { return column.runs.map(function (run) { return el("span", { class: "value block" }, run.end[0], run.end[1] ? el("span", { class: "span" }, run.end[1]) : null); }); }),
+      plain("Model and task", function (column) { const run = column.runs[0]; return [run.model, el("span", { class: "span" }, run.task + ", " + P.thousands(run.edits) + " edits" + run.older)]; }),
+      plain("Effective edits", function (column) { return column.runs.map(function (run) { return el("span", { class: "value block" }, run.effective[0], run.effective[1] ? el("span", { class: "span" }, run.effective[1]) : null); }); }),
       Object.keys(NAMES).map(function (part) { return line(NAMES[part] + ", %", part + "_" + state.form + "|all", part, compared); }),
       line("Abilities kept, %", "abilities_kept|", "abilities", compared),
       plain("Seconds per edit", function (column) { return P.significant(costs(column, "seconds")); }),

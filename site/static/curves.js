@@ -6,7 +6,7 @@
   const section = document.getElementById("board-section");
   if (!section) return;
   const SCORES = ["score", "efficacy", "paraphrase", "neighborhood"];
-  const NAMES = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
+  const NAMES = { quality: "Held (h)", score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
   const FORMS = { argmax: "argmax", preference: "preference", token_accuracy: "token accuracy" };
   const WINDOWS = { all: "all edits so far", first: "first quarter of the edits", latest: "latest quarter of the edits", first_1000: "first 1,000 edits", last_1000: "last 1,000 edits" };
   const EXTRAS = { neighborhood_top: "Neighborhood prompts answered as before", neighborhood_top_tokens: "Tokens of neighborhood answers as before", fluency: "Fluency (bits × 100)", consistency_own: "Consistency, own references" };
@@ -44,11 +44,12 @@
   }
 
   /* ------------------------------------------------------------------ which curve */
-  const keyOfScores = function () { return P.board.state.y || "score|all"; };
+  const keyOfScores = function () { return P.board.state.y || "quality|all"; };
   const keyOfOthers = function () { return P.board.state.z || "abilities_kept|"; };
 
   function scoreOptions(select) {
     if (select.options.length) return;
+    select.append(el("option", { value: "quality|all" }, NAMES.quality + ": what the edits are worth"));
     Object.keys(WINDOWS).filter(function (window_) { return P.board.data.edits > 1000 || !window_.endsWith("1000"); }).forEach(function (window_) {
       const group = el("optgroup", { label: WINDOWS[window_] });
       SCORES.forEach(function (part) { group.append(el("option", { value: part + "|" + window_ }, NAMES[part] + ", " + WINDOWS[window_])); });
@@ -59,7 +60,7 @@
   /* Abilities, cost, and whatever diagnostics the chosen rows have; made anew only when the list is another. */
   function otherOptions(select, runs, measured) {
     const abilities = Array.from(new Set(runs.flatMap(function (run) { return Object.keys(run.curves).filter(function (key) { return key.startsWith("ability"); }); })));
-    const groups = new Map([["General abilities", [["abilities_kept|", "Abilities kept, mean over the tasks"]]], ["Cost", [["seconds_per_edit|", "Seconds per edit"]]]]);
+    const groups = new Map([["General abilities", [["abilities_kept|", "Abilities kept"]]], ["Cost", [["seconds_per_edit|", "Seconds per edit"]]]]);
     abilities.forEach(function (key) {
       const [, kind, name] = key.match(/^ability(_\w+?)?:(.*)\|$/) || [null, "", key];
       groups.get("General abilities").push([key, title(name) + (kind ? ": " + { _f1: "F1", _mcc: "MCC", _perplexity: "perplexity" }[kind] : ": items answered right")]);
@@ -116,16 +117,17 @@
 
   function drawScores(rows, runs) {
     const [part, window_] = keyOfScores().split("|");
-    const metric = part + "_" + P.board.state.form;
+    const held = part === "quality";
+    const metric = held ? part : part + "_" + P.board.state.form;
     const select = document.querySelector('select[data-curve="scores"]');
     scoreOptions(select);
     select.value = part + "|" + window_;
     const before = runs.map(function (run) { return run.curves[metric + "|planned"]; }).find(Boolean);
     figures["curve-scores"].show(spec(rows, runs.map(function (run) { return run.curves[metric + "|" + window_]; }), {
-      title: NAMES[part] + " (" + FORMS[P.board.state.form] + "), " + WINDOWS[window_], percent: true, name: metric + "-" + window_,
-      rules: part === "neighborhood" && window_ === "all" && before ? [{ y: before[1][0], label: "before" }] : [],
+      title: NAMES[part] + (held ? "" : " (" + FORMS[P.board.state.form] + ")") + ", " + WINDOWS[window_], percent: true, name: metric + "-" + window_,
+      rules: held ? [{ y: 80, label: "80 %" }, { y: 50, label: "50 %" }] : part === "neighborhood" && window_ === "all" && before ? [{ y: before[1][0], label: "before" }] : [],
       extra: window_ === "all" ? published(metric, rows) : [],
-      mark: function (row, curve) { return metric === P.board.data.main && window_ === "all" ? ring(row.cross[0], curve) : undefined; },
+      mark: function (row, curve) { return held ? ring(row.ring, curve) : undefined; },
     }));
   }
 
@@ -139,11 +141,9 @@
     const percent = own && !/^seconds|perplexity|^fluency/.test(key);
     const before = extra ? runs.map(function (run) { return run.curves[key.replace("|all", "|planned")]; }).find(Boolean) : undefined;
     const option = select.selectedOptions[0];
-    const kept = key === "abilities_kept|";
     figures["curve-abilities"].show(spec(rows, own ? runs.map(function (run) { return run.curves[key]; }) : measured.map(function (one) { return one.curves[key]; }), {
       title: option ? option.textContent : key, percent, logY: P.board.state.logy === "1" && !percent, name: key.replace(/\W+/g, "-"),
-      rules: kept ? [{ y: 80, label: "80 %" }, { y: 50, label: "50 %" }] : before ? [{ y: before[1][0], label: "before" }] : [],
-      mark: function (row, curve) { return kept ? ring(row.cross[1], curve) : undefined; },
+      rules: before ? [{ y: before[1][0], label: "before" }] : [],
     }));
   }
 

@@ -5,7 +5,7 @@
   const el = P.el;
   const head = document.getElementById("run");
   const id = head.dataset.run;
-  const PARTS = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
+  const PARTS = { quality: "Held (h)", score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
   const FORMS = { argmax: "argmax", preference: "preference", token_accuracy: "token accuracy" };
   const WINDOWS = { all: "all edits so far", first: "first quarter", latest: "latest quarter", first_1000: "first 1,000", last_1000: "last 1,000" };
   const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 4], [12, 4], [7, 2, 1, 2]];
@@ -35,16 +35,17 @@
     const curves = run.curves;
     const form = state.form;
     show("run-components", "Scores (" + FORMS[form] + "), all edits so far", Object.keys(PARTS).map(function (part) {
-      const curve = curves[part + "_" + form + "|all"];
-      return [PARTS[part], curve, part === "score" && "score_" + form === run.main ? ring(run.cross[0], curve) : undefined];
+      const held = part === "quality";
+      const curve = curves[(held ? part : part + "_" + form) + "|all"];
+      return [PARTS[part], curve, held ? ring(run.ring, curve) : undefined];
     }).filter(function (item) { return item[1]; }));
     show("run-windows", PARTS[state.part] + " (" + FORMS[form] + ") of old edits and new", Object.keys(WINDOWS).map(function (name) {
       return [WINDOWS[name], curves[state.part + "_" + form + "|" + name]];
     }).filter(function (item) { return item[1]; }));
     const abilities = Object.keys(curves).filter(function (key) { return key.startsWith("ability:"); }).map(function (key) { return [title(key.slice(8, -1)), curves[key].slice(0, 2)]; });
     const kept = curves["abilities_kept|"];
-    if (kept) abilities.push(["mean share kept", kept, ring(run.cross[1], kept)]);
-    show("run-abilities", "General abilities", abilities, { rules: kept ? [{ y: 80, label: "80 %" }, { y: 50, label: "50 %" }] : [], empty: "No abilities were measured." });
+    if (kept) abilities.push(["abilities kept", kept]);
+    show("run-abilities", "General abilities", abilities, { empty: "No abilities were measured." });
     drawDiagnostic();
   }
 

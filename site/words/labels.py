@@ -32,6 +32,7 @@ EXTRAS = ("neighborhood_top", "neighborhood_top_tokens", "fluency", "consistency
 """Metrics that only some tracks have."""
 COMPONENTS = ("score", "efficacy", "paraphrase", "neighborhood")
 METRICS = {
+    "quality": "Held (h)",
     "score": "Score",
     "efficacy": "Efficacy",
     "paraphrase": "Paraphrase",

@@ -98,7 +98,7 @@ def count(value: float | None) -> str:
 
 def older_protocol(protocol: int) -> str:
     """The mark of numbers that an older protocol measured, to stand behind a track or schedule; else nothing."""
-    return "" if protocol >= PROTOCOL else f", protocol {protocol}"
+    return "" if protocol >= PROTOCOL else f", old protocol {protocol}"
 
 
 def seconds(value: float | None) -> str:

@@ -38,8 +38,8 @@ def test_the_table_of_the_scripts_is_that_of_the_page_itself(visit: Open, site: 
     plain = visit(site / "index.html", java_script_enabled=False).page
     drawn = ready(visit(site / "index.html").page)
     assert editors(plain) == editors(drawn) == BEST_FIRST
-    for label in ("Endurance", "Half-life", "Score", "Efficacy", "Paraphrase", "Neighborhood", "Abilities kept",
-                  "Time per edit", "Peak memory"):  # fmt: skip
+    for label in ("Effective edits", "h under 80 / 50 %", "Score", "Efficacy", "Paraphrase", "Neighborhood",
+                  "Abilities kept", "Time per edit", "Peak memory"):  # fmt: skip
         assert column(plain, label) == column(drawn, label), label
     expect(plain.locator("#find")).to_be_hidden()
     expect(plain.locator("#board")).to_be_visible()
@@ -91,8 +91,8 @@ def test_every_column_sorts_without_losing_rows_and_missing_values_stay_last(vis
             assert sorted(editors(page)) == sorted(BEST_FIRST), name
             if name in ("rank", "score", "abilities"):
                 assert editors(page)[-1] == "R-ROME", name
-    page.locator(HEADER.format("endurance")).click()
-    assert column(page, "Endurance")[0] == ">\u202f500" and column(page, "Endurance")[-1] == "48"
+    page.locator(HEADER.format("effective")).click()
+    assert editors(page)[:2] == BEST_FIRST[:2] and column(page, "Effective edits")[-1] == "149"
 
 
 def test_searching_and_filtering(visit: Open, site: Path) -> None:
@@ -126,7 +126,7 @@ def test_the_slider_shows_the_table_after_fewer_edits(visit: Open, site: Path) -
     expect(page.locator("#at-value")).to_have_text("200 edits")
     expect(page.locator("tr", has_text="R-ROME").locator("td[data-label='Score'] .value")).not_to_have_text("–")
     assert column(page, "Score") != before
-    assert column(page, "Endurance")[0] == ">\u202f500"
+    assert column(page, "Effective edits")[0] == "442"
     page.locator("#pareto").scroll_into_view_if_needed()
     expect(page.locator("#pareto-at")).to_contain_text("after 200 edits")
 
@@ -134,10 +134,10 @@ def test_the_slider_shows_the_table_after_fewer_edits(visit: Open, site: Path) -
 def test_columns_can_be_chosen(visit: Open, site: Path) -> None:
     page = ready(visit(site / "index.html").page)
     page.locator("#columns summary").click()
-    page.locator("#columns input[value='half']").uncheck()
+    page.locator("#columns input[value='until']").uncheck()
     page.locator("#columns input[value='memory']").uncheck()
-    expect(page.locator("th[data-column='half']")).to_be_hidden()
-    expect(page.locator("td[data-label='Half-life']")).to_have_count(0)
+    expect(page.locator("th[data-column='until']")).to_be_hidden()
+    expect(page.locator("td[data-label='h under 80 / 50 %']")).to_have_count(0)
     assert page.locator("#board tbody tr").first.locator("td, th").count() == 12
     page.keyboard.press("Escape")
     expect(page.locator("#columns fieldset")).to_be_hidden()

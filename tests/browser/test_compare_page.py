@@ -31,7 +31,7 @@ def test_editors_are_compared_by_case_with_the_first(visit: Open, site: Path) ->
     expect(page.locator("#compare-table thead")).to_contain_text("AlphaEdit, 2 seeds")
     first, second, third = line(page, "Efficacy, %")
     assert "worse" not in first and "worse" in second and "worse" in third
-    assert line(page, "Endurance")[0].count(">") == 2
+    assert line(page, "Effective edits")[0].count("–") == 2
     expect(page.locator("#compare-how")).to_be_visible()
     page.locator("#compare-scores").scroll_into_view_if_needed()
     expect(page.locator("#compare-scores canvas")).to_have_count(1)

@@ -32,7 +32,7 @@ def test_nights_show_what_moved_and_every_number_over_time(visit: Open, site: Pa
     page = visit(site / "nights.html").page
     expect(page.get_by_role("row", name="MEMIT")).to_have_count(2)
     expect(page.locator("#night-curve canvas")).to_have_count(1)
-    expect(page.locator("#night-curve h3")).to_have_text("Endurance")
+    expect(page.locator("#night-curve h3")).to_have_text("Effective edits")
     page.get_by_role("link", name="Score (argmax)").first.click()
     expect(page.locator("#night-curve h3")).to_have_text("Score (argmax)")
     plot = page.locator("#night-curve [data-plot]")
@@ -53,13 +53,13 @@ def test_nights_show_what_moved_and_every_number_over_time(visit: Open, site: Pa
 def test_the_number_shown_is_in_the_address_and_back_goes_back(visit: Open, site: Path) -> None:
     page = visit(site / "nights.html").page
     heading = page.locator("#night-curve h3")
-    expect(heading).to_have_text("Endurance")
+    expect(heading).to_have_text("Effective edits")
     page.locator("#night-metric").select_option(label="Seconds per edit")
     expect(heading).to_have_text("Seconds per edit")
     again = visit(site / "nights.html", fragment="#" + page.url.partition("#")[2]).page
     expect(again.locator("#night-curve h3")).to_have_text("Seconds per edit")
     page.go_back()
-    expect(heading).to_have_text("Endurance")
+    expect(heading).to_have_text("Effective edits")
 
 
 def test_hostile_words_are_text_in_the_history_and_the_nights(visit: Open, hostile_site: Path) -> None:

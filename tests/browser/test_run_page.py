@@ -60,7 +60,7 @@ def test_a_legend_hides_a_line_and_diagnostics_can_be_chosen(visit: Open, site: 
     expect(button).to_have_attribute("aria-pressed", "false")
     expect(button).to_be_focused()
     page.locator("#run-components summary").click()
-    expect(page.locator("#run-components tbody tr")).to_have_count(3)
+    expect(page.locator("#run-components tbody tr")).to_have_count(4)
     page.locator("#run-diagnostics").scroll_into_view_if_needed()
     page.locator("#diagnostic").select_option("weight_norm")
     page.locator("#run-diagnostics summary").click()

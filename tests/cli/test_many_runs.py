@@ -52,6 +52,7 @@ def test_complete_collapsed_and_partial_runs(tmp_path: Path, capsys: pytest.Capt
     assert first.abilities_kept is not None
     line = last_line(first, "palimpsest run --suite x")
     assert line.startswith(first.run)
+    assert first.effective_edits is not None and f"{first.effective_edits:.0f} effective edits" in line
     assert f"score {first.score:.1f} %" in line
     assert str(tmp_path / "runs" / first.run) in line
     assert line.endswith(f"next: palimpsest show {first.run} --home {tmp_path}")
@@ -95,7 +96,7 @@ def test_ctrl_c_outside_a_batch_counts_as_interruption(tmp_path: Path) -> None:
 
 
 def test_the_most_serious_exit_code_wins() -> None:
-    result = RunResult("a", "e", "m", "t", 0, "complete", 1, 1, None, None, "f")
+    result = RunResult("a", "e", "m", "t", 0, "complete", 1, 1, None, None, None, "f")
     for codes, expected in [((), 0), ((0, 3), 3), ((3, 2), 2), ((2, 4), 4), ((4, 1, 3), 1), ((1, 130), 130)]:
         assert exit_code([replace(result, exit_code=code) for code in codes]) == expected
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from palimpsest.harness.specs.run_spec import PROTOCOL
+from palimpsest.results.analysis.effective_edits import course, effective_edits
 from palimpsest.results.records import (
     BoardRow,
     CurvePoint,
-    EnduranceValue,
+    EditsUntil,
     EventRow,
     Interval,
     LedgerRow,
@@ -86,9 +88,10 @@ def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: i
         batch_size=50,
         checkpoints=CHECKPOINTS,
         edit_order="file order",
-        protocol=1,
+        protocol=PROTOCOL,
         sample=None,
         abilities=ABILITIES,
+        abilities_counted=ABILITIES,
         runs=runs,
         task_hash="51c08b6e" * 8,
         main_metric="score_token_accuracy" if form == "zsre" else "score_argmax",
@@ -156,6 +159,7 @@ class SampleSource:
                     points = [p for p in points if run.status != "partial" or p.edits <= run.end]
                     found.append(as_series(f"{component}_{form}", window, points))
             found.append(as_series(f"neighborhood_{form}", "planned", [CurvePoint(0, 93.4, 91.8, 94.9)]))
+        found.append(as_series("quality", "all", [held_point(run, e) for e in reached(run)[1:]]))
         found.append(as_series("abilities_kept", "", [kept_point(run, e) for e in reached(run)]))
         for name, scores in ability_table(run).items():
             points = [CurvePoint(e, i.value, i.low, i.high) for e, i in scores.items()]
@@ -204,7 +208,8 @@ class SampleSource:
             found.append(
                 EditorRun(head.run_id, head.row_id, home.track_id, home.model, home.task, home.task_form, home.edits,
                           home.batch_size, run.seed, row.distribution, row.version, run.status, run.end, "2026-03-10",
-                          spec(home, run)["editor"]["config"], row.endurance, 61.0, 72.0, run.seconds, home.protocol)
+                          spec(home, run)["editor"]["config"], row.effective_edits, 61.0, 72.0, run.seconds,
+                          home.protocol)
             )  # fmt: skip
         return found
 
@@ -310,15 +315,26 @@ def kept_point(run: MadeUp, edits: int) -> CurvePoint:
     return CurvePoint(edits, value, max(0, value - 4.2) if edits else value, value + 4.2 if edits else value)
 
 
-def crossing(life: float, share: float, run: MadeUp) -> EnduranceValue:
-    edits = -life * math.log2(share)
+def held_point(run: MadeUp, edits: int) -> CurvePoint:
+    """h, percent."""
+    if edits > run.end:
+        return CurvePoint(edits, 0.0, 0.0, 0.0, True)
+    value = 94 * 0.5 ** (edits / min(run.life, run.ability_life))
+    return CurvePoint(edits, value, value - 3.1, value + 3.1)
+
+
+def effective(run: MadeUp) -> Interval:
+    points = [held_point(run, e) for e in reached(run)[1:] if e <= run.end]
+    collapsed_at = run.end if run.status == "collapsed" else None
+    area = float(effective_edits(*course([p.edits for p in points], [p.value or 0.0 for p in points], collapsed_at)))
+    return Interval(area / 100, area / 100 - 9, area / 100 + 8)
+
+
+def until(share: float, run: MadeUp) -> EditsUntil:
+    edits = -min(run.life, run.ability_life) * math.log2(share / 0.94)
     if edits < run.end:
-        return EnduranceValue(edits, None, edits * 0.88, edits * 1.1)
-    return EnduranceValue(float(run.end)) if run.status == "collapsed" else EnduranceValue(None, run.end, run.end)
-
-
-def smaller(a: EnduranceValue, b: EnduranceValue) -> EnduranceValue:
-    return min(a, b, key=lambda v: v.edits if v.edits is not None else math.inf)
+        return EditsUntil(edits, None, edits * 0.88, edits * 1.1)
+    return EditsUntil(float(run.end)) if run.status == "collapsed" else EditsUntil(None, run.end, run.end)
 
 
 def board_row(home: Track, run: MadeUp, index: int) -> BoardRow:
@@ -329,7 +345,6 @@ def board_row(home: Track, run: MadeUp, index: int) -> BoardRow:
             point = metric_point(run, component, form, "all", at)
             metrics[f"{component}_{form}"] = Interval(point.value, point.low, point.high, at)
     kept = kept_point(run, at)
-    parts = [crossing(life, share, run) for share in (0.8, 0.5) for life in (run.life, run.ability_life)]
     ranked = run.status in ("complete", "collapsed")
     return BoardRow(
         run_id=identity(home, index),
@@ -343,12 +358,10 @@ def board_row(home: Track, run: MadeUp, index: int) -> BoardRow:
         status=run.status,  # type: ignore[arg-type]
         edits_done=run.end,
         edits_planned=500,
-        endurance=smaller(*parts[:2]),
-        endurance_editing=parts[0],
-        endurance_abilities=parts[1],
-        half_life=smaller(*parts[2:]),
-        half_life_editing=parts[2],
-        half_life_abilities=parts[3],
+        effective_edits=effective(run),
+        until_80=until(0.8, run),
+        until_50=until(0.5, run),
+        relative={"editing": EditsUntil(400.0), "abilities": EditsUntil(None, 500)},
         metrics_at=at,
         metrics=metrics,
         abilities_kept=Interval(kept.value, kept.low, kept.high, 600),
@@ -404,7 +417,7 @@ def spec(home: Track, run: MadeUp) -> dict[str, Any]:
     if run.hostile:
         config |= {f"note {i} {text[:40]}": text for i, text in enumerate(HOSTILE)}
     return {
-        "protocol": 1,
+        "protocol": home.protocol,
         "model": {"name": home.model, "fingerprint": home.model_fingerprint},
         "editor": {"name": name(run), "config": config, "distribution": run.distribution, "version": "0.1.0"},
         "task": {"name": home.task, "form": home.task_form, "content_hash": home.task_hash},

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from palimpsest.cli import options, output
-from palimpsest.cli.latest_scores import LatestScores, latest_scores
+from palimpsest.cli.latest_scores import Held, LatestScores, latest_scores
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.runs.reading import RunSummary, find_run, summarise
 
@@ -40,6 +40,8 @@ def show(
         return
     _print_state(summary)
     if scores is not None:
+        if scores.held is not None:
+            _print_held(scores.held, scores.edits)
         _print_scores(scores)
     output.line()
     output.line(next_step(summary))
@@ -85,6 +87,15 @@ def _in_words(value: Any) -> str:
     if isinstance(value, str) and len(value) == 64:
         return value[:12]
     return "none" if value is None else str(value)
+
+
+def _print_held(held: Held, edits: int) -> None:
+    """The headline; a run without abilities says so, since that is another track."""
+    until = (f"h under {limit} %: {'not yet' if n is None else f'after {n:.0f}'}" for limit, n in held.until.items())
+    without = "" if held.abilities else " (without abilities)"
+    output.line()
+    output.line(f"{held.effective_edits:.0f} effective edits of {edits}{without}")
+    output.line("; ".join([f"h {held.quality:.1f} % at the end", *until]))
 
 
 def _print_scores(scores: LatestScores) -> None:

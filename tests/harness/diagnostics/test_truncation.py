@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from palimpsest.harness.abilities.items import AbilityOutcome
+from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome
 from palimpsest.harness.diagnostics.truncation import leading_part, probe
 from palimpsest.harness.statistics.spectrum import singular_values
 from tests.labs.tiny_models import tiny_model
 
 
 def outcome(score: float, metric: str = "acc") -> AbilityOutcome:
-    return AbilityOutcome(name=metric, metric=metric, score=score, chance=0.25, items=())
+    items = tuple(ItemOutcome(i, i < 100 * score) for i in range(100))
+    return AbilityOutcome(name=metric, metric=metric, score=score, chance=0.25, items=items)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])

@@ -13,11 +13,9 @@ from palimpsest.harness.metrics.probes import (
     METRICS,
     SCORES,
     Outcomes,
-    abilities_kept,
     aggregate,
     case_table,
     harmonic_mean,
-    kept_share,
     main_score,
     metric,
 )
@@ -116,13 +114,6 @@ def test_harmonic_mean_lies_between_its_parts(parts: list[float]) -> None:
 def test_harmonic_mean_of_rows() -> None:
     rows = np.array([[50.0, 50.0, 50.0], [100.0, 0.0, 100.0], [100.0, nan, 0.0]])
     np.testing.assert_equal(harmonic_mean(rows), [50.0, 0.0, nan])
-
-
-def test_kept_share_of_abilities() -> None:
-    np.testing.assert_allclose(kept_share([0.6, 0.2, 0.9, 0.5], [1.0, 0.5, 0.8, 0.5], [0.5, 0.25, 0.5, 0.5]),
-                               [0.2, 0.0, 4 / 3, nan])  # fmt: skip
-    assert abilities_kept([0.6, 0.2, 0.5], [1.0, 0.5, 0.5], [0.5, 0.25, 0.5]) == pytest.approx(10)
-    assert np.isnan(abilities_kept([0.5], [0.5], [0.5]))
 
 
 def test_table_of_metrics_is_consistent() -> None:

@@ -57,7 +57,7 @@ def test_runs_are_the_product_with_editors_innermost() -> None:
     assert len({run.spec.id for run in runs}) == 8
     assert len({run.spec.track_id for run in runs}) == 2
     assert runs[0].spec.abilities == (AbilityRef(name="x", content_hash="1" * 64),)
-    assert runs[0].spec.schedule.checkpoints == (0, 20)
+    assert (runs[0].spec.schedule.batch_size, runs[0].spec.schedule.checkpoints) == (5, (0, 5, 10, 20))
 
 
 def test_data_that_do_not_ship_bring_their_order_into_the_spec_and_split_no_track() -> None:
@@ -211,6 +211,10 @@ def test_checkpoints() -> None:
     flags = Flags(model=["a"], editor=["b"], task=["facts"], batch_size=50)
     chosen, _ = selected(replace(flags, checkpoints="0, 50,100", edits=100))
     assert chosen.schedule.checkpoints == (0, 50, 100)
+    chosen, _ = selected(replace(flags, edits=1000))
+    assert chosen.schedule.checkpoints == (0, 50, 100, 150, 250, 500, 1000), "halved five times, at ends of batches"
+    chosen, _ = selected(Flags(suite="pocket", edits=120))
+    assert chosen.schedule.checkpoints == (0, 50, 100, 120), "a suite's own before the end"
     for wrong in ("0;50", "a", "", "1.5", "-1", "0,,5", "²"):
         with pytest.raises(UsageError, match="--checkpoints: expected whole numbers"):
             selected(replace(flags, checkpoints=wrong, edits=100))

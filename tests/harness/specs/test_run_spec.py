@@ -16,7 +16,8 @@ def with_scoring(**values: Any) -> RunSpec:
 def test_what_came_later_is_left_out_at_its_default_so_that_runs_keep_their_ids() -> None:
     assert Scoring().model_dump() == {"sample": None, "seed": 0}
     assert with_scoring().id == run_lab.spec().id
-    assert run_lab.spec().id == "86fe760f8d3f"
+    assert run_lab.spec().model_copy(update={"protocol": 1}).id == "86fe760f8d3f", "of protocol 1"
+    assert run_lab.spec().id != "86fe760f8d3f"
 
 
 @pytest.mark.parametrize(

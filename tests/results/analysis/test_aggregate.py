@@ -13,7 +13,7 @@ import pytest
 
 from palimpsest.results.analysis.aggregate import Aggregates, aggregate_run
 from palimpsest.results.reading.run_folder import folder_digest, read_run_folder
-from palimpsest.results.records import EnduranceValue, Interval
+from palimpsest.results.records import Interval
 from tests.labs.synthetic import ABILITIES, SyntheticRun, write_run
 from tests.results.conftest import SMALL
 
@@ -79,39 +79,78 @@ def test_aggregating_twice_gives_the_same_numbers(tmp_path: Path) -> None:
 def test_abilities_kept_compare_with_the_pristine_model(tmp_path: Path) -> None:
     found = aggregated(tmp_path, BASE)
     assert values(found, 0, "")["abilities_kept"].value == pytest.approx(100)
+    assert found.abilities_counted == tuple(sorted(ABILITIES))
     scores = {(row.edits, row.ability): row.interval.value or 0.0 for row in found.abilities}
-    shares = [
-        max(0, (scores[40, name] - 100 * chance) / (scores[0, name] - 100 * chance))
-        for name, chance in ABILITIES.items()
+    above = [
+        sum((scores[edits, name] - 100 * chance) / (1 - chance) for name, chance in ABILITIES.items())
+        for edits in (0, 40)
     ]
     kept = values(found, 40, "")["abilities_kept"]
-    assert kept.value == pytest.approx(100 * fmean(shares)) and kept.n == 240
+    assert kept.value == pytest.approx(100 * above[1] / above[0]) and kept.n == 240
 
 
-def test_without_the_pristine_model_nothing_is_kept_or_lost(tmp_path: Path) -> None:
+def h(found: Aggregates, edits: int) -> float:
+    """By hand from the other metrics, as a share."""
+    now, start = values(found, edits, "all"), values(found, 0, "planned")
+    parts = [now["efficacy_argmax"].value, now["paraphrase_argmax"].value]
+    shares = [(part or 0.0) / 100 for part in parts]
+    shares.append(min(1.0, (now["neighborhood_argmax"].value or 0.0) / (start["neighborhood_argmax"].value or 1.0)))
+    shares.append(min(1.0, (values(found, edits, "")["abilities_kept"].value or 0.0) / 100))
+    return 4 / sum(1 / share for share in shares)
+
+
+def test_effective_edits_are_the_area_under_h(tmp_path: Path) -> None:
+    found = aggregated(tmp_path, BASE)
+    at = {edits: h(found, edits) for edits in (10, 20, 40)}
+    for edits, value in at.items():
+        quality = values(found, edits, "all")["quality"]
+        assert quality.value == pytest.approx(100 * value) and quality.n == edits
+        assert quality.low is not None and quality.high is not None and quality.low <= 100 * value <= quality.high
+    one = found.headline.effective_edits
+    assert one.value == pytest.approx(10 * at[10] + 10 * (at[10] + at[20]) / 2 + 20 * (at[20] + at[40]) / 2)
+    assert one.low is not None and one.high is not None and 0 < one.low < one.value < one.high < 40
+    assert len(found.headline.draws) == 1000 and min(found.headline.draws) < one.low
+
+
+def test_without_the_pristine_model_abilities_take_no_part(tmp_path: Path) -> None:
     found = aggregated(tmp_path, replace(BASE, checkpoints=(10, 20, 40)))
     assert not any(row.metric == "abilities_kept" for row in found.metrics)
-    assert found.abilities and found.endurance["abilities", 0.8] == EnduranceValue()
-    assert found.endurance["both", 0.8].edits == found.endurance["editing", 0.8].edits
+    assert found.abilities and found.abilities_counted == () and set(found.headline.relative) == {"editing"}
+    score = values(found, 10, "all")["score_argmax"].value or 0.0
+    assert values(found, 10, "all")["quality"].value == pytest.approx(score), "neighborhood as it is, three parts"
 
 
-def test_endurance_is_interpolated_between_checkpoints(tmp_path: Path) -> None:
+def test_a_run_whose_abilities_cannot_be_compared_at_one_checkpoint_has_no_headline(tmp_path: Path) -> None:
+    folder = tmp_path / write_run(tmp_path, BASE)
+    run = read_run_folder(folder, folder_digest(folder))
+    table = run.checkpoints[20]["abilities.parquet"]
+    run.checkpoints[20]["abilities.parquet"] = table.slice(1)
+    found = aggregate_run(run).headline
+    assert found.effective_edits == Interval(None) and found.quality == {}
+
+
+def test_edits_until_are_interpolated_between_checkpoints(tmp_path: Path) -> None:
     found = aggregated(tmp_path, replace(BASE, half=20))
+    at = {edits: h(found, edits) for edits in (10, 20, 40)}
+    before, after = (10, 20) if at[20] < 0.5 else (20, 40)
+    assert at[after] < 0.5 <= at[before]
+    expected = before + (after - before) * (at[before] - 0.5) / (at[before] - at[after])
+    value = found.headline.until[0.5]
+    assert value.edits == pytest.approx(expected) and value.censored_at is None
+    assert value.low is not None and value.low <= expected
     score = {edits: values(found, edits, "all")["score_argmax"].value or 0.0 for edits in (10, 20, 40)}
     limit = 0.8 * score[10]
     before, after = (10, 20) if score[20] < limit else (20, 40)
-    assert score[after] < limit
     expected = before + (after - before) * (score[before] - limit) / (score[before] - score[after])
-    value = found.endurance["editing", 0.8]
-    assert value.edits == pytest.approx(expected) and value.censored_at is None
-    assert value.low is not None and value.low <= expected
+    assert found.headline.relative["editing"].edits == pytest.approx(expected)
 
 
-def test_run_that_outlasts_the_schedule_is_open(tmp_path: Path) -> None:
+def test_run_that_never_falls_is_open_and_its_effective_edits_are_a_number(tmp_path: Path) -> None:
     found = aggregated(tmp_path, replace(BASE, half=1e6, abilities_half=1e6))
     assert (found.status, found.edits_done) == ("complete", 40)
-    value = found.endurance["both", 0.5]
+    value = found.headline.until[0.5]
     assert value.edits is None and value.censored_at == 40 and value.high is None
+    assert found.headline.effective_edits.value is not None and 30 < found.headline.effective_edits.value < 40
 
 
 def test_checkpoints_after_a_collapse_count_as_nothing(tmp_path: Path) -> None:
@@ -119,34 +158,37 @@ def test_checkpoints_after_a_collapse_count_as_nothing(tmp_path: Path) -> None:
     found = aggregated(tmp_path, run)
     assert (found.status, found.edits_done, found.imputed) == ("collapsed", 30, (40,))
     zero = values(found, 40, "all")
-    assert {"score_argmax", "score_preference", "efficacy_argmax"} <= set(zero)
+    assert {"quality", "score_argmax", "score_preference", "efficacy_argmax"} <= set(zero)
     assert all((i.value, i.low, i.high, i.n) == (0.0, 0.0, 0.0, 40) for i in zero.values())
     assert values(found, 40, "")["abilities_kept"].value == 0
     assert all(row.imputed == (row.edits == 40) for row in found.metrics)
-    endurance, half_life = found.endurance["both", 0.8], found.endurance["both", 0.5]
-    assert endurance.edits == pytest.approx(24, abs=2)  # a fifth of the way from 20 to 40
-    assert half_life.edits == pytest.approx(30, abs=1)
+    at = {edits: h(found, edits) for edits in (10, 20)}
+    expected = 10 * at[10] + 10 * (at[10] + at[20]) / 2 + 10 * at[20] / 2
+    assert found.headline.effective_edits.value == pytest.approx(expected), "0 stands at the 30 edits of the collapse"
+    assert found.headline.until[0.5].edits == pytest.approx(20 + 10 * (at[20] - 0.5) / at[20])
 
 
-def test_endurance_never_exceeds_the_edits_before_a_collapse(tmp_path: Path) -> None:
+def test_nothing_exceeds_the_edits_before_a_collapse(tmp_path: Path) -> None:
     run = replace(BASE, half=1e6, abilities_half=1e6, status="collapsed", stops_at=20, checkpoints=(0, 10, 20, 400))
-    found = aggregated(tmp_path, run)
-    for value in found.endurance.values():
+    found = aggregated(tmp_path, run).headline
+    assert found.effective_edits.high is not None and 15 < found.effective_edits.high < 20
+    for value in (*found.until.values(), *found.relative.values()):
         assert value.edits == 20 and (value.high is None or value.high <= 20)
 
 
 def test_collapse_before_the_first_checkpoint(tmp_path: Path) -> None:
     found = aggregated(tmp_path, replace(BASE, status="collapsed", stops_at=0))
     assert found.imputed == (10, 20, 40)
-    assert found.endurance["editing", 0.8].edits == 0 and found.endurance["both", 0.8].edits == 0
-    assert found.endurance["abilities", 0.8].edits == 0
+    assert found.headline.effective_edits.value == 0
+    assert {value.edits for value in (*found.headline.until.values(), *found.headline.relative.values())} == {0}
 
 
 def test_partial_and_failed_runs_have_what_they_reached(tmp_path: Path) -> None:
     for status in ("partial", "failed"):
         found = aggregated(tmp_path / status, replace(BASE, half=1e6, abilities_half=1e6, status=status, stops_at=20))
         assert (found.status, found.edits_done, found.imputed) == (status, 20, ())
-        assert found.endurance["both", 0.8].censored_at == 20
+        assert found.headline.until[0.5].censored_at == 20
+        assert found.headline.effective_edits.value is not None and found.headline.effective_edits.value < 20
         assert found.reason == (None if status == "partial" else "the editor raised ValueError: no keys")
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from palimpsest.results.analysis.seeds import combine, combine_endurance, half_width, student_quantile
-from palimpsest.results.records import EnduranceValue, Interval
+from palimpsest.results.analysis.seeds import combine, combine_until, half_width, student_quantile
+from palimpsest.results.records import EditsUntil, Interval
 
 
 def test_a_single_seed_keeps_its_own_interval() -> None:
@@ -29,12 +29,20 @@ def test_a_percentage_stays_one() -> None:
     assert combine([Interval(3.0), Interval(5.0)], least=None, most=None).low is not None
 
 
-def test_endurance_of_seeds_is_open_as_soon_as_one_of_them_is() -> None:
-    fell, outlasted = EnduranceValue(400.0, None, 380.0, 420.0), EnduranceValue(None, 500, 470.0, None)
-    assert combine_endurance([outlasted, outlasted]) == EnduranceValue(None, 500, 470.0, None)
-    mixed = combine_endurance([fell, outlasted])
+def test_a_share_above_all_keeps_its_value_inside_its_interval() -> None:
+    """Abilities kept may exceed 100 %: the ends are cut, but never past the value."""
+    found = combine([Interval(103.0, 101.0, 105.0, 10), Interval(104.0, 102.0, 106.0, 10)])
+    assert found.value == 103.5 and found.high == 103.5
+    below = combine([Interval(-3.0, -5.0, 1.0, 10), Interval(-4.0, -6.0, 0.0, 10)])
+    assert below.value == -3.5 and below.low == -3.5
+
+
+def test_edits_until_a_limit_are_open_as_soon_as_one_of_them_is() -> None:
+    fell, outlasted = EditsUntil(400.0, None, 380.0, 420.0), EditsUntil(None, 500, 470.0, None)
+    assert combine_until([outlasted, outlasted]) == EditsUntil(None, 500, 470.0, None)
+    mixed = combine_until([fell, outlasted])
     assert (mixed.edits, mixed.censored_at, mixed.high) == (450.0, 500, None)
-    both = combine_endurance([fell, EnduranceValue(410.0, None, 390.0, 430.0)])
+    both = combine_until([fell, EditsUntil(410.0, None, 390.0, 430.0)])
     assert both.edits == 405.0 and both.low is not None and both.high is not None
     assert both.low <= 385 and both.high >= 425
-    assert combine_endurance([EnduranceValue()]) == EnduranceValue()
+    assert combine_until([EditsUntil()]) == EditsUntil()

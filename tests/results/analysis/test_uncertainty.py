@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from palimpsest.harness.metrics.probes import CaseTable, harmonic_mean
-from palimpsest.results.analysis.endurance import Endurance
 from palimpsest.results.analysis.uncertainty import (
     AbilityItems,
     bootstrap_abilities,
-    bootstrap_endurance,
-    bootstrap_endurance_abilities,
     bootstrap_metrics,
     draw_counts,
+    resampled_parts,
 )
 
 STAGES = ("efficacy", "paraphrase", "neighborhood")
@@ -108,7 +107,7 @@ def items(name: str, right: float, pristine: float, count: int = 200, chance: fl
 
 def test_abilities() -> None:
     kept, single = bootstrap_abilities([items("recall", 0.6, 0.95), items("sums", 0.95, 0.95)])
-    assert kept.value == pytest.approx(100 * (0.5 + 1) / 2) and kept.n == 400
+    assert kept.value == pytest.approx(100 * (0.35 + 0.7) / 1.4) and kept.n == 400
     assert kept.low and kept.high and kept.low < kept.value < kept.high
     assert single["recall"].value == pytest.approx(60)
     unable = items("unable", 0.2, 0.25)
@@ -118,35 +117,32 @@ def test_abilities() -> None:
         bootstrap_abilities([AbilityItems("bad", 0.5, np.ones(2, bool), np.ones(3, bool))])
 
 
+def test_the_interval_of_abilities_kept_is_bounded_where_a_task_is_barely_above_chance() -> None:
+    """The audit's case gave an upper end of 5.8e8 %: five perfect tasks and one at 110 of 200, chance 50 %."""
+    perfect = [items(f"task {'x' * i}", 1.0, 1.0, chance=0.5) for i in range(5)]
+    kept, _ = bootstrap_abilities([*perfect, items("near chance", 0.55, 0.55, chance=0.5)])
+    assert (kept.value, kept.low, kept.high) == pytest.approx((100, 100, 100)) and kept.n == 1000
+    barely = items("barely", 0.5, 0.61, chance=0.5)
+    alone, _ = bootstrap_abilities([barely])
+    assert alone.value == 0 and alone.low is not None and -300 < alone.low < 0 and alone.high and alone.high < 100
+    order = np.random.default_rng(3).permutation(200)
+    worse, _ = bootstrap_abilities([replace(barely, correct=order < 62)])
+    assert worse.low is not None and -700 < worse.low < (worse.value or 0)
+
+
 def test_unchanged_model_keeps_everything_without_doubt() -> None:
     kept, _ = bootstrap_abilities([items("recall", 0.9, 0.9)])
     assert (kept.value, kept.low, kept.high) == pytest.approx((100, 100, 100))
 
 
-def test_endurance_of_editing() -> None:
-    checkpoints = {0: table(300), 100: table(100, 0.9), 200: table(200, 0.85), 300: table(300, 0.3)}
-    found = bootstrap_endurance(checkpoints, "score_argmax")
-    assert found.value.edits is not None and 200 < found.value.edits < 300
-    assert found.low is not None and found.high is not None and found.low <= found.value.edits <= found.high
-    assert found == bootstrap_endurance(checkpoints, "score_argmax")
-    lasting = bootstrap_endurance({100: table(100, 0.9), 200: table(200, 0.9)}, "score_argmax")
-    assert lasting.value == Endurance(censored_at=200) and lasting.high == np.inf
-    collapsed = bootstrap_endurance({100: table(100, 0.9)}, "score_argmax", collapsed_at=[200])
-    assert collapsed.value.edits == pytest.approx(120) and collapsed.low == pytest.approx(120)
-    assert bootstrap_endurance({0: table(10)}, "score_argmax").value == Endurance()
-
-
-def test_endurance_of_editing_by_subject() -> None:
-    checkpoints = {100: table(100, 0.9), 200: table(200, 0.5)}
-    found = bootstrap_endurance(checkpoints, "score_argmax", clusters={case: case // 4 for case in range(200)})
-    assert found.value == bootstrap_endurance(checkpoints, "score_argmax").value and found.low is not None
-
-
-def test_endurance_of_abilities() -> None:
-    good, bad = [items("recall", 0.95, 0.95)], [items("recall", 0.4, 0.95)]
-    found = bootstrap_endurance_abilities({100: good, 200: bad})
-    assert found.value.edits == pytest.approx(100 + 100 * 0.2 / (1 - 0.15 / 0.7))
-    assert found.low is not None and found.high is not None and 100 < found.low < found.value.edits < found.high
-    assert bootstrap_endurance_abilities({}).value == Endurance()
-    assert bootstrap_endurance_abilities({100: good}, collapsed_at=[200]).value.edits == pytest.approx(120)
-    assert bootstrap_endurance_abilities({100: [items("unable", 0.2, 0.2)]}).value == Endurance()
+def test_the_parts_of_the_headline_are_drawn_jointly_over_checkpoints() -> None:
+    names = ("efficacy_argmax", "paraphrase_argmax", "neighborhood_argmax")
+    early, late = table(100, 0.9), table(300, 0.5)
+    found = resampled_parts({0: late, 100: early}, names, resamples=200, seed=4)
+    assert found[100].shape == (201, 3) and (found[0][0] == resampled_parts({0: late}, names)[0][0]).all()
+    assert found[100][0] == pytest.approx([early.values[name].mean() / 100 for name in names])
+    counts = draw_counts(300, 200, seed=4)
+    plain = np.repeat(early.values[names[0]], counts[7, :100].astype(int)).mean() / 100
+    assert found[100][8, 0] == pytest.approx(plain)
+    clustered = resampled_parts({100: early}, names, clusters={case: case // 4 for case in range(100)})
+    assert clustered[100][1:, 0].std() > 0 and resampled_parts({}, names) == {}

@@ -14,7 +14,7 @@ from palimpsest.results.records import Track
 from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest
-from tests.labs.synthetic import CHECKPOINTS, HOSTILE, suite
+from tests.labs.synthetic import ABILITIES, CHECKPOINTS, HOSTILE, suite
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,8 @@ def test_tracks(store: Store, track: Track) -> None:
     )
     assert (track.runs, track.main_metric, zsre.main_metric) == (8, "score_argmax", "score_token_accuracy")
     assert track.track_id == suite()[0].spec().track_id
-    assert whole.resolution is not None and 1 < whole.resolution < 10
+    assert whole.resolution is not None and 5 < whole.resolution < 50
+    assert track.abilities_counted == tuple(sorted(ABILITIES))
 
 
 def test_board_ranks_finished_runs_and_shows_the_others(store: Store, track: Track) -> None:
@@ -61,7 +62,10 @@ def test_board_ranks_finished_runs_and_shows_the_others(store: Store, track: Tra
         collapsed.reason == "logits became NaN in batch 5" and collapsed.rank_high == 5
     )  # two seeds of memit are one row
     best = rows[0]
-    assert best.endurance.censored_at == 500 and best.metrics_at == 500
+    held = [row.effective_edits.value or 0.0 for row in rows if row.rank_low is not None]
+    assert held[0] == max(held) and held[-1] == min(held) and 400 < held[0] < 500
+    assert best.until_50.censored_at == 500 and best.metrics_at == 500
+    assert best.metrics["quality"].n == 500 and set(best.relative) == {"editing", "abilities"}
     assert best.metrics["score_argmax"].n == 500 and best.abilities_kept.n == 240
     assert best.seconds_per_edit == pytest.approx(0.13, rel=0.1) and best.peak_memory_mb == 909
     assert (best.started_at, best.segments, best.dirty) == ("2026-03-10T08:00:00+00:00", 1, False)

@@ -62,7 +62,9 @@ def test_every_number_is_there_over_all_nights(tmp_path: Path) -> None:
     assert index["days"][2][0] - index["days"][1][0] == 2
     (track,) = index["tracks"]
     names = {title: (name, percent) for name, title, percent in track["metrics"]}
-    assert track["metrics"][0][1] == "Endurance" and names["Score (argmax)"][1] and not names["Endurance"][1]
+    assert (
+        track["metrics"][0][1] == "Effective edits" and names["Score (argmax)"][1] and not names["Effective edits"][1]
+    )
     lines = data(site / f"data/nights/{track['file']}/{names['Score (argmax)'][0]}.js")
     assert isinstance(lines, dict) and set(lines) == {"memit", "ft-l", "my-editor"}
     assert lines["memit"]["value"] == pytest.approx([61.5, 61.8, 62.1, 51.4])

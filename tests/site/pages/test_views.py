@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from palimpsest.results.analysis.published import PublishedNumber
-from palimpsest.results.records import EnduranceValue, Interval, Track
+from palimpsest.results.records import EditsUntil, Interval, Track
 from palimpsest.site.build import build_from
 from palimpsest.site.pages import badges
 from palimpsest.site.pages import editor as editor_page
@@ -42,31 +42,41 @@ def parts_of(source: SampleSource, index: int) -> tuple[Track, RunParts]:
     return source.all_tracks[0], source.parts([run_id])[run_id]
 
 
-def test_a_run_that_outlasts_the_track_is_shown_as_more_than_n_and_sorts_above_it() -> None:
-    outlasted = figures.endurance_figure(EnduranceValue(None, 500, 500.0))
-    fell_at_the_end = figures.endurance_figure(EnduranceValue(500.0, None, 471.0, 498.0))
+def test_what_was_never_reached_is_more_than_n_and_sorts_above_no_number() -> None:
+    outlasted = figures.until_figure(EditsUntil(None, 500, 500.0))
+    fell_at_the_end = figures.until_figure(EditsUntil(500.0, None, 471.0, 498.0))
     assert outlasted.text == ">\u202f500" and outlasted.span == ""
     assert fell_at_the_end.span == "471–498"
-    assert float(outlasted.sort) > float(fell_at_the_end.sort)
+    assert float(outlasted.sort) == float(fell_at_the_end.sort)
 
 
-def test_an_open_interval_of_endurance_names_its_lower_end() -> None:
-    assert figures.endurance_figure(EnduranceValue(None, 500, 277.4)).span == "≥\u202f277"
+def test_an_open_interval_names_its_lower_end() -> None:
+    assert figures.until_figure(EditsUntil(None, 500, 277.4)).span == "≥\u202f277"
 
 
 def test_what_was_not_measured_is_a_dash_and_sorts_last() -> None:
-    for figure in (figures.interval_figure(None), figures.endurance_figure(EnduranceValue())):
+    for figure in (figures.interval_figure(None), figures.until_figure(EditsUntil())):
         assert (figure.text, figure.sort) == ("–", "")
 
 
-def test_endurance_that_some_seeds_outlasted_is_a_lower_bound() -> None:
-    assert figures.endurance_figure(EnduranceValue(450.0, 500, 400.0, None)).text == "≥\u202f450"
+def test_a_limit_that_some_seeds_never_reached_is_a_lower_bound() -> None:
+    assert figures.until_figure(EditsUntil(450.0, 500, 400.0, None)).text == "≥\u202f450"
 
 
-def test_the_bar_shows_endurance_half_life_and_which_of_the_two_fell_first() -> None:
-    bar = figures.endurance_bar(rows_of(SampleSource())[3])
-    assert bar.limit == "editing" and not bar.open
-    assert 0 < bar.low < bar.reached < bar.high and bar.half >= bar.reached
+def test_the_bar_shows_effective_edits_within_those_that_were_made() -> None:
+    complete, collapsed = (figures.effective_bar(rows_of(SampleSource())[i]) for i in (3, 4))
+    assert complete.figure.text == "342" and complete.figure.span == "333–350"
+    assert 0 < complete.low < complete.reached < complete.high < complete.made == 100
+    assert collapsed.reached < collapsed.made == 60
+
+
+def test_a_track_without_abilities_says_so(tmp_path: Path) -> None:
+    bare = replace(track(), abilities_counted=())
+    assert track_page.track_title(bare).endswith("500 edits, without abilities")
+    page = build_from(SampleSource(all_tracks=(bare,)), tmp_path).path.read_text(encoding="utf-8")
+    assert "no abilities take part on this track" in page and "none that counts: a track without abilities" in page
+    some = replace(track(), abilities_counted=track().abilities[1:])
+    assert "not surely above chance on the unedited model: recall" in dict(track_page.facts(some))["Abilities"]
 
 
 def test_a_tie_of_ranks_is_an_interval() -> None:
@@ -229,31 +239,31 @@ def test_interval_figures_sort_by_value() -> None:
 
 def test_a_badge_is_a_picture_whatever_the_editor_is_called() -> None:
     for title in ("REVIVE on MEMIT", *HOSTILE):
-        picture = ElementTree.fromstring(badges.badge(title, ">\u202f500", 500))
+        picture = ElementTree.fromstring(badges.badge(title, "417", 500))
         assert picture.tag.endswith("svg") and len(picture) == 4
-        assert "of 500 edits" in (picture[0].text or "")
+        assert "417 effective of 500 edits" in (picture[0].text or "")
 
 
 def test_an_old_protocol_is_said_to_be_old(tmp_path: Path) -> None:
-    old = replace(track(), protocol=0)
+    old = replace(track(), protocol=1)
     site = build_from(SampleSource(all_tracks=(old,)), tmp_path / "site").path.parent
-    assert "Measured by protocol 0" in (site / "index.html").read_text(encoding="utf-8")
+    assert "made under protocol 1" in (site / "index.html").read_text(encoding="utf-8")
     site = build_from(SampleSource(), tmp_path / "new").path.parent
-    assert "Measured by protocol" not in (site / "index.html").read_text(encoding="utf-8")
+    assert "Old protocol" not in (site / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_number_of_an_older_protocol_never_stands_unmarked_beside_a_newer_one(tmp_path: Path) -> None:
     newer = track()
-    older = replace(newer, protocol=0, track_id="0" * 12, runs=newer.runs + 1)
+    older = replace(newer, protocol=1, track_id="0" * 12, runs=newer.runs + 1)
     site = build_from(SampleSource(all_tracks=(older, newer)), tmp_path / "site").path.parent
-    assert "Measured by protocol" not in (site / "index.html").read_text(encoding="utf-8"), "the newer track is first"
+    assert "Old protocol" not in (site / "index.html").read_text(encoding="utf-8"), "the newer track is first"
     page = (site / "editor" / "memit-seq.html").read_text(encoding="utf-8")
     assert page.count('<span class="span">500 edits, batches of 50</span>') == 1
-    assert page.count("500 edits, batches of 50, protocol 0</span>") == 1
+    assert page.count("500 edits, batches of 50, old protocol 1</span>") == 1
     for file in ("editor/memit-seq", f"track/{file_name(older.track_id)}/table", f"track/{newer.track_id}/table"):
         rows = json.loads((site / "data" / f"{file}.json").read_text(encoding="utf-8"))
         assert all("protocol" in row for row in rows), file
-    assert "protocol 0" in (site / "downloads.html").read_text(encoding="utf-8")
+    assert "old protocol 1" in (site / "downloads.html").read_text(encoding="utf-8")
 
 
 def test_a_runs_page_names_the_hashes_of_model_data_and_order(tmp_path: Path) -> None:
