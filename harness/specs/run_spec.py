@@ -18,9 +18,7 @@ from pydantic import (
 from palimpsest.harness.system.strict import SilentDefaults, Strict
 
 PROTOCOL = 2
-"""Version of what is measured and how; results of different protocols are never ranked together.
-
-Runs of protocol 1 stay readable; the store scores them by the rules of the present one, from their stored outcomes."""
+"""Version of what is measured and how; results of different protocols are never ranked together."""
 
 LARGEST = 2**31 - 1
 """Largest count in a spec; tables take no larger ones."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import NamedTuple
 
 from palimpsest.harness.errors import ConfigError
@@ -16,15 +15,6 @@ class Batch(NamedTuple):
     number: int
     start: int
     stop: int
-
-
-def geometric_checkpoints(edits: int, batch_size: int) -> tuple[int, ...]:
-    """0, and the number of edits halved up to five times, each at the next end of a batch: what flags leave open.
-
-    Early checkpoints lie close together, since there a curve begins; so no run is measured at its end alone.
-    """
-    halves = (math.ceil(edits / 2**power / batch_size) * batch_size for power in range(6))
-    return tuple(sorted({0, *(min(point, edits) for point in halves)}))
 
 
 def order(n_cases: int, schedule: Schedule, run_seed: int) -> list[int]:

@@ -14,7 +14,6 @@ from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.command import FLAGS, on_command_line, put
 from palimpsest.harness.specs.planning import Place, with_settings
-from palimpsest.harness.specs.schedule import geometric_checkpoints
 from palimpsest.harness.specs.suite import Suite, build_suite
 from palimpsest.harness.system.validation_messages import shown
 from palimpsest.tasks.suite_files import load_suite
@@ -154,6 +153,15 @@ def _complete_schedule(given: Mapping[str, Any], schedule: dict[str, Any], check
         schedule["checkpoints"] = (
             [*earlier, edits] if any(earlier) else geometric_checkpoints(edits, max(1, schedule["batch_size"]))
         )
+
+
+def geometric_checkpoints(edits: int, batch_size: int) -> tuple[int, ...]:
+    """0, and the number of edits halved up to five times, each at the next end of a batch: what flags leave open.
+
+    Early checkpoints lie close together, since there a curve begins; so no run is measured at its end alone.
+    """
+    halves = (math.ceil(edits / 2**power / batch_size) * batch_size for power in range(6))
+    return tuple(sorted({0, *(min(point, edits) for point in halves)}))
 
 
 def setting(text: str) -> tuple[str, Any]:
