@@ -26,6 +26,7 @@ from palimpsest.harness.system.atomic_files import (
     atomic_write_bytes,
     atomic_write_json,
     disk_errors,
+    read_manifest,
     remove_partials,
     set_aside,
     verify_folder,
@@ -88,17 +89,40 @@ class RunFolder:
         """Clear what a killed process left; write or repair the files that say what the run is and what it edits."""
         for folder in (self.path, self.saves.folder, self.path / layout.SCORES):
             remove_partials(folder)
-        self.journal.mend()
+        self._warnings += self.journal.mend()
         self._keep(layout.SPEC, _spec_bytes(self.spec), _same_json)
-        self._keep(layout.CASES, layout.packed(_case_table(cases)), _same_table)
-        self._keep(layout.PROBES, layout.packed(_probe_table(cases)), _same_table)
-        files = {name: (self.path / name).read_bytes() for name in layout.DESCRIBING}
-        entries = {name: {"bytes": len(d), "sha256": hashlib.sha256(d).hexdigest()} for name, d in files.items()}
-        manifest = {"format": 1, "run": self.spec.id, "files": entries}
-        if (self.path / layout.MANIFEST).exists():
-            self._keep(layout.MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode(), _same_json)
-        else:  # older runs have none
-            atomic_write_json(self.path / layout.MANIFEST, manifest)
+        self._keep(layout.CASES, layout.packed(layout.case_table(cases)), _same_table)
+        self._keep(layout.PROBES, layout.packed(layout.probe_table(cases)), _same_table)
+        path, found = self.path / layout.MANIFEST, read_manifest(self.path)
+        wanted = self._manifest(layout.DESCRIBING)
+        if found is None or found != {**found, **wanted, "files": {**found["files"], **wanted["files"]}}:
+            if path.exists():  # older runs have none
+                self._warnings.append(f"{path} is damaged; it was moved to {set_aside(path)} and written anew.")
+            atomic_write_json(path, wanted)
+
+    def _manifest(self, names: Sequence[str]) -> dict[str, Any]:
+        return {"format": 1, "run": self.spec.id, "files": {name: _entry(self.path / name) for name in names}}
+
+    def _seals(self) -> dict[str, Any]:
+        """What the manifest says of files that are written last."""
+        files = (read_manifest(self.path) or {"files": {}})["files"]
+        return {name: files[name] for name in layout.SEALED if isinstance(files.get(name), dict)}
+
+    def seal(self) -> None:
+        """Put ending, environment and journal under the manifest, unless they are; the last that an ended run writes.
+
+        Raises:
+            MissingResource: The disk is full.
+        """
+        if len(self._seals()) < len(layout.SEALED):
+            atomic_write_json(self.path / layout.MANIFEST, self._manifest(layout.DESCRIBING + layout.SEALED))
+
+    def _broken(self) -> list[str]:
+        """Files that are no longer what they were when the run had ended; the journal may have grown."""
+        seals = self._seals()
+        grown = seals.get(layout.JOURNAL, {}).get("bytes")
+        sizes = {layout.JOURNAL: grown if isinstance(grown, int) else -1}
+        return [n for n, stated in seals.items() if _entry(self.path / n, sizes.get(n, -1)) != stated]
 
     def warnings(self) -> list[str]:
         """Everything found damaged and repaired or set aside since this was last asked."""
@@ -125,6 +149,8 @@ class RunFolder:
 
     def reopen(self, segment: Mapping[str, Any]) -> int:
         """Note that this process goes on with the run: take back its ending, add a segment; the segment's number."""
+        if self._seals():
+            atomic_write_json(self.path / layout.MANIFEST, self._manifest(layout.DESCRIBING))
         (self.path / layout.RESULT).unlink(missing_ok=True)
         return self._add_segment(segment)
 
@@ -134,8 +160,9 @@ class RunFolder:
         if not path.exists():
             return None
         ending = read_ending(path, self.spec.schedule.edits)
-        if ending is None:
+        if ending is None or layout.RESULT in self._broken():
             self._warnings.append(f"{path} is damaged; it was moved to {set_aside(path)} and is made anew.")
+            return None
         return ending
 
     def end(self, ending: Ending) -> None:
@@ -165,16 +192,19 @@ class RunFolder:
         return missing
 
     def to_be_done_again(self, ending: Ending) -> list[int]:
-        """Checkpoints of an ended run, its scores whole, to do again since its journal or newest save is damaged."""
+        """Checkpoints of an ended run, its scores whole, to do again since a record or its newest save is damaged."""
         told = {event.get("edits") for event in self.journal.events() if event["event"] == "batch"}
         lost = [b.number for b in batches(self.spec.schedule) if b.stop <= ending.edits and b.stop not in told]
+        damaged = dict.fromkeys(self._broken(), "does not match its checksum")
         if lost:
-            self._warnings.append(
-                f"{self.journal.path} is damaged: it does not tell of batch {lost[0]}, which was made. The run is done "
-                "again from its first edit."
-            )
+            damaged[layout.JOURNAL] = f"does not tell of batch {lost[0]}, which was made"
+        for name, why in damaged.items():
+            path = self.path / name
+            aside = f" and was moved to {set_aside(path)}" if path.exists() else ""
+            self._warnings.append(f"{path} is damaged{aside}: it {why}. The run is done again from its first edit.")
+        if damaged:
             for edits in self.saves.positions():
-                self._warnings.append(self.saves.set_aside(edits, ["its journal is damaged"]))
+                self._warnings.append(self.saves.set_aside(edits, ["a record of its run is damaged"]))
             return list(self.spec.schedule.checkpoints)
         newest = self.saves.positions()[-1:]
         problems = self.saves.problems(newest[0]) if newest else []
@@ -263,20 +293,14 @@ def _same_table(found: bytes, wanted: bytes) -> bool:
         return False
 
 
-def _case_table(cases: Sequence[Case]) -> pa.Table:
-    requests = [case.request for case in cases]
-    columns: dict[str, Any] = {"position": range(len(cases))}
-    for name in ("case_id", "subject", "prompt", "target_new", "target_true"):
-        columns[name] = [getattr(request, name) for request in requests]
-    return layout.table(layout.CASE_COLUMNS, columns)
-
-
-def _probe_table(cases: Sequence[Case]) -> pa.Table:
-    pairs = [(case.request.case_id, probe) for case in cases for probe in case.probes]
-    columns: dict[str, Any] = {"case_id": [case_id for case_id, _ in pairs]}
-    for name in ("kind", "index", "prompt", "target_new", "target_true"):
-        columns[name] = [getattr(probe, name) for _, probe in pairs]
-    return layout.table(layout.PROBE_COLUMNS, columns)
+def _entry(path: Path, size: int = -1) -> dict[str, Any] | None:
+    """Length and checksum of a file's first ``size`` bytes, -1: of all; None where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(size)
+    except FileNotFoundError:
+        return None
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def move_aside(home: Path, spec: RunSpec) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from palimpsest.harness.runs.layout import STATE, WEIGHTS
-from palimpsest.harness.system.atomic_files import announce, disk_errors
+from palimpsest.harness.system.atomic_files import announce, atomic_write_bytes, disk_errors, set_aside
 from palimpsest.harness.system.environment import utc_now
 from palimpsest.harness.system.json_values import json_value
 from palimpsest.harness.system.public_text import public
@@ -55,8 +55,11 @@ class Journal:
         self.path = path
         self._progress = progress or SilentProgress()
 
-    def mend(self) -> None:
-        """Leave the file empty or ending in a newline: complete a whole last line, cut a torn one.
+    def mend(self) -> list[str]:
+        """Leave whole lines only: complete a whole last line, cut a torn one, take out those that cannot be read.
+
+        Returns:
+            A warning if more than a torn last line had to go.
 
         Raises:
             MissingResource: The disk is full.
@@ -64,18 +67,26 @@ class Journal:
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
-            return
-        if not data or data.endswith(b"\n"):
-            return
-        kept = data.rfind(b"\n") + 1
-        try:
-            json.loads(data[kept:])
-        except ValueError:
-            announce("truncate", self.path)
-            os.truncate(self.path, kept)
-            return
-        with disk_errors(self.path.parent, 1), self.path.open("ab") as file:
-            file.write(b"\n")
+            return []
+        if data and not data.endswith(b"\n"):
+            kept = data.rfind(b"\n") + 1
+            if _event(data[kept:]) is None:
+                announce("truncate", self.path)
+                os.truncate(self.path, kept)
+                data = data[:kept]
+            else:
+                with disk_errors(self.path.parent, 1), self.path.open("ab") as file:
+                    file.write(b"\n")
+                data += b"\n"
+        lines = data.splitlines(keepends=True)
+        good = [line for line in lines if _event(line) is not None]
+        if len(good) == len(lines):
+            return []
+        aside = set_aside(self.path)
+        atomic_write_bytes(self.path, b"".join(good))
+        return [
+            f"{self.path} has {len(lines) - len(good)} unreadable lines; it was moved to {aside}, the rest is kept."
+        ]
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event, wait until it is on the disk, and tell it.
@@ -117,15 +128,16 @@ def read_events(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().split(b"\n")
     except OSError:
         return []
-    events = []
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
-            events.append(event)
-    return events
+    return [event for line in lines if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None where there is none."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 class RepeatCheck:

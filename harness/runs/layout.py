@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from palimpsest.harness.specs.windows import WINDOWS
 from palimpsest.harness.system.atomic_files import write_folder
 
 if TYPE_CHECKING:
+    from palimpsest.harness.specs.cases import Case
     from palimpsest.harness.specs.run_spec import RunSpec
 
 RUNS = "runs"
@@ -28,9 +29,11 @@ ENVIRONMENT = "environment.json"
 RESULT = "result.json"
 LOCK = "lock"
 MANIFEST = "manifest.json"
-"""In the run's folder the checksums of `SPEC`, `CASES` and `PROBES`; in a score folder or save those of its files."""
+"""In the run's folder the checksums of `DESCRIBING` and `SEALED`; in a score folder or save those of its files."""
 DESCRIBING = (SPEC, CASES, PROBES)
 """Files that say what a run is; they are the same from its beginning on."""
+SEALED = (ENVIRONMENT, RESULT, JOURNAL)
+"""Files whose checksums are written when a run has ended; of the journal for as many bytes as it had then."""
 
 SCORES = "scores"
 """Folder of the score folders, one for each checkpoint; see `position`."""
@@ -121,6 +124,28 @@ def table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
     """A table to be written, its columns in the order of the schema; only columns marked `LATER` may be left out."""
     written = [field for field in schema if field.name in columns or not field.metadata]
     return pa.table({field.name: pa.array(columns[field.name], field.type) for field in written})
+
+
+def case_table(cases: Sequence[Case]) -> pa.Table:
+    """The table `CASES`.
+
+    Args:
+        cases: Those of the schedule, in edit order.
+    """
+    requests = [case.request for case in cases]
+    columns: dict[str, Any] = {"position": range(len(cases))}
+    for name in ("case_id", "subject", "prompt", "target_new", "target_true"):
+        columns[name] = [getattr(request, name) for request in requests]
+    return table(CASE_COLUMNS, columns)
+
+
+def probe_table(cases: Sequence[Case]) -> pa.Table:
+    """The table `PROBES` of a run's folder, for the same cases."""
+    pairs = [(case.request.case_id, probe) for case in cases for probe in case.probes]
+    columns: dict[str, Any] = {"case_id": [case_id for case_id, _ in pairs]}
+    for name in ("kind", "index", "prompt", "target_new", "target_true"):
+        columns[name] = [getattr(probe, name) for _, probe in pairs]
+    return table(PROBE_COLUMNS, columns)
 
 
 def packed(content: pa.Table) -> bytes:

@@ -98,6 +98,8 @@ class Run:
                 ending = None  # a collapsed run goes on to where it collapses
         if ending is not None and not unscored:
             self.folder.journal.warn(self.folder.warnings())
+            with suppress(MissingResource, OSError):  # a run of an older release, or killed before it wrote this
+                self.folder.seal()
             return self._outcome(ending)
         self._begin()
         try:
@@ -161,6 +163,7 @@ class Run:
         if trace is not None:
             extra["traceback"] = trace
         self.folder.journal.append(_EVENTS[ending.status], edits=ending.edits, **extra)
+        self.folder.seal()
         return self._outcome(ending)
 
     def _outcome(self, ending: Ending) -> RunOutcome:

@@ -33,6 +33,7 @@ CHECKPOINT = re.compile(r"[0-9]{6}|[1-9][0-9]{6,9}")
 """Name of a score folder: a number of edits, with zeros in front up to six digits."""
 _ENDED = {"complete", "collapsed", "failed"}
 _MAX_EVENTS = 1_000_000
+_DAMAGED = f"does not match its checksum in {layout.MANIFEST}: it was damaged or changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ def read_run_folder(folder: Path, digest: str) -> CheckedRun:
     """
     spec = _read_spec(folder)
     problems: list[Problem] = []
+    damaged = _damaged(folder)
+    for name in damaged:
+        if name in layout.DESCRIBING:
+            raise Invalid(f"{name} {_DAMAGED}")
+        problems.append(Problem(str(folder / name), _DAMAGED))
     cases, probes = _read_texts(folder, spec)
     return CheckedRun(
         run_id=folder.name,
@@ -96,7 +102,7 @@ def read_run_folder(folder: Path, digest: str) -> CheckedRun:
         spec=spec,
         segments=_read_segments(folder, problems),
         events=_read_events(folder, problems),
-        ending=_read_ending(folder, spec, problems),
+        ending=_read_ending(folder, spec, problems) if layout.RESULT not in damaged else None,
         cases=cases,
         probes=probes,
         checkpoints=_read_checkpoints(folder, spec, cases, probes, problems),
@@ -124,7 +130,6 @@ def _read_spec(folder: Path) -> RunSpec:
 
 
 def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
-    _check_describing(folder)
     tables = []
     for name, schema in ((layout.CASES, layout.CASE_COLUMNS), (layout.PROBES, layout.PROBE_COLUMNS)):
         try:
@@ -135,30 +140,34 @@ def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
     return tables[0], tables[1]
 
 
-def _check_describing(folder: Path) -> None:
-    """Check the files that say what a run is against its manifest, which older runs lack.
+def _damaged(folder: Path) -> list[str]:
+    """Files of a run that are not what its manifest says, which older runs lack.
 
     Raises:
-        Invalid: one of them was damaged or changed.
+        Invalid: the manifest cannot be read.
     """
     path = folder / layout.MANIFEST
     if not (path.exists() or path.is_symlink()):
-        return
+        return []
     try:
         files = parse_object(read_bytes(path, BYTES_JSON)).get("files")
     except Invalid as error:
         raise Invalid(f"{layout.MANIFEST} {error}") from error
-    for name in layout.DESCRIBING:
-        stated = files.get(name) if isinstance(files, dict) else None
-        if not isinstance(stated, dict) or stated.get("sha256") != _sha256(folder / name):
-            raise Invalid(f"{name} does not match its checksum in {layout.MANIFEST}: it was damaged or changed")
+    stated = files if isinstance(files, dict) else {}
+    names = (*layout.DESCRIBING, *(name for name in layout.SEALED if name in stated))
+    return [name for name in names if _differs(folder / name, stated.get(name))]
 
 
-def _sha256(path: Path) -> str:
+def _differs(path: Path, stated: object) -> bool:
+    """True for a file with another checksum than is stated; a journal may have grown."""
     try:
-        return hashlib.sha256(read_bytes(path, BYTES_TABLE)).hexdigest()
-    except Invalid as error:
-        raise Invalid(f"{path.name} {error}") from error
+        data = read_bytes(path, BYTES_TABLE)
+    except Invalid:
+        return False  # told where it is read
+    if not isinstance(stated, dict):
+        return True
+    size = whole(stated.get("bytes")) if path.name == layout.JOURNAL else None
+    return bool(stated.get("sha256") != hashlib.sha256(data[:size]).hexdigest())
 
 
 def _read_segments(folder: Path, problems: list[Problem]) -> list[dict[str, Any]]:

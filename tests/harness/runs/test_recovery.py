@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
-from benchmarks.damage import DAMAGES, empty
+from benchmarks.damage import DAMAGES
 from benchmarks.damage import flip as flip_a_bit
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.system import atomic_files
+from palimpsest.results.reading.run_folder import read_run_folder
 from tests.harness.runs.test_resume_editors import MEMIT, loaded
 from tests.labs.run_lab import (
     SHORT,
@@ -73,9 +74,24 @@ def test_damaged_saves_fall_back(whole: Path, tmp_path: Path, lab_model: Editabl
     assert (folder / "checkpoints" / "000004.damaged").is_dir()
 
 
+def flip_a_letter(path: Path) -> None:
+    """Another digit or letter, so that the file still reads."""
+    data = path.read_bytes()
+    place = data.rindex(b"4") if path.name == "result.json" else data.index(b".") + 1
+    path.write_bytes(data[:place] + bytes([data[place] + 1]) + data[place + 1 :])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
-    [("weights.safetensors", flip_a_bit), ("manifest.json", empty), *(("diagnostics.safetensors", d) for d in DAMAGES)],
+    [
+        ("weights.safetensors", flip_a_bit),
+        ("manifest.json", DAMAGES[2]),
+        *(("diagnostics.safetensors", d) for d in DAMAGES),
+    ],
 )
 def test_a_damaged_newest_save_of_a_finished_run_is_noticed_and_made_again(
     whole: Path, tmp_path: Path, lab_model: EditableModel, name: str, damage: Callable[[Path, random.Random], None]
@@ -105,6 +121,62 @@ def test_half_a_journal_of_a_finished_run_is_noticed_and_made_again(
     again = list[str]()
     run(tmp_path, spec({}, **SHORT), lab_model, messages=again)
     assert again == []
+
+
+@pytest.mark.parametrize("name", ["result.json", "environment.json", "events.jsonl"])
+@pytest.mark.parametrize("damage", [flip_a_letter, empty])
+def test_damaged_records_of_a_finished_run_are_noticed_and_made_again(
+    whole: Path, tmp_path: Path, lab_model: EditableModel, name: str, damage: Callable[[Path], None]
+) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    damage(folder / name)
+    assert run(tmp_path, spec({}, **SHORT), lab_model, messages=messages).status == "complete"
+    assert any(f"{name} is damaged" in message for message in messages), messages
+    assert results(folder) == results(whole)
+    assert read_run_folder(folder, "").problems == []
+    again = list[str]()
+    run(tmp_path, spec({}, **SHORT), lab_model, messages=again)
+    assert again == []
+
+
+def test_a_journal_that_grew_after_the_end_is_whole(whole: Path, tmp_path: Path, lab_model: EditableModel) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    (folder / "spec.json").unlink()
+    run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
+    assert [message for message in messages if "spec.json was missing" not in message] == []
+    assert len(read_events(folder / "events.jsonl")) == len(read_events(whole / "events.jsonl")) + 1
+    assert read_run_folder(folder, "").problems == []
+    again = list[str]()
+    run(tmp_path, spec({}, **SHORT), lab_model, messages=again)
+    assert again == []
+
+
+def test_a_finished_run_of_an_older_release_stays_readable_and_is_sealed_by_run(
+    whole: Path, tmp_path: Path, lab_model: EditableModel
+) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    manifest = folder / "manifest.json"
+    value = json.loads(manifest.read_bytes())
+    for name in ("result.json", "environment.json", "events.jsonl"):
+        del value["files"][name]
+    manifest.write_text(json.dumps(value))
+    assert read_run_folder(folder, "").problems == []
+    run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
+    assert messages == []
+    assert json.loads(manifest.read_bytes()) == json.loads((whole / "manifest.json").read_bytes())
+
+
+def test_an_unreadable_line_of_a_journal_does_not_keep_a_run_from_being_submitted(
+    whole: Path, tmp_path: Path, lab_model: EditableModel
+) -> None:
+    folder, messages = copied(whole, tmp_path), list[str]()
+    (folder / "result.json").unlink()
+    journal = folder / "events.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], b'{"time": "20\xff\n', *lines[1:]]))
+    run(tmp_path, spec({}, **SHORT), lab_model, messages=messages)
+    assert any("1 unreadable lines" in message for message in messages)
+    assert read_run_folder(folder, "").problems == []
 
 
 def test_half_a_journal_of_a_collapsed_run_is_made_again_up_to_its_collapse(
