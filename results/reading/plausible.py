@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from palimpsest.harness.runs.layout import CONTINUATIONS
+from palimpsest.harness.runs.layout import CONTINUATIONS, EVENTS
 from palimpsest.harness.specs.schedule import batches
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.foreign_json import number, utc_time, whole
@@ -33,7 +33,7 @@ _SEGMENT_KINDS: dict[str, tuple[type, ...]] = {
 _OTHER_ENTRIES = {"diagnostics": (str,)}
 _LONGEST_ENTRY = 4_000
 _MOST_PACKAGES = 500
-_LONGEST_LINE = 100_000
+_REPORT = {"seconds", "counters", "values"}
 _FEWEST_SECONDS = 1e-4
 """Shortest time that the journal can tell from none; an editor takes more."""
 _MOST_SECONDS = 1e7
@@ -46,6 +46,7 @@ def implausible(run: CheckedRun) -> Found:
     """Relations that do not hold, each with the file it was found in."""
     yield from _environment(run)
     yield from _journal(run)
+    yield from (("events.jsonl", f"line {line} {text}") for line, event in run.events for text in _event(event))
     for edits, tables in run.checkpoints.items():
         place = f"scores/{edits:06d}"
         yield from ((f"{place}/probes.parquet", text) for text in _outcomes(tables["probes.parquet"]))
@@ -120,6 +121,29 @@ def _journal(run: CheckedRun) -> Found:
     scored = {event.get("edits") for _, event in run.events if event["event"] == "checkpoint"}
     for edits in sorted(set(run.checkpoints) - scored):
         yield "events.jsonl", f"does not tell of the checkpoint at {edits} edits"
+
+
+def _event(event: dict[str, Any]) -> Iterator[str]:
+    """Names and fields that no run writes, and reports that hold more than named numbers."""
+    fields = EVENTS.get(event["event"])
+    unknown = sorted(set(event) - {"time", "event", *fields}) if fields is not None else [event["event"]]
+    if unknown:
+        yield f"has {clean_text(unknown[0], 50)!r}, which no run writes"
+    texts = [value for value in event.values() if isinstance(value, str)]
+    report = event.get("report", {})
+    parts = list(report.values()) if isinstance(report, dict) and not set(report) - _REPORT else [None]
+    for part in parts:
+        if not isinstance(part, dict) or not all(map(_is_number, part.values())):
+            yield "has a report of more than seconds, counters and values, all of them numbers"
+            return
+        texts += part
+    if any(len(text) > _LONGEST_ENTRY for text in texts):
+        yield f"has a text of more than {_LONGEST_ENTRY} characters"
+
+
+def _is_number(value: object) -> bool:
+    """True for what the journal writes of a number, finite or not."""
+    return value in ("nan", "inf", "-inf") or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _rounded(seconds: float) -> bool:

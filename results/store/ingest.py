@@ -18,6 +18,7 @@ from palimpsest.results.reading.problems import Invalid, Problem
 from palimpsest.results.reading.run_folder import RUN_ID, folder_digest, read_run_folder
 from palimpsest.results.store.database import OtherSchema, Store, connect
 from palimpsest.results.store.run_rows import RUN_TABLES, run_tables
+from palimpsest.results.submissions.bounded import require_readable
 from palimpsest.results.submissions.bundle import check_sealed
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
 
@@ -196,6 +197,8 @@ def _ingest_folder(
         if digest == known:
             report.unchanged.append(folder.name)
             return "unchanged"
+        if entry is not None:
+            require_readable(folder)
         run = read_run_folder(folder, digest)
         tables = run_tables(run, aggregate_run(run), bundle)
     except Exception as error:  # whatever is wrong with a foreign folder, the others are not affected

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from palimpsest.harness.errors import RunFailed
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system import child
+from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.cleaning import clean_json
 from palimpsest.results.reading.problems import Invalid, Problem
+from palimpsest.results.reading.run_folder import read_run_folder
 from palimpsest.results.reading.score_folder import read_score_folder
 from palimpsest.results.submissions.agreement import Agreement, compared
 from palimpsest.results.submissions.bundle import Source
@@ -64,6 +66,17 @@ def verify_bounded(folder: Path, *, memory: int = MEMORY, seconds: int = SECONDS
     except (Invalid, ValidationError) as error:
         reason = str(error) if isinstance(error, Invalid) else "gives back what no check gives: refused"
         return CheckedBundle(problems=(Problem(str(folder), reason),))
+
+
+def require_readable(folder: Path) -> None:
+    """Let a child read the run of a bundle first, as ingest does, so that what expands ends the child.
+
+    Raises:
+        Invalid: it cannot be read, not as a whole, or not within the bounds.
+    """
+    problem = json.loads(_child("read", [str(folder.absolute())], MEMORY, SECONDS))
+    if problem is not None:
+        raise Invalid(str(problem))
 
 
 def compare_bounded(folder: Path, digest: str, own: Path, checkpoints: Sequence[int]) -> list[Agreement]:
@@ -118,6 +131,17 @@ def _verify(folder: str) -> str:
     return checked.model_dump_json()
 
 
+def _read(folder: str) -> str:
+    try:
+        run = read_run_folder(Path(folder), "")
+    except Invalid as error:
+        return json.dumps(str(error))
+    if not run.problems:
+        aggregate_run(run)
+    # Where memory ended a reader may have called it a problem, which without bounds would be none.
+    return json.dumps(f"{run.problems[0].path}: {run.problems[0].message}" if run.problems else None)
+
+
 def _compare(folder: str, digest: str, own: str, *checkpoints: str) -> str:
     found = verify_bundle(Path(folder))
     if found.run is None or found.problems or found.digest != digest:
@@ -129,13 +153,16 @@ def _compare(folder: str, digest: str, own: str, *checkpoints: str) -> str:
     return json.dumps(answers)
 
 
+_TASKS: Mapping[str, Callable[..., str]] = {"verify": _verify, "read": _read, "compare": _compare}
+
+
 def _main(memory: str, seconds: str, task: str, *given: str) -> None:
     if sys.platform != "win32":  # where there are no such limits, the parent's patience is the only one
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    print(_verify(*given) if task == "verify" else _compare(*given))
+    print(_TASKS[task](*given))
 
 
 if __name__ == "__main__":

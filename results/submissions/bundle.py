@@ -230,8 +230,9 @@ def _finished(folder: Path) -> tuple[CheckedRun, Aggregates]:
 
 
 def _without_traces(journal: bytes) -> bytes:
-    """The journal without tracebacks, which name the submitter's folders."""
-    return b"".join(_line_without_trace(line) for line in journal.splitlines(keepends=True))
+    """The journal without tracebacks, which name the submitter's folders, and without a torn last line."""
+    whole = journal[: journal.rfind(b"\n") + 1]
+    return b"".join(_line_without_trace(line) for line in whole.splitlines(keepends=True))
 
 
 def _line_without_trace(line: bytes) -> bytes:

@@ -126,7 +126,10 @@ def _check_json(path: Path) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    for number, line in enumerate(read_bytes(path, BYTES_JOURNAL).split(b"\n"), start=1):
+    data = read_bytes(path, BYTES_JOURNAL)
+    if not data.endswith(b"\n"):
+        raise Invalid("ends within a line")
+    for number, line in enumerate(data.split(b"\n"), start=1):
         if len(line) > _LONGEST_LINE:
             raise Invalid(f"has more than {_LONGEST_LINE} bytes in line {number}")
 

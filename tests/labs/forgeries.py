@@ -397,6 +397,27 @@ def _checkpoint_left_out(rng: random.Random, bundle: Path) -> None:
     folder.rmdir()
 
 
+def _payload_in_the_journal(rng: random.Random, bundle: Path) -> None:
+    """Something that no run writes into its journal, in one of the places where it could stand."""
+    payload = "x" * rng.choice((10, 5_000))
+    change = rng.choice(
+        (
+            lambda event: event.update(payload=payload),
+            lambda event: event.update(event=payload),
+            lambda event: event["report"].update(payload={}),
+            lambda event: event["report"]["values"].update(loss=payload),
+            lambda event: event["report"]["values"].update({payload * 500: 1.0}),
+            lambda event: event.update(report=[payload]),
+        )
+    )
+    batches(bundle, change)
+
+
+def _torn_journal(rng: random.Random, bundle: Path) -> None:
+    with (bundle / "events.jsonl").open("ab") as file:
+        file.write(b'{"time": "20' + rng.randbytes(20).replace(b"\n", b""))
+
+
 ALL: tuple[Forgery, ...] = (
     Forgery("likelihoods", _better_likelihoods, passes=True),
     Forgery("outcomes of probes", _hits_everywhere, passes=True),
@@ -441,5 +462,7 @@ ALL: tuple[Forgery, ...] = (
     Forgery("cores", _cores),
     Forgery("a collapse that cannot be", _collapse),
     Forgery("a batch left out", _batch_left_out),
+    Forgery("a payload in the journal", _payload_in_the_journal),
+    Forgery("a torn journal", _torn_journal),
     Forgery("a checkpoint left out", _checkpoint_left_out),
 )

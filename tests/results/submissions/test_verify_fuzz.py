@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.cli.app import main
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.ingest import Submissions, ingest
 from palimpsest.results.submissions.bounded import verify_bounded
-from palimpsest.results.submissions.bundle import MANIFEST, write_bundle
+from palimpsest.results.submissions.bundle import MANIFEST, check_sealed, write_bundle
+from palimpsest.results.submissions.ledger import Entry, append
 from palimpsest.results.submissions.verify import Verification, verify_bundle
 from tests.labs import mutations
 from tests.labs.synthetic import write_run
@@ -94,6 +97,23 @@ def test_a_table_that_bursts_is_refused_within_bounds(original: Path, tmp_path: 
     started = time.perf_counter()
     problems = verify_bounded(bundle, memory=6_000_000_000, seconds=20).problems
     assert problems and time.perf_counter() - started < 45
+
+
+def test_an_included_table_that_bursts_is_never_opened_by_the_process_of_the_store(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr("palimpsest.results.store.ingest.read_run_folder", lambda folder, digest: opened.append(folder))
+    monkeypatch.setattr("palimpsest.results.submissions.bounded.MEMORY", 6_000_000_000)
+    bundle = Path(shutil.copytree(original, tmp_path / original.name))
+    bomb(bundle / "scores" / "000040" / "answers.parquet", 2_000_000)
+    reseal(bundle)
+    place = Submissions(tmp_path, tmp_path / "ledger.jsonl")
+    line = {"time": "2026-01-02T03:04:05+00:00", "action": "include", "run": bundle.name, "editor": "memit"}
+    append(place.ledger, Entry(**line, reason="by hand", digest=check_sealed(bundle, None)))
+    with Store.open(tmp_path / "store.duckdb") as store:
+        report = ingest(store, tmp_path / "runs", submissions=place)
+    assert [problem.path for problem in report.problems] == [str(bundle)] and opened == []
 
 
 @pytest.mark.parametrize(
