@@ -78,6 +78,8 @@ class Editor(ABC):
     Config: ClassVar[type[EditorConfig]]
     default_host: ClassVar[str | None] = None
     """The editor that a filter stands around when none is named; None: this editor takes no host."""
+    writes_weights: ClassVar[bool] = True
+    """False for an editor whose `writes` is always empty: engines that take weights are refused before a run begins."""
     record_updates: bool = False
     """True if the report of a batch shall hold its updates; set by the run, and without effect on what is written."""
 

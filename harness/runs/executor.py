@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.model.needs import flattened, require
 from palimpsest.harness.model.placement import Placement, use_threads
+from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.configuration import build_editor
 from palimpsest.harness.runs.instruments import AbilityRounds, scoring_environment
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 from palimpsest.harness.runs.pristine_scores import PristineAbilities, PristineScores
 from palimpsest.harness.runs.run import Run, RunInputs, RunOutcome, RunSettings
 from palimpsest.harness.runs.score_files import Instruments, measure
+from palimpsest.harness.runs.work import require_weights
 from palimpsest.harness.specs.schedule import order
 from palimpsest.harness.system.interrupts import Interrupts
 
@@ -71,6 +73,9 @@ class Executor:
         """
         use_threads(self._placement)
         spec = planned.spec
+        engine = self._placement.engine
+        if engine != "hf" and not all(editor.writes_weights for _, editor in complete(spec.editor.name)):
+            require_weights(spec.editor.name, engine)
         run = Run(
             spec,
             _cases(planned),

@@ -150,7 +150,8 @@ class Work:
         with self._interrupts.at_once():
             self._journal.tell("phase", what="preparing the editor")
             editing = Editing(self._inputs.model, self._inputs.make_editor, self._spec.editor, self._spec.seed)
-            self._refuse_what_cannot_be_handed_over(editing)
+            if not editing.written:
+                require_weights(self._spec.editor.name, self._inputs.provenance.get("engine", "hf"))
             tracker = Tracker(editing.model, editing.written, editing.editor, self._settings.diagnostics)
         used = {"statistics": editing.model.resources.used} if editing.model.resources.used else {}
         seconds = round(time.perf_counter() - begin, 3)
@@ -160,14 +161,6 @@ class Work:
         self._edits = 0
         self._saved = 0
         return _AtWork(editing, tracker)
-
-    def _refuse_what_cannot_be_handed_over(self, editing: Editing) -> None:
-        engine = self._inputs.provenance.get("engine", "hf")
-        if engine != "hf" and not editing.written:
-            raise UsageError(
-                f"Engine {engine}: editor {self._spec.editor.name} writes no weights, and only weights can be handed "
-                "over. Use --engine hf."
-            )
 
     def _load(self, edits: int, towards: int) -> None:
         self._current = self._prepare()
@@ -272,3 +265,15 @@ class Work:
         if self._interrupts.requested:
             self._save()
             raise Stopped(self._interrupts.requested)
+
+
+def require_weights(editor: str, engine: str) -> None:
+    """Refuse an engine other than the model in memory for an editor that writes no weights.
+
+    Raises:
+        UsageError: The engine takes nothing but weights.
+    """
+    if engine != "hf":
+        raise UsageError(
+            f"Engine {engine}: editor {editor} writes no weights, and only weights can be handed over. Use --engine hf."
+        )

@@ -10,6 +10,7 @@ import torch
 
 from palimpsest.harness.errors import RunFailed, UsageError
 from palimpsest.harness.model.digests import parameter_digests
+from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.runs import executor
 from palimpsest.harness.runs.folder import move_aside
 from palimpsest.harness.runs.journal import SilentProgress
@@ -150,3 +151,22 @@ def test_pristine_abilities_are_shared_between_runs_over_other_edits(tmp_path: P
     ask({"torch": "2"})
     ask({"torch": "1"}, edits=5)
     assert asked == [["pocket_recall", "pocket_addition"], ["all"]], "edited models are always asked"
+
+
+class Codebook(Nudge):
+    """An editor that works beside the weights."""
+
+    writes_weights = False
+
+
+def test_an_editor_that_says_it_writes_no_weights_is_refused_by_vllm_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "complete", lambda name: [(name, Codebook)])
+    monkeypatch.setattr(executor, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    planned = PlannedRun(spec({}, **SHORT), ModelEntry("tiny", None), EditTask("tiny", "counterfact", tuple(cases(4))))
+    placement = Placement(engine="vllm")
+    one = executor.Executor(tmp_path, progress=SilentProgress(), installed=INSTALLED, placement=placement)
+    with pytest.raises(UsageError, match="Engine vllm: editor nudge writes no weights.*Use --engine hf"):
+        one.execute(planned)
+    assert not (tmp_path / "runs").exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -94,6 +95,29 @@ def test_file_that_is_no_store(path: Path, tmp_path: Path, runs: Path) -> None:
         with pytest.raises(StoreError, match="palimpsest store rebuild"):
             Store.open(path, read_only=read_only)
     assert len(rebuild(path, runs).added) == 3  # and that indeed helps
+
+
+def test_a_store_of_a_newer_duckdb_says_so_and_is_rebuilt(path: Path, runs: Path) -> None:
+    """A real store whose first block has a higher storage version, under the checksum that DuckDB gives it."""
+    rebuild(path, runs)
+    block = bytearray(path.read_bytes()[:4096])
+    assert block[8:12] == b"DUCK" and struct.unpack("<Q", block[:8])[0] == duckdb_checksum(block[8:])
+    block[12:20] = struct.pack("<Q", 10_000)
+    block[:8] = struct.pack("<Q", duckdb_checksum(block[8:]))
+    with path.open("r+b") as file:
+        file.write(block)
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="another version of DuckDB.*palimpsest store rebuild"):
+            Store.open(path, read_only=read_only)
+    assert len(rebuild(path, runs).added) == 3
+
+
+def duckdb_checksum(data: bytes) -> int:
+    """The checksum of a block of a DuckDB file without the checksum in front of it."""
+    found = 5381
+    for (word,) in struct.iter_unpack("<Q", data):
+        found ^= word * 0xBF58476D1CE4E5B9 % 2**64
+    return found
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
