@@ -265,7 +265,7 @@ def differences(home: Path, known: Reference) -> str | None:
     leftovers = [
         str(path.relative_to(home))
         for path in home.rglob(".*")
-        if path.suffix in (".partial", ".part") and "models" not in path.parts  # another process may be writing there
+        if path.suffix == ".partial" and "models" not in path.parts  # another process may be writing there
     ]
     if leftovers:
         return f"left behind: {leftovers[:5]}"

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import StoreError, first_line
 from palimpsest.harness.specs.run_spec import PROTOCOL
-from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.harness.system.atomic_files import atomic_write_text, remove_partials
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.harness.system.strict import Strict
 from palimpsest.results.reading.cleaning import clean_text
@@ -121,7 +121,8 @@ def night_of(store: Store, day: str, version: str, commit: str | None) -> Night:
 
 
 def write_night(path: Path, night: Night) -> None:
-    """Keep a night; see `read_nights`."""
+    """Keep a night; see `read_nights`. What a killed process left half-written of it goes."""
+    remove_partials(path.parent)
     atomic_write_text(path, night.model_dump_json(indent=1) + "\n")
 
 

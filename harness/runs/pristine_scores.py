@@ -14,14 +14,12 @@ import pyarrow as pa
 from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome, score_of
 from palimpsest.harness.runs.layout import ABILITIES, DIAGNOSTICS, read_table, score_files, write_tables
 from palimpsest.harness.runs.score_files import ability_table
-from palimpsest.harness.system.atomic_files import remove_folder, remove_partials, verify_folder
+from palimpsest.harness.system.atomic_files import ABANDONED, remove_folder, remove_partials, verify_folder
 
 if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
 
 _DAMAGED = "{} of the unedited model, kept in {}, are damaged; they are measured again."
-_ABANDONED = 86_400.0
-"""Seconds after which a half-written folder is taken to be a killed process's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class _Kept:
 
     def keep(self, tables: Mapping[str, pa.Table]) -> None:
         """Store the tables, unless another process was quicker."""
-        remove_partials(self.folder.parent, older_than=_ABANDONED)
+        remove_partials(self.folder.parent, older_than=ABANDONED)
         try:
             write_tables(self.folder, {name: tables[name] for name in self.names}, edits=0, key=self.key)
         except OSError:

@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 _PARTIAL = ".partial"
 _DAMAGED = ".damaged"
+ABANDONED = 86_400.0
+"""Seconds after which what is half-written in a shared folder is taken to be a killed process's."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK = 1 << 20
 
@@ -77,10 +79,11 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         MissingResource: The disk is full or may not be written; the old content is still there.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    part = _partial_name(path)
     try:
         with disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_partials(path.parent, older_than=ABANDONED)
             write(part)
             with part.open("rb") as file:
                 os.fsync(file.fileno())
@@ -222,8 +225,9 @@ def remove_partials(folder: Path, *, older_than: float = 0.0) -> None:
     What is younger than ``older_than`` seconds stays, since somebody may be writing it; 0: nobody else writes there.
     """
     for leftover in folder.glob(f".*{_PARTIAL}"):
-        if older_than and time.time() - leftover.stat().st_mtime < older_than:
-            continue
+        with suppress(FileNotFoundError):  # another process may be sweeping, too
+            if older_than and time.time() - leftover.stat().st_mtime < older_than:
+                continue
         if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from palimpsest.cli.app import main
-from palimpsest.results.nights import forget_runs, next_night
+from palimpsest.results.nights import Night, forget_runs, next_night, write_night
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,13 @@ def test_a_night_that_is_there_goes_on_and_nothing_moved(home: Path, capsys: pyt
     assert again(home) == 0
     assert "0 moved" in capsys.readouterr().out
     assert (home / "site" / "index.html").is_file()
+
+
+def test_a_night_that_was_killed_while_its_numbers_were_written_leaves_no_half_of_them(tmp_path: Path) -> None:
+    night = Night(day="2026-01-02", commit=None, version="0.1.0", tracks={}, numbers=())
+    (tmp_path / ".night.json.123.abc.partial").write_text("{")
+    write_night(tmp_path / "night.json", night)
+    assert [path.name for path in tmp_path.iterdir()] == ["night.json"]
 
 
 def test_a_number_of_ours_that_left_its_interval_fails_the_night(

@@ -171,3 +171,18 @@ def test_other_errors_of_a_writer_stay_what_they_are(tmp_path: Path) -> None:
 
     with pytest.raises(SafetensorError):
         atomic_files.replace_file(tmp_path / "cache", write)
+
+
+def test_what_a_killed_process_left_half_written_of_a_cache_is_removed_a_day_later(tmp_path: Path) -> None:
+    def killed(part: Path) -> None:
+        part.write_bytes(b"half")
+        left.append(part.rename(part.with_name(part.name.replace(".cache.", f".cache.{len(left)}."))))
+
+    left: list[Path] = []
+    for _ in range(2):
+        with pytest.raises(MissingResource):
+            atomic_files.replace_file(tmp_path / "cache", killed)
+    os.utime(left[0], (1e9, 1e9))
+    atomic_files.replace_file(tmp_path / "cache", lambda part: part.write_bytes(b"whole"))
+    assert not left[0].exists() and left[1].exists()
+    assert (tmp_path / "cache").read_bytes() == b"whole"
