@@ -171,7 +171,7 @@ def test_the_harness_stays_small() -> None:
     modules_of_harness = {name: path for name, path in modules(ROOT).items() if name.startswith("harness")}
     fleet = [path for name, path in modules_of_harness.items() if name.startswith("harness.fleet")]
     engine = [path for path in modules_of_harness.values() if path not in fleet]
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in engine) <= 12_680
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in engine) <= 12_790
     assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in fleet) <= 900
 
 

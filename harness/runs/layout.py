@@ -35,24 +35,6 @@ DESCRIBING = (SPEC, CASES, PROBES)
 SEALED = (ENVIRONMENT, RESULT, JOURNAL)
 """Files whose checksums are written when a run has ended; of the journal for as many bytes as it had then."""
 
-EVENTS: Mapping[str, frozenset[str]] = {
-    event: frozenset(fields.split())
-    for event, fields in {
-        "run_started": "segment",
-        "prepared": "seconds revision dtype device offload engine data statistics",
-        "run_resumed": "edits",
-        "batch": "index edits seconds_edit report peak_memory_mb",
-        "save": "edits sha256",
-        "checkpoint": "edits seconds_scoring seconds_generation seconds_abilities seconds_diagnostics",
-        "warning": "message",
-        "interrupted": "edits how",
-        "run_finished": "edits",
-        "run_collapsed": "edits reason",
-        "run_failed": "edits reason traceback",
-    }.items()
-}
-"""Event of the journal → its fields beside ``time`` and ``event``."""
-
 SCORES = "scores"
 """Folder of the score folders, one for each checkpoint; see `position`."""
 ANSWERS = "answers.parquet"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from palimpsest.harness.runs.layout import CONTINUATIONS, EVENTS
+from palimpsest.harness.runs.layout import CONTINUATIONS
 from palimpsest.harness.specs.schedule import batches
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.foreign_json import number, utc_time, whole
@@ -33,6 +33,23 @@ _SEGMENT_KINDS: dict[str, tuple[type, ...]] = {
 _OTHER_ENTRIES = {"diagnostics": (str,)}
 _LONGEST_ENTRY = 4_000
 _MOST_PACKAGES = 500
+_EVENTS: dict[str, frozenset[str]] = {
+    event: frozenset(fields.split())
+    for event, fields in {
+        "run_started": "segment",
+        "prepared": "seconds revision dtype device offload engine data statistics",
+        "run_resumed": "edits",
+        "batch": "index edits seconds_edit report peak_memory_mb",
+        "save": "edits sha256",
+        "checkpoint": "edits seconds_scoring seconds_generation seconds_abilities seconds_diagnostics",
+        "warning": "message",
+        "interrupted": "edits how",
+        "run_finished": "edits",
+        "run_collapsed": "edits reason",
+        "run_failed": "edits reason traceback",
+    }.items()
+}
+"""Event of the journal → its fields beside ``time`` and ``event``."""
 _REPORT = {"seconds", "counters", "values"}
 _FEWEST_SECONDS = 1e-4
 """Shortest time that the journal can tell from none; an editor takes more."""
@@ -125,7 +142,7 @@ def _journal(run: CheckedRun) -> Found:
 
 def _event(event: dict[str, Any]) -> Iterator[str]:
     """Names and fields that no run writes, and reports that hold more than named numbers."""
-    fields = EVENTS.get(event["event"])
+    fields = _EVENTS.get(event["event"])
     unknown = sorted(set(event) - {"time", "event", *fields}) if fields is not None else [event["event"]]
     if unknown:
         yield f"has {clean_text(unknown[0], 50)!r}, which no run writes"
