@@ -15,6 +15,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_canary")
     monkeypatch.setenv("STORE", "postgres://ada:canary@example.org/x")
     monkeypatch.setenv("ANYTHING", "a1b2c3d4e5f6a7b8c9d0e1f2")
+    monkeypatch.setenv("AZURE", "Endpoint=https://x.example;AccountKey=canary/abc+def==;Suffix=x")
+    monkeypatch.setenv("OTHER", "mysql://me:canary-of-ada@example.org/x")
+    monkeypatch.setenv("CHAT", "https://hooks.example.org/services/T0/B0/canary0123456789abcd")
     monkeypatch.setenv("THREADS", "16")
     monkeypatch.setenv("FOLDER", "/data/models/llama-3-8b-instruct")
 
@@ -30,6 +33,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/scratch/ada/runs, ada says", "/scratch/USER/runs, ada says"),
         ("bad key hf_canary!", "bad key $HF_TOKEN!"),
         ("connect to postgres://ada:canary@example.org/x failed", "connect to $STORE failed"),
+        ("the key canary/abc+def== is refused", "the key $AZURE is refused"),
+        ("its password is canary-of-ada", "its password is $OTHER"),
+        ("POST canary0123456789abcd", "POST $CHAT"),
         ("{'ANYTHING': 'a1b2c3d4e5f6a7b8c9d0e1f2'}", "{'ANYTHING': '$ANYTHING'}"),
         ("/data/models/llama-3-8b-instruct has 16 layers", "/data/models/llama-3-8b-instruct has 16 layers"),
     ],
@@ -52,3 +58,11 @@ def test_a_home_that_is_a_link_goes_under_both_names(tmp_path: Path, monkeypatch
 def test_no_home_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/")
     assert public("/usr/bin and /") == "/usr/bin and /"
+
+
+def test_the_name_of_a_user_goes_where_no_variable_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: ["jdoecanary"])
+    monkeypatch.setenv("SOMETHING", "else")  # replacements are remembered for each environment
+    assert public("/scratch/jdoecanary/runs") == "/scratch/USER/runs"
