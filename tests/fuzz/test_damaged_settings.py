@@ -17,6 +17,7 @@ from palimpsest.harness.specs.suite import Suite
 from palimpsest.tasks.ability_library import AbilityLibrary
 from palimpsest.tasks.suite_files import load_suite
 from tests.fuzz.damage import damaged_bytes, damaged_value
+from tests.labs.ability_tasks import write_tasks
 from tests.labs.run_lab import spec as lab_spec
 from tests.labs.tiny_models import tiny_model
 
@@ -38,32 +39,6 @@ schedule:
 scoring: {sample: 20, seed: 3}
 abilities: {tasks: [pocket], limit: 50}
 seeds: [0, 1, 2]
-"""
-TASK = """\
-task: sports
-custom_dataset: !function code.load_sports
-test_split: test
-output_type: multiple_choice
-doc_to_text: text
-doc_to_choice: choices
-doc_to_target: answer
-num_fewshot: 0
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-metadata:
-  version: 1.0
-  chance: 0.5
-"""
-CODE = """\
-import json
-from pathlib import Path
-from datasets import Dataset
-
-def load_sports(**_):
-    rows = [json.loads(line) for line in (Path(__file__).parent / "sports.jsonl").read_text().splitlines()]
-    return {"test": Dataset.from_list(rows)}
 """
 
 
@@ -145,9 +120,7 @@ def _says(value: Any, word: Any) -> bool:
 def tasks(tmp_path: Path) -> Path:
     """A folder with one good task of lm-eval."""
     rows = [{"text": f"{n} plays", "choices": ["chess", "cricket"], "answer": n % 2} for n in range(6)]
-    (tmp_path / "code.py").write_text(CODE)
-    (tmp_path / "sports.yaml").write_text(TASK)
-    (tmp_path / "sports.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    write_tasks(tmp_path, {"sports": rows})
     return tmp_path
 
 

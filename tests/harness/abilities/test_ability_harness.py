@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,58 +12,28 @@ import torch
 from palimpsest.harness.abilities.ability_harness import AbilityHarness
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.tasks.ability_library import AbilityLibrary, ability_groups, ability_names, ability_refs
+from tests.labs.ability_tasks import write_tasks
 from tests.labs.tiny_models import tiny_model
 
-YAML = """\
-task: {name}
-custom_dataset: !function code.load_{name}
-test_split: test
-output_type: multiple_choice
-doc_to_text: text
-doc_to_choice: choices
-doc_to_target: answer
-num_fewshot: 0
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-metadata:
-  version: 1.0
-  chance: {chance}
-"""
-CODE = """\
-import json
-from pathlib import Path
-from datasets import Dataset
-
-def _load(name):
-    rows = [json.loads(line) for line in (Path(__file__).parent / f"{name}.jsonl").read_text().splitlines()]
-    return {"test": Dataset.from_list(rows)}
-
-def load_sports(**_):
-    return _load("sports")
-
-def load_cities(**_):
-    return _load("cities")
-"""
 WORDS = ["chess", "football", "the violin", "cricket by the river", "Oslo", "Brno", "Lyon"]
 PEOPLE = ["Anna Sorel", "Petr Novak", "Zoë Müller", "Marie Duval"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """Two tasks, of four choices and of two, and a group of both."""
     rng = random.Random(0)
-    for name, chance in (("sports", 0.25), ("cities", 0.5)):
-        (tmp_path / f"{name}.yaml").write_text(YAML.format(name=name, chance=chance))
-        rows = []
-        for _ in range(20):
-            choices = rng.sample(WORDS, round(1 / chance))
-            answer = rng.randrange(len(choices))
-            rows.append({"text": f"{rng.choice(PEOPLE)} likes", "choices": choices, "answer": answer})
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "code.py").write_text(CODE)
+    write_tasks(tmp_path, {"sports": rows(rng, choices=4), "cities": rows(rng, choices=2)})
     (tmp_path / "groups.toml").write_text('both = ["sports", "cities"]\n')
     return tmp_path
+
+
+def rows(rng: random.Random, choices: int) -> list[dict[str, Any]]:
+    found = []
+    for _ in range(20):
+        words, answer = rng.sample(WORDS, choices), rng.randrange(choices)
+        found.append({"text": f"{rng.choice(PEOPLE)} likes", "choices": words, "answer": answer})
+    return found
 
 
 def test_names_groups_and_content(folder: Path) -> None:
@@ -173,9 +144,9 @@ def test_what_was_answered_is_kept_with_what_was_right(folder: Path) -> None:
     harness = AbilityHarness(
         tiny_model("llama"), ability_refs(["sports"], None, folder=folder), library=AbilityLibrary(folder=folder)
     )
-    rows = [json.loads(line) for line in (folder / "sports.jsonl").read_text().splitlines()]
+    asked = [json.loads(line) for line in (folder / "sports.jsonl").read_text().splitlines()]
     (outcome,) = harness.evaluate()
-    assert [item.label for item in outcome.items] == [row["answer"] for row in rows]
+    assert [item.label for item in outcome.items] == [row["answer"] for row in asked]
     assert all(item.correct == (item.predicted == item.label) for item in outcome.items)
     assert len({item.predicted for item in outcome.items}) > 1
 
