@@ -1,8 +1,10 @@
 """The frame of the command line: help, start-up, errors and exit codes."""
 
 import io
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -55,32 +57,39 @@ def test_imports_stand_at_the_top_of_each_file_unless_a_comment_says_why() -> No
                 assert above.lstrip().startswith("#") or above == "if TYPE_CHECKING:", f"{path}, line {number + 1}"
 
 
-@pytest.mark.parametrize("verb", app.VERBS)
-def test_no_verb_loads_a_model_library_before_its_words_are_read(verb: str, tmp_path: Path) -> None:
+def loaded_after(commands: Sequence[Sequence[str]], names: Sequence[str], folder: Path) -> dict[str, list[str]]:
+    """Command → which of these modules are loaded behind it, when one new process does all commands in their order."""
     program = (
-        "import sys; from palimpsest.cli.app import main; main([sys.argv[1], '--help']);"
-        "print([name for name in ('torch', 'transformers', 'lm_eval') if name in sys.modules], file=sys.stderr)"
+        "import json, sys; from palimpsest.cli.app import main\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    main(words)\n"
+        "    found = [name for name in json.loads(sys.argv[2]) if name in sys.modules]\n"
+        "    print('LOADED', json.dumps([' '.join(words), found]), file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, verb], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    assert done.stderr.splitlines()[-1] == "[]"
+    arguments = [sys.executable, "-c", program, json.dumps(commands), json.dumps(names)]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=folder, check=True)
+    return dict(json.loads(line[7:]) for line in done.stderr.splitlines() if line.startswith("LOADED "))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["run", "--help"], ["list", "models"], ["list", "metrics"], ["list", "runs"], ["list", "editors"],
-     ["list", "tasks"], ["list", "suites"], ["show", "nothing"]],
-)  # fmt: skip
-def test_help_list_and_show_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
-    program = (
-        "import sys; from palimpsest.cli.app import main; main(sys.argv[1:]);"
-        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    assert done.stderr.splitlines()[-1] == "[]"
+def test_no_verb_loads_a_model_library_before_its_words_are_read(tmp_path: Path) -> None:
+    commands = [(verb, "--help") for verb in app.VERBS]
+    found = loaded_after(commands, ("torch", "transformers", "lm_eval"), tmp_path)
+    assert found == {f"{verb} --help": [] for verb in app.VERBS}
+
+
+def test_help_list_and_show_import_nothing_heavy(tmp_path: Path) -> None:
+    commands = [
+        *(
+            ["--help"],
+            ["run", "--help"],
+            ["list", "models"],
+            ["list", "metrics"],
+            ["list", "runs"],
+            ["list", "editors"],
+        ),
+        *(["list", "tasks"], ["list", "suites"], ["show", "nothing"]),
+    ]
+    assert loaded_after(commands, HEAVY, tmp_path) == {" ".join(words): [] for words in commands}
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
