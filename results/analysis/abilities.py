@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.results.analysis.classification import confusion_terms, matthews, weighted_f1, word_perplexity
 from palimpsest.results.analysis.uncertainty import (
-    RESAMPLES,
     AbilityItems,
     bootstrap_abilities,
     counted,
@@ -69,7 +68,7 @@ class AbilityResults:
     """Tasks that count in the kept share: the pristine model is surely above chance on them."""
 
 
-def ability_results(run: CheckedRun) -> AbilityResults:
+def ability_results(run: CheckedRun, resamples: int) -> AbilityResults:
     """Scores of each task, the kept shares at each checkpoint, and the items beside the pristine model's.
 
     Without a checkpoint at 0 edits there is nothing to compare with: no kept share then. A checkpoint whose items
@@ -86,14 +85,14 @@ def ability_results(run: CheckedRun) -> AbilityResults:
             AbilityItems(name, task.chance, task.correct, start[name].correct if same else task.correct)
             for name, task in shares.items()
         ]
-        kept, single = bootstrap_abilities(pairs)
+        kept, single = bootstrap_abilities(pairs, resamples=resamples)
         for name, task in shares.items():
             found.scores.append(AbilityScore(edits, name, task.metric, 100 * task.chance, single[name]))
         if same and pairs:
             found.paired[edits] = pairs
         if same and found.counted:
             found.metrics.append(MetricRow(edits, "", ABILITIES_KEPT, kept))
-        found.metrics.extend(_further(now, start if same else {}, edits))
+        found.metrics.extend(_further(now, start if same else {}, edits, resamples))
     return found
 
 
@@ -106,23 +105,20 @@ def _same_items(one: _Task, other: _Task) -> bool:
     return np.array_equal(one.item, other.item) and one.items_hash == other.items_hash
 
 
-def _further(now: Mapping[str, _Task], start: Mapping[str, _Task], edits: int) -> list[MetricRow]:
+def _further(now: Mapping[str, _Task], start: Mapping[str, _Task], edits: int, resamples: int) -> list[MetricRow]:
     """F1, MCC and perplexity of each task, and the mean share of the pristine model's F1."""
     rows: list[MetricRow] = []
     ratios: list[tuple[float, Floats, int]] = []
     for index, (name, task) in enumerate(now.items()):
         if task.metric == PERPLEXITY:
-            rows.append(MetricRow(edits, "", f"ability_perplexity:{name}", _perplexity(task, index)))
+            rows.append(MetricRow(edits, "", f"ability_perplexity:{name}", _perplexity(task, index, resamples)))
         elif task.label is not None and task.predicted is not None:
-            f1, draws = _resampled(task, weighted_f1, index)
+            f1, draws = _resampled(task, weighted_f1, index, resamples)
+            mcc, mcc_draws = _resampled(task, matthews, index, resamples)
             rows.append(MetricRow(edits, "", f"ability_f1:{name}", _percent(f1, draws, len(task.item))))
-            rows.append(
-                MetricRow(
-                    edits, "", f"ability_mcc:{name}", _percent(*_resampled(task, matthews, index), len(task.item))
-                )
-            )
+            rows.append(MetricRow(edits, "", f"ability_mcc:{name}", _percent(mcc, mcc_draws, len(task.item))))
             if name in start and start[name].label is not None:
-                first, first_draws = _resampled(start[name], weighted_f1, index)
+                first, first_draws = _resampled(start[name], weighted_f1, index, resamples)
                 if first > 0:
                     ratios.append((f1 / first, draws / np.maximum(first_draws, 1e-9), len(task.item)))
     if ratios:
@@ -136,20 +132,20 @@ def _percent(value: float, draws: Floats, n: int) -> Interval:
     return interval(100 * value, 100 * draws, n)
 
 
-def _resampled(task: _Task, score: Callable[[Floats], Floats], seed: int) -> tuple[float, Floats]:
+def _resampled(task: _Task, score: Callable[[Floats], Floats], seed: int, resamples: int) -> tuple[float, Floats]:
     """A score of labels, and its values in the resamples; the same seed draws the same items."""
     assert task.label is not None and task.predicted is not None
     cells, width = confusion_terms(task.label, task.predicted)
     single = np.zeros((len(cells), width * width))
     single[np.arange(len(cells)), cells] = 1
-    counts = draw_counts(len(cells), RESAMPLES, seed).astype(np.float64) @ single
+    counts = draw_counts(len(cells), resamples, seed).astype(np.float64) @ single
     whole = score(single.sum(axis=0).reshape(width, width))
     return float(whole), score(counts.reshape(-1, width, width))
 
 
-def _perplexity(task: _Task, seed: int) -> Interval:
+def _perplexity(task: _Task, seed: int, resamples: int) -> Interval:
     """Perplexity per word, pages resampled; what is beyond all bounds is cut at 1e300."""
-    counts = draw_counts(len(task.item), RESAMPLES, seed).astype(np.float64)
+    counts = draw_counts(len(task.item), resamples, seed).astype(np.float64)
     whole = min(float(word_perplexity(task.log_likelihood, task.words)), _MOST)
     with np.errstate(invalid="ignore"):
         draws = word_perplexity(counts * task.log_likelihood, counts * task.words)

@@ -26,7 +26,7 @@ from palimpsest.harness.specs.windows import WINDOWS, window_size
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
 from palimpsest.results.analysis.headline import Headline, headline
 from palimpsest.results.analysis.texts import TextMetrics
-from palimpsest.results.analysis.uncertainty import bootstrap_metrics
+from palimpsest.results.analysis.uncertainty import RESAMPLES, bootstrap_metrics
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.reading.tables import filled
 from palimpsest.results.reading.text_files import TEXT_METRICS, TOP_METRICS
@@ -52,8 +52,13 @@ class Aggregates:
     headline: Headline
 
 
-def aggregate_run(run: CheckedRun) -> Aggregates:
-    """Compute everything from the outcomes in ``run``; deterministic."""
+def aggregate_run(run: CheckedRun, *, resamples: int = RESAMPLES) -> Aggregates:
+    """Compute everything from the outcomes in ``run``; deterministic.
+
+    Args:
+        run: the run.
+        resamples: of each interval; 0: values alone, without intervals.
+    """
     status, reason = _status(run)
     imputed: tuple[int, ...] = ()
     if status == "collapsed" and run.ending is not None:
@@ -63,18 +68,19 @@ def aggregate_run(run: CheckedRun) -> Aggregates:
     metrics: list[MetricRow] = []
     tables: dict[int, CaseTable] = {}
     for edits, parts in run.checkpoints.items():
-        rows, table = _checkpoint_metrics(parts["probes.parquet"], edits, run.spec.task.form, clusters)
+        rows, table = _checkpoint_metrics(parts["probes.parquet"], edits, run.spec.task.form, clusters, resamples)
         metrics += rows
         if table is not None:
             tables[edits] = table
-    metrics += _text_metrics(run, clusters)
-    abilities = ability_results(run)
+    metrics += _text_metrics(run, clusters, resamples)
+    abilities = ability_results(run, resamples)
     metrics += abilities.metrics
     for edits in imputed:
         metrics += _imputed(run.spec, edits, abilities)
     collapsed_at = run.ending.edits if status == "collapsed" and run.ending is not None else None
     items = abilities.paired if abilities.counted else {}
-    found = headline(tables, items, run.spec.task.form, collapsed_at=collapsed_at, clusters=clusters)
+    form = run.spec.task.form
+    found = headline(tables, items, form, collapsed_at=collapsed_at, clusters=clusters, resamples=resamples)
     metrics += [MetricRow(edits, "all", QUALITY, one) for edits, one in found.quality.items()]
     return Aggregates(status, reason, _edits_done(run), imputed, metrics, abilities.scores, abilities.counted, found)
 
@@ -101,7 +107,7 @@ def _edits_done(run: CheckedRun) -> int:
 
 
 def _checkpoint_metrics(
-    probes: pa.Table, edits: int, form: str, clusters: Mapping[int, Hashable] | None
+    probes: pa.Table, edits: int, form: str, clusters: Mapping[int, Hashable] | None, resamples: int
 ) -> tuple[list[MetricRow], CaseTable | None]:
     """Metrics of each window, and the per-case values of the window ``all``; before the first edit of all cases."""
     rows: list[MetricRow] = []
@@ -119,14 +125,14 @@ def _checkpoint_metrics(
         outcomes = Outcomes.from_columns({name: columns[name][inside] for name in Outcomes.__slots__})
         table = case_table(outcomes, form)
         labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
-        for metric, interval in bootstrap_metrics(table, clusters=labels).items():
+        for metric, interval in bootstrap_metrics(table, clusters=labels, resamples=resamples).items():
             rows.append(MetricRow(edits, window, metric, interval))
         if window in ("all", "planned"):
             whole = table
     return rows, whole
 
 
-def _text_metrics(run: CheckedRun, clusters: Mapping[int, Hashable] | None) -> list[MetricRow]:
+def _text_metrics(run: CheckedRun, clusters: Mapping[int, Hashable] | None, resamples: int) -> list[MetricRow]:
     """Fluency and consistency at each checkpoint that has sampled texts."""
     tables = {edits: parts[TEXTS] for edits, parts in run.checkpoints.items() if TEXTS in parts and len(parts[TEXTS])}
     if not tables:
@@ -135,7 +141,7 @@ def _text_metrics(run: CheckedRun, clusters: Mapping[int, Hashable] | None) -> l
     for edits, texts in tables.items():
         table = made.table(texts)
         labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
-        found = bootstrap_metrics(table, clusters=labels)
+        found = bootstrap_metrics(table, clusters=labels, resamples=resamples)
         rows += [MetricRow(edits, "all" if edits else "planned", name, found[name]) for name in TEXT_METRICS]
     return rows
 

@@ -53,6 +53,7 @@ def headline(
     *,
     collapsed_at: int | None = None,
     clusters: Mapping[int, Hashable] | None = None,
+    resamples: int = RESAMPLES,
 ) -> Headline:
     """The headline of one run.
 
@@ -62,15 +63,18 @@ def headline(
         form: Of the task: ``counterfact`` or ``zsre``.
         collapsed_at: Good edits of a run that collapsed.
         clusters: Case id → label of its cluster; None resamples cases singly.
+        resamples: Of each interval; 0: values alone.
     """
     points = sorted(edits for edits in tables if edits > 0)
     if not points:
         return Headline() if collapsed_at is None else _nothing_held()
     names = SCORES[main_score(form)]
-    parts = resampled_parts(tables, names, clusters=clusters)
-    nothing = np.full(1 + RESAMPLES, np.nan)
+    parts = resampled_parts(tables, names, clusters=clusters, resamples=resamples)
+    nothing = np.full(1 + resamples, np.nan)
     unedited = parts[0][:, 2] if 0 in parts else nothing
-    kept = {edits: resampled_kept(items[edits]) if items.get(edits) else nothing for edits in points}
+    kept = {
+        edits: resampled_kept(items[edits], resamples=resamples) if items.get(edits) else nothing for edits in points
+    }
     known = {edits for edits in points if not np.isnan(kept[edits][0])}
     if known and len(known) < len(points):  # part of the abilities cannot be compared: there is no one curve
         return Headline()
@@ -106,7 +110,7 @@ def _until(edits: Floats, curves: Floats, limit: float, cases: int) -> EditsUnti
     found = edits_until(edits, curves, limit)
     value, last = float(found[0]), int(edits[-1])
     reached, beyond = (value, None) if math.isfinite(value) else (None, last)
-    if cases < 2:
+    if cases < 2 or len(found) == 1:
         return EditsUntil(reached, beyond)
     ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     # "inverted_cdf" picks an observed value: interpolating towards an infinite one would give infinity or NaN.

@@ -12,6 +12,7 @@ from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome
 from palimpsest.harness.runs.layout import ABILITIES, SCORE_COLUMNS, packed
 from palimpsest.harness.runs.score_files import ability_table
 from palimpsest.results.analysis.abilities import ability_results
+from palimpsest.results.analysis.uncertainty import RESAMPLES
 from palimpsest.results.reading.problems import Invalid
 from palimpsest.results.reading.score_rows import check_abilities
 from palimpsest.results.reading.tables import parse_table
@@ -38,7 +39,7 @@ def results(*checkpoints: list[AbilityOutcome]) -> Any:
         100 * i: {"abilities.parquet": parse_table(packed(ability_table(outcomes)), SCORE_COLUMNS[ABILITIES])}
         for i, outcomes in enumerate(checkpoints)
     }
-    return ability_results(SimpleNamespace(checkpoints=tables))  # type: ignore[arg-type]
+    return ability_results(SimpleNamespace(checkpoints=tables), RESAMPLES)  # type: ignore[arg-type]
 
 
 def test_scores_and_kept_shares_by_hand() -> None:
@@ -76,7 +77,7 @@ def test_folders_without_labels_stay_readable() -> None:
     stream = pa.BufferOutputStream()
     pq.write_table(old, stream)
     table = parse_table(stream.getvalue().to_pybytes(), SCORE_COLUMNS[ABILITIES])
-    found = ability_results(SimpleNamespace(checkpoints={0: {"abilities.parquet": table}}))  # type: ignore[arg-type]
+    found = ability_results(SimpleNamespace(checkpoints={0: {"abilities.parquet": table}}), RESAMPLES)  # type: ignore[arg-type]
     assert found.metrics == [] and set(found.paired) == {0}
     assert found.scores[0].interval.value == 50
 

@@ -42,6 +42,19 @@ def mean_over_cases(rows: list[dict[str, Any]], kind: str, value: Any) -> float:
     return 100 * fmean(fmean(case) for case in cases.values())
 
 
+def test_without_resamples_the_values_are_the_same_and_have_no_intervals(tmp_path: Path) -> None:
+    for run in (BASE, replace(BASE, status="collapsed", stops_at=30, texts=5, top=True)):
+        folder = tmp_path / write_run(tmp_path, run)
+        checked = read_run_folder(folder, folder_digest(folder))
+        whole, bare = aggregate_run(checked), aggregate_run(checked, resamples=0)
+        for one, other in zip(whole.metrics, bare.metrics, strict=True):
+            assert replace(one, interval=other.interval) == other
+            assert one.interval.value == pytest.approx(other.interval.value) and one.interval.n == other.interval.n
+            assert one.imputed or other.interval.low is other.interval.high is None, one
+        assert (bare.status, bare.headline.draws) == (whole.status, ())
+        assert bare.headline.effective_edits.value == pytest.approx(whole.headline.effective_edits.value)
+
+
 @pytest.mark.parametrize(("edits", "window"), [(0, "planned"), (20, "all"), (40, "first"), (40, "latest")])
 def test_metrics_are_means_over_cases_of_the_outcomes(edits: int, window: str, tmp_path: Path) -> None:
     found = values(aggregated(tmp_path, BASE), edits, window)
