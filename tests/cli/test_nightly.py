@@ -15,9 +15,10 @@ from palimpsest.results.nights import Night, forget_runs, next_night, write_nigh
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with one night of the smoke suite."""
+    """A home with one night of the smoke suite, done in this process, which has loaded all that it needs."""
     home = tmp_path_factory.mktemp("nights")
-    assert main(["nightly", "--suite", "smoke", "--day", "2026-01-01", "--home", str(home), "--quiet"]) == 0
+    words = ["--suite", "smoke", "--day", "2026-01-01", "--home", str(home), "--quiet", "--on", "local:1"]
+    assert main(["nightly", *words]) == 0
     return home
 
 

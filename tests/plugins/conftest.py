@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).parent / "third_party"
+EACH = """
+import json, sys
+from palimpsest.cli.app import main
+for words in json.loads(sys.argv[1]):
+    code = main(words)
+    assert code == 0, f"{words} ended with {code}"
+    print("\\0", end="", flush=True)
+"""
 
 
-def pip_install(source: Path, place: Path, build: Path) -> None:
-    """Install a package without reaching for anything: its build backend and its dependency are there."""
-    copy = build / source.name
-    subprocess.run(["cp", "-r", str(source), str(copy)], check=True)  # setuptools writes beside what it builds
+def pip_install(place: Path, build: Path, *sources: Path) -> None:
+    """Install packages without reaching for anything: their build backend and their dependency are there."""
+    copies = [shutil.copytree(source, build / source.name) for source in sources]  # setuptools writes into them
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"),
-            *("--disable-pip-version-check", "--target", str(place), str(copy)),
+            *("--disable-pip-version-check", "--target", str(place), *map(str, copies)),
         ],
         check=True,
         capture_output=True,
@@ -39,8 +48,16 @@ class Shell:
 
     def __call__(self, *arguments: str, code: int = 0, kill_when: Callable[[], bool] | None = None) -> str:
         """Standard output and error of a command, which must end with this exit code."""
+        return self._python("-m", "palimpsest.cli", *arguments, code=code, kill_when=kill_when)
+
+    def each(self, *commands: Sequence[str]) -> list[str]:
+        """Standard output and error of each of some commands, which one process does one after another."""
+        out = self._python("-c", EACH, json.dumps(commands))
+        return out.split("\0")[:-1]
+
+    def _python(self, *arguments: str, code: int = 0, kill_when: Callable[[], bool] | None = None) -> str:
         environment = os.environ | {"PYTHONPATH": str(self.place), "PALIMPSEST_HOME": str(self.home)}
-        command = [sys.executable, "-m", "palimpsest.cli", *arguments]
+        command = [sys.executable, *arguments]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=self.home
         )
@@ -57,5 +74,5 @@ class Shell:
 @pytest.fixture(scope="session")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     place = tmp_path_factory.mktemp("site-packages")
-    pip_install(SOURCE, place, tmp_path_factory.mktemp("build"))
+    pip_install(place, tmp_path_factory.mktemp("build"), SOURCE)
     return Shell(place, tmp_path_factory.mktemp("home"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_the_package_works_as_it_is(tmp_path: Path) -> None:
     metadata = tomllib.loads((tmp_path / "brand-new" / "pyproject.toml").read_text(encoding="utf-8"))
     assert metadata["project"]["entry-points"]["palimpsest.editors"] == {"brand-new": "brand_new.editor:BrandNew"}
     (tmp_path / "build").mkdir()
-    pip_install(tmp_path / "brand-new", tmp_path / "site", tmp_path / "build")
+    pip_install(tmp_path / "site", tmp_path / "build", tmp_path / "brand-new")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     ended = subprocess.run(command, cwd=tmp_path / "brand-new", env=environment, capture_output=True, text=True)
@@ -47,41 +48,55 @@ def of_each_kind(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     folder = tmp_path_factory.mktemp("authors")
     shell = Shell(folder / "site", folder)
     (folder / "build").mkdir()
-    for kind in KINDS:
-        out = shell("new-editor", f"brand-new-{kind}", "--kind", kind)
-        assert f"palimpsest check brand-new-{kind}" in out
-        pip_install(folder / f"brand-new-{kind}", folder / "site", folder / "build")
+    told = shell.each(*(("new-editor", f"brand-new-{kind}", "--kind", kind) for kind in KINDS))
+    assert all(f"palimpsest check brand-new-{kind}" in out for kind, out in zip(KINDS, told, strict=True))
+    pip_install(folder / "site", folder / "build", *(folder / f"brand-new-{kind}" for kind in KINDS))
     return shell
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_test_of_each_kind_passes(kind: str, of_each_kind: Shell) -> None:
+def test_the_test_of_each_kind_passes(of_each_kind: Shell) -> None:
     """Its first half, about its mathematics; the second is a part of what `check` does below."""
     environment = os.environ | {"PYTHONPATH": str(of_each_kind.place)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not promise", "tests"]
-    folder = of_each_kind.home / f"brand-new-{kind}"
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0 and "1 passed" in ended.stdout, ended.stdout
+    options = ("-q", "-p", "no:cacheprovider", "--import-mode", "importlib", "-k", "not promise")
+    command = [sys.executable, "-m", "pytest", *options, *(f"brand-new-{kind}/tests" for kind in KINDS)]
+    ended = subprocess.run(command, cwd=of_each_kind.home, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0 and f"{len(KINDS)} passed" in ended.stdout, ended.stdout
+
+
+@pytest.fixture(scope="module")
+def checks(of_each_kind: Shell) -> dict[str, list[dict[str, Any]]]:
+    """What each check finds about the editor of each kind; C10, two whole runs, is done for one kind."""
+    without = ",".join(name for name in CHECKS if name != "C10")
+    told = of_each_kind.each(
+        *(
+            ("check", f"brand-new-{kind}", "--json", *(() if kind == "pipeline" else ("--only", without)))
+            for kind in KINDS
+        )
+    )
+    return {kind: json.loads(out[out.index("{") :])["checks"] for kind, out in zip(KINDS, told, strict=True)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_passes_the_checks(kind: str, of_each_kind: Shell) -> None:
-    """C10, two whole runs, is done for one kind; test_plugins.py does it for others."""
-    chosen = [name for name in CHECKS if name != "C10" or kind == "pipeline"]
-    printed = of_each_kind("check", f"brand-new-{kind}", "--only", ",".join(chosen), "--json")
-    report = json.loads(printed[printed.index("{") :])
-    assert {c["id"]: c["observed"] for c in report["checks"] if c["status"] != "ok"} == {}
-    assert len(report["checks"]) == len(chosen)
+def test_each_kind_passes_the_checks(kind: str, checks: dict[str, list[dict[str, Any]]]) -> None:
+    """C10 is done for other editors by test_plugins.py."""
+    assert {c["id"]: c["observed"] for c in checks[kind] if c["status"] != "ok"} == {}
+    assert len(checks[kind]) == len(CHECKS) - (kind != "pipeline")
+
+
+@pytest.fixture(scope="module")
+def shown(of_each_kind: Shell) -> dict[str, dict[str, Any]]:
+    """A short run of each kind, as `palimpsest show` tells of it."""
+    editors = [word for kind in KINDS for word in ("--editor", f"brand-new-{kind}")]
+    out = of_each_kind("run", *editors, *COURSE, "--on", "local:1", "--json", "--quiet")
+    runs = {run["editor"]: run["run"] for run in json.loads(out[out.index("[") :])}
+    told = of_each_kind.each(*(("show", runs[f"brand-new-{kind}"], "--json") for kind in KINDS))
+    return {kind: json.loads(out[out.index("{") :]) for kind, out in zip(KINDS, told, strict=True)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_finishes_a_short_run_in_which_it_learns(kind: str, of_each_kind: Shell) -> None:
-    of_each_kind("run", "--editor", f"brand-new-{kind}", *COURSE, "--quiet")
-    printed = of_each_kind("list", "runs", "--json")
-    (run,) = [r for r in json.loads(printed[printed.index("[") :]) if r["editor"] == f"brand-new-{kind}"]
-    shown = of_each_kind("show", run["run"], "--json")
-    metrics = json.loads(shown[shown.index("{") :])["scores"]["metrics"]["all"]
-    assert run["status"] == "complete" and metrics["efficacy_preference"] >= 75, metrics
+def test_each_kind_finishes_a_short_run_in_which_it_learns(kind: str, shown: dict[str, dict[str, Any]]) -> None:
+    metrics = shown[kind]["scores"]["metrics"]["all"]
+    assert shown[kind]["run"]["status"] == "complete" and metrics["efficacy_preference"] >= 75, metrics
 
 
 def test_a_kind_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:

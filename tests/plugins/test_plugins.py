@@ -26,9 +26,9 @@ seeds: [0]
 
 @pytest.fixture(scope="session")
 def ran(shell: Shell) -> Results:
-    """The suite, run: editor → its result as the command line reports it."""
+    """The suite, run in one process: editor → its result as the command line reports it."""
     (shell.home / "mixed.yaml").write_text(SUITE, encoding="utf-8")
-    out = shell("run", "--suite", "mixed.yaml", "--json", "--quiet", code=1)
+    out = shell("run", "--suite", "mixed.yaml", "--on", "local:1", "--json", "--quiet", code=1)
     return {result["editor"]: result for result in json.loads(out[out.index("[") :])}
 
 
