@@ -72,9 +72,7 @@ def headline(
     parts = resampled_parts(tables, names, clusters=clusters, resamples=resamples)
     nothing = np.full(1 + resamples, np.nan)
     unedited = parts[0][:, 2] if 0 in parts else nothing
-    kept = {
-        edits: resampled_kept(items[edits], resamples=resamples) if items.get(edits) else nothing for edits in points
-    }
+    kept = {edits: resampled_kept(items.get(edits, []), resamples=resamples) for edits in points}
     known = {edits for edits in points if not np.isnan(kept[edits][0])}
     if known and len(known) < len(points):  # part of the abilities cannot be compared: there is no one curve
         return Headline()
