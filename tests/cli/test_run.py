@@ -56,7 +56,10 @@ def test_the_whole_road(model: Path, tmp_path: Path) -> None:
     code, out, err = cli(*arguments(model), home=tmp_path)
     assert code == 0, err
     run = limited["run"]
-    assert out.splitlines()[0].startswith(f"{run}  ft-l, complete after 6 of 6 edits  ·  score ")
+    assert out.splitlines()[0].startswith(
+        f"{run}  ft-l, complete after 6 of 6 edits  ·  0 effective edits, score 0.0 %"
+    )
+    assert "without abilities" in out.splitlines()[0]
     assert f"next: palimpsest show {run} --home {tmp_path}" in out
     assert "complete at 6 edits" in err
 

@@ -125,6 +125,13 @@ def test_effective_edits_are_the_area_under_h(tmp_path: Path) -> None:
     assert len(found.headline.draws) == 1000 and min(found.headline.draws) < one.low
 
 
+def test_the_name_of_the_seed_changes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / write_run(tmp_path, BASE)
+    run = read_run_folder(folder, folder_digest(folder))
+    other = replace(run, spec=run.spec.model_copy(update={"seed": 5}))
+    assert aggregate_run(other) == aggregate_run(run)
+
+
 def test_without_the_pristine_model_abilities_take_no_part(tmp_path: Path) -> None:
     found = aggregated(tmp_path, replace(BASE, checkpoints=(10, 20, 40)))
     assert not any(row.metric == "abilities_kept" for row in found.metrics)

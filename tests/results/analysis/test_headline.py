@@ -1,0 +1,132 @@
+"""The headline from outcomes of probes: what may change it, in which direction, and what may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from palimpsest.harness.metrics.probes import Outcomes, case_table
+from palimpsest.results.analysis import headline as module
+from palimpsest.results.analysis.headline import Headline, headline
+from palimpsest.results.analysis.uncertainty import AbilityItems
+
+CHECKPOINTS = (0, 4, 8, 16)
+KINDS = ("rewrite", "paraphrase", "paraphrase", "neighborhood", "neighborhood")
+ITEMS = 60
+FORMS = st.sampled_from(("counterfact", "zsre"))
+PARTS = ("efficacy_argmax", "paraphrase_argmax", "neighborhood_argmax")
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values are what is tested here, not intervals."""
+    few = 20
+    monkeypatch.setattr(module, "RESAMPLES", few)
+    for name in ("resampled_parts", "resampled_kept"):
+        whole = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *given, whole=whole, **more: whole(*given, **more | {"resamples": few})
+        )
+
+
+def outcomes(cases: int, seed: int) -> dict[str, Any]:
+    """Columns of all probes of some cases, right or wrong by chance."""
+    luck = np.random.default_rng(seed)
+    rows = cases * len(KINDS)
+    return {
+        "case_id": np.repeat(np.arange(cases) * 7 + 1, len(KINDS)),
+        "kind": np.tile(KINDS, cases),
+        "nll_new": luck.random(rows),
+        "nll_true": luck.random(rows),
+        **{name: np.full(rows, 2) for name in ("tokens_new", "tokens_true")},
+        **{name: luck.integers(0, 3, rows) for name in ("hits_new", "hits_true")},
+        **{name: luck.random(rows) < 0.7 for name in ("exact_new", "exact_true")},
+    }
+
+
+def measured(seed: int) -> tuple[dict[int, dict[str, Any]], dict[int, np.ndarray]]:
+    """Columns of probes, and right items of one ability task, at every checkpoint."""
+    luck = np.random.default_rng([seed, 1])
+    probes = {edits: outcomes(edits or CHECKPOINTS[-1], seed * 100 + edits) for edits in CHECKPOINTS}
+    return probes, {edits: luck.random(ITEMS) < 0.95 - edits / 50 for edits in CHECKPOINTS}
+
+
+def value(
+    probes: dict[int, dict[str, Any]], items: dict[int, np.ndarray], form: str = "counterfact", **more: Any
+) -> float:
+    found = whole(probes, items, form, **more).effective_edits.value
+    assert found is not None
+    return found
+
+
+def whole(probes: dict[int, dict[str, Any]], items: dict[int, np.ndarray], form: str, **more: Any) -> Headline:
+    tables = {edits: case_table(Outcomes.from_columns(columns), form) for edits, columns in probes.items()}
+    paired = {edits: [AbilityItems("recall", 0.25, right, items[0])] for edits, right in items.items()}
+    return headline(tables, paired, form, **more)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 5), st.sampled_from(CHECKPOINTS[1:]), st.integers(0, 10**6), st.sampled_from(("counterfact", "zsre"))
+)
+def test_a_better_answer_never_lowers_it_and_a_worse_one_never_raises_it(
+    seed: int, edits: int, place: int, form: str
+) -> None:
+    probes, items = measured(seed)
+    for better in (True, False):
+        changed = {n: {name: column.copy() for name, column in columns.items()} for n, columns in probes.items()}
+        row = place % len(changed[edits]["case_id"])
+        for side in ("new", "true"):
+            changed[edits][f"exact_{side}"][row] = better
+            changed[edits][f"hits_{side}"][row] = 2 if better else 0
+        before, after = value(probes, items, form), value(changed, items, form)
+        assert after >= before - 1e-9 if better else after <= before + 1e-9
+        other = {n: right.copy() for n, right in items.items()}
+        other[edits][place % ITEMS] = better
+        after = value(probes, other, form)
+        assert after >= before - 1e-9 if better else after <= before + 1e-9
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 5), st.randoms(use_true_random=False))
+def test_the_order_of_cases_and_of_probes_changes_nothing(seed: int, random: Any) -> None:
+    probes, items = measured(seed)
+    mixed = {}
+    for edits, columns in probes.items():
+        order = list(range(len(columns["case_id"])))
+        random.shuffle(order)
+        mixed[edits] = {name: column[order] for name, column in columns.items()}
+    assert value(mixed, items) == pytest.approx(value(probes, items), rel=1e-12)
+
+
+def test_a_probe_that_is_not_finite_is_a_wrong_answer() -> None:
+    probes, items = measured(3)
+    broken = {n: {name: column.copy() for name, column in columns.items()} for n, columns in probes.items()}
+    broken[8]["nll_new"][:] = np.nan
+    assert value(broken, items) < value(probes, items)
+    assert whole(broken, items, "counterfact").quality[8].value == 0
+
+
+def test_a_collapse_counts_from_the_last_good_edit_on() -> None:
+    probes, items = measured(1)
+    until_8 = {edits: columns for edits, columns in probes.items() if edits <= 8}
+    late, early = (value(until_8, items, collapsed_at=edits) for edits in (15, 8))
+    assert early < late < value(probes, items) + 4
+    held = whole(until_8, items, "counterfact").quality[8].value or 0.0
+    assert late - early == pytest.approx(7 * held / 100 / 2)
+
+
+def test_without_abilities_it_is_of_three_shares() -> None:
+    probes, _ = measured(2)
+    tables = {edits: case_table(Outcomes.from_columns(columns), "counterfact") for edits, columns in probes.items()}
+    found = headline(tables, {}, "counterfact")
+    shares = [
+        np.nanmean(tables[4].values[f"{part}_argmax"]) / 100 for part in ("efficacy", "paraphrase", "neighborhood")
+    ]
+    shares[2] = min(1.0, shares[2] / (np.nanmean(tables[0].values["neighborhood_argmax"]) / 100))
+    assert found.quality[4].value == pytest.approx(100 * 3 / sum(1 / share for share in shares))
+    assert set(found.relative) == {"editing"}
