@@ -25,8 +25,9 @@ import torch
 
 from palimpsest.harness.diagnostics.tracker import Tracker
 from palimpsest.harness.model.catalogue import resolve
-from palimpsest.harness.plugins.compositions import complete
-from palimpsest.harness.plugins.configuration import available_editors, build_editor, canonical_name, resolve_config
+from palimpsest.harness.plugins.compositions import canonical_name, complete
+from palimpsest.harness.plugins.configuration import build_editor, resolve_config
+from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.harness.plugins.session import Editing
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 from palimpsest.harness.specs.cases import EditRequest

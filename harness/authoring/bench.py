@@ -237,6 +237,12 @@ def _same(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and first.dtype == second.dtype and torch.equal(first, second)
 
 
+def held(editing: Editing) -> dict[str, Tensor]:
+    """Copies of `everything` and of the editor's state."""
+    state = {f"state {name}": tensor for name, tensor in editing.editor.state_dict().items()}
+    return copied(everything(editing.model) | state)
+
+
 def everything(model: EditableModel) -> dict[str, Tensor]:
     """All parameters and buffers, by name; no copies."""
     return dict(model.model.named_parameters()) | {f"buffer {n}": b for n, b in model.model.named_buffers()}

@@ -14,7 +14,7 @@ import torch
 
 from palimpsest.harness.authoring.bench import TASK, Bench, copied, differing
 from palimpsest.harness.authoring.report import Finding, last_line
-from palimpsest.harness.authoring.worker import AFTER_STATE, AFTER_WEIGHTS, ALONE, STATE, WEIGHTS
+from palimpsest.harness.authoring.worker import AFTER_STATE, AFTER_WEIGHTS, ALONE, STATE, WEIGHTS, write_save
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.system import child
 from palimpsest.harness.system.atomic_files import read_manifest
@@ -55,15 +55,13 @@ def instances_do_not_interact(bench: Bench) -> Finding:
 
 def goes_on_from_a_save(bench: Bench) -> Finding:
     """C09. Weights and state, loaded in a new process, and the next batch: the bits of the course that was not cut."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     with tempfile.TemporaryDirectory(prefix="palimpsest-check-") as place, bench.editing(bench.small) as editing:
         folder = Path(place)
         editing.edit(0, bench.batches[0])
         editing.edit(1, bench.batches[1])
-        weights, state = editing.snapshot()
-        save_file({name: t.contiguous() for name, t in copied(weights).items()}, folder / WEIGHTS)
-        save_file({name: t.contiguous() for name, t in copied(state).items()}, folder / STATE)
+        write_save(editing, folder / WEIGHTS, folder / STATE)
         task = {
             "editor": bench.editor,
             "overrides": bench.overrides,

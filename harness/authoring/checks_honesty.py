@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from palimpsest.harness.authoring.bench import Bench, copied, differing, everything
+from palimpsest.harness.authoring.bench import Bench, copied, differing, held
 from palimpsest.harness.authoring.report import Finding
 from palimpsest.harness.errors import PalimpsestError
 
@@ -32,17 +32,19 @@ def errors_are_clean(bench: Bench) -> Finding:
     embeddings = bench.model(bench.small).model.get_input_embeddings()  # every pass goes through them
     with bench.editing(bench.small) as editing, torch.no_grad():
         editing.edit(0, bench.batches[0])
-        calls = _calls_of(embeddings, lambda: editing.editor.edit(bench.batches[1]))
+        with _counted(embeddings) as passes:
+            editing.editor.edit(bench.batches[1])
+        calls = len(passes)
     with bench.editing(bench.small) as editing:
         editing.edit(0, bench.batches[0])
-        before, state = copied(everything(editing.model)), copied(editing.editor.state_dict())
+        before = held(editing)
         for at in sorted({1, max(1, calls // 2), max(1, calls)}) if calls else ():
             try:
-                with _failing_at(embeddings, at), torch.no_grad():
+                with _counted(embeddings, failing=at), torch.no_grad():
                     editing.editor.edit(bench.batches[1])
             except Exception:  # of whatever kind: the harness gives it a name
                 pass
-            changed = differing(before, everything(editing.model)) or differing(state, editing.editor.state_dict())
+            changed = differing(before, held(editing))
             if changed:
                 seen = f"when pass {at} of {calls} through the model fails amid `edit`, {changed[0]} stays changed"
                 problems.append(seen)
@@ -83,36 +85,19 @@ def _takes_foreign_state(bench: Bench) -> list[str]:
     return ["a state of another editor is taken without a word"]
 
 
-def _calls_of(module: Any, work: Any) -> int:
-    """Number of passes of ``work`` through the module."""
-    calls = 0
+@contextmanager
+def _counted(module: Any, *, failing: int = 0) -> Iterator[list[None]]:
+    """An entry for each pass through the module; the pass of number ``failing``, from 1, fails."""
+    passes: list[None] = []
 
     def count(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
+        passes.append(None)
+        if len(passes) == failing:
+            raise RuntimeError("this pass fails on purpose, to see what is left behind")
 
     handle = module.register_forward_pre_hook(count)
     try:
-        work()
-    finally:
-        handle.remove()
-    return calls
-
-
-@contextmanager
-def _failing_at(module: Any, number: int) -> Iterator[None]:
-    """Let pass ``number`` (from 1) through the module fail."""
-    calls = 0
-
-    def fail(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == number:
-            raise RuntimeError("this pass fails on purpose, to see what is left behind")
-
-    handle = module.register_forward_pre_hook(fail)
-    try:
-        yield
+        yield passes
     finally:
         handle.remove()
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from palimpsest.harness.authoring.bench import SEED, Bench, copied, differing, everything, hooks_of
+from palimpsest.harness.authoring.bench import SEED, Bench, copied, differing, everything, held, hooks_of
 from palimpsest.harness.authoring.report import Finding
 from palimpsest.harness.plugins.guard import seed_everything
 
@@ -51,7 +51,7 @@ def evaluated_restores(bench: Bench) -> Finding:
     with bench.editing(bench.small) as editing:
         editing.edit(0, bench.batches[0])
         for how in ("", " left by an exception"):
-            before, state = copied(everything(editing.model)), copied(editing.editor.state_dict())
+            before = held(editing)
             hooks = hooks_of(editing.model)
             generator = torch.get_rng_state()
             try:
@@ -60,7 +60,7 @@ def evaluated_restores(bench: Bench) -> Finding:
                         raise _Thrown
             except _Thrown:
                 pass
-            changed = differing(before, everything(editing.model)) or differing(state, editing.editor.state_dict())
+            changed = differing(before, held(editing))
             changed = changed or (["a hook"] if hooks_of(editing.model) != hooks else [])
             changed = changed or (["the generator"] if not torch.equal(generator, torch.get_rng_state()) else [])
             if changed:
@@ -98,13 +98,13 @@ def global_state_untouched(bench: Bench) -> Finding:
 def memory_stays(bench: Bench) -> Finding:
     """C17. Over six batches, tensors in memory grow by no more than the state does."""
     with bench.editing(bench.small) as editing:
-        held, kept = [], []
+        grown, kept = [], []
         for number in range(6):
             editing.edit(number, bench.requests[2 * number : 2 * number + 2])
             gc.collect()
-            held.append(_held())
+            grown.append(_in_memory())
             kept.append(_bytes(editing.editor.state_dict()))
-    growth, state = held[-1] - held[1], max(kept[-1] - kept[1], 0)
+    growth, state = grown[-1] - grown[1], max(kept[-1] - kept[1], 0)
     seen = f"tensors grew by {_human(growth)} over four batches, the state by {_human(state)}"
     if growth <= 2 * state + _SLACK:
         return Finding("ok", seen)
@@ -134,21 +134,19 @@ def _changed_variables(before: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def _put_back() -> Iterator[None]:
-    dtype, threads, folder, environment = (
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-        Path.cwd(),
-        dict(os.environ),
-    )
-    gradients, precision = torch.is_grad_enabled(), torch.get_float32_matmul_precision()
+    before: list[tuple[Callable[[Any], object], Any]] = [
+        (torch.set_default_dtype, torch.get_default_dtype()),
+        (torch.set_num_threads, torch.get_num_threads()),
+        (torch.set_grad_enabled, torch.is_grad_enabled()),
+        (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()),
+        (os.chdir, Path.cwd()),
+    ]
+    environment = dict(os.environ)
     try:
         yield
     finally:
-        torch.set_default_dtype(dtype)
-        torch.set_num_threads(threads)
-        torch.set_grad_enabled(gradients)
-        torch.set_float32_matmul_precision(precision)
-        os.chdir(folder)
+        for put, value in before:
+            put(value)
         os.environ.clear()
         os.environ.update(environment)
 
@@ -157,7 +155,7 @@ def _bytes(tensors: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
-def _held() -> int:
+def _in_memory() -> int:
     """Bytes of all tensors in the process, memory that several share counted once."""
     found = {}
     for thing in gc.get_objects():

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from palimpsest.harness.authoring.bench import Bench, copied
+from palimpsest.harness.plugins.session import Editing
 from palimpsest.harness.runs.installation import Installation
 from palimpsest.harness.specs.cases import EditRequest
 
@@ -35,6 +36,10 @@ def main(folder: Path, installed: Installation) -> None:
     with bench.editing(task["model"]) as editing:
         editing.load(load_file(folder / WEIGHTS), load_file(folder / STATE))
         editing.edit(task["number"], [EditRequest(**request) for request in task["batch"]])
-        weights, state = editing.snapshot()
-        save_file({name: t.contiguous() for name, t in copied(weights).items()}, folder / AFTER_WEIGHTS)
-        save_file({name: t.contiguous() for name, t in copied(state).items()}, folder / AFTER_STATE)
+        write_save(editing, folder / AFTER_WEIGHTS, folder / AFTER_STATE)
+
+
+def write_save(editing: Editing, *files: Path) -> None:
+    """Write weights and state into two files."""
+    for file, tensors in zip(files, editing.snapshot(), strict=True):
+        save_file({name: tensor.contiguous() for name, tensor in copied(tensors).items()}, file)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from palimpsest.harness.abilities.items import AbilityOutcome
     from palimpsest.harness.model.editable import EditableModel
 
-PERCENTS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0)
-
 
 @dataclass(frozen=True, slots=True)
 class Truncation:

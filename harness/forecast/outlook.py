@@ -53,14 +53,9 @@ class Outlook:
         state = str(run_state(self.home, spec))
         if not here and found is not None:
             state = f"to be fetched, {gigabytes(found.download)}"
-        basis = "sizes"
-        ahead = None
-        if here and not problems:
-            ahead = self._measured(run, earlier)
-            basis = "calibration" if ahead is not None else basis
-        if here and ahead is None:
-            ahead = self._remembered(spec, earlier)
-            basis = "past runs" if ahead is not None else basis
+        measured = self._measured(run, earlier) if here and not problems else None
+        remembered = self._remembered(spec, earlier) if here and measured is None else None
+        ahead = measured or remembered
         return {
             "run": spec.id if here else None,
             "editor": spec.editor.name,
@@ -69,10 +64,10 @@ class Outlook:
             "seed": spec.seed,
             "state": state,
             "seconds": None if ahead is None else ahead.seconds,
-            "peak_memory_mb": _memory(ahead if basis == "calibration" else None, found, self.placement),
-            "disk_mb": _disk(ahead if basis == "calibration" else None, found),
-            "basis": basis,
-            "parts": dict(ahead.parts) if ahead is not None and basis == "calibration" else {},
+            "peak_memory_mb": _memory(measured, found, self.placement),
+            "disk_mb": _disk(measured, found),
+            "basis": "calibration" if measured else "past runs" if remembered else "sizes",
+            "parts": dict(measured.parts) if measured else {},
             "problems": problems,
         }
 

@@ -56,6 +56,15 @@ class ProbeOutcome:
     exact_top: bool = False
 
 
+_TOP = ("tokens_top", "hits_top", "exact_top")
+_KINDS: Mapping[str, Any] = {
+    "kind": np.str_,
+    **dict.fromkeys(("nll_new", "nll_true"), np.float64),
+    **dict.fromkeys(("exact_new", "exact_true", "exact_top"), np.bool_),
+}
+"""Types of those columns of `Outcomes` that are no whole numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """Outcomes of probes as columns of one length; the names are those of the stored Parquet files."""
@@ -81,14 +90,8 @@ class Outcomes:
 
         Other columns are ignored; those that begin with what the unedited model says may be missing.
         """
-        types: dict[str, Any] = {"case_id": np.int64, "kind": np.str_}
-        types |= {name: np.float64 for name in ("nll_new", "nll_true")}
-        types |= {name: np.int64 for name in ("tokens_new", "tokens_true", "hits_new", "hits_true")}
-        types |= {name: np.bool_ for name in ("exact_new", "exact_true")}
-        found = {name: np.asarray(columns[name]).astype(kind) for name, kind in types.items()}
-        top = {"tokens_top": np.int64, "hits_top": np.int64, "exact_top": np.bool_}
-        nothing = np.zeros(len(found["case_id"]))
-        return cls(**found, **{name: np.asarray(columns.get(name, nothing)).astype(kind) for name, kind in top.items()})
+        given = dict.fromkeys(_TOP, np.zeros(len(np.asarray(columns["case_id"])))) | dict(columns)
+        return cls(**{name: np.asarray(given[name]).astype(_KINDS.get(name, np.int64)) for name in cls.__slots__})
 
     @classmethod
     def from_records(cls, records: Sequence[ProbeOutcome]) -> Outcomes:

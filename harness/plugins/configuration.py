@@ -14,22 +14,11 @@ from pydantic import ValidationError
 
 from palimpsest.harness.editor import Editor, EditorConfig
 from palimpsest.harness.errors import ConfigError, EditorError
-from palimpsest.harness.plugins.compositions import canonical_name, complete
-from palimpsest.harness.plugins.entry_points import EditorEntry, available_editors, find_entry
+from palimpsest.harness.plugins.compositions import complete
+from palimpsest.harness.plugins.entry_points import EditorEntry, find_entry
 from palimpsest.harness.plugins.presets import load_preset, preset_name
 from palimpsest.harness.specs.composition import HOST, parse, spell
 from palimpsest.harness.system.validation_messages import describe, shown
-
-__all__ = [
-    "EditorEntry",
-    "available_editors",
-    "build_editor",
-    "canonical_name",
-    "find_editor",
-    "load_editor_class",
-    "resolve_config",
-    "without_host",
-]
 
 _Parts = Sequence[tuple[str, type[Editor]]]
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from palimpsest.harness.errors import EditorError
+from palimpsest.harness.model.digests import parameter_digests
 
 if TYPE_CHECKING:
     from palimpsest.harness.editor import EditReport
-
-from palimpsest.harness.model.digests import parameter_digests
 
 _CANARY = (1, 2, 3, 5, 8, 13)
 

@@ -1,4 +1,4 @@
-"""Reading run folders, for `palimpsest show`, plans, forecasts and replays: no store, no model, no checksums.
+"""Reading run folders, for plans, forecasts, replays and the command line: no store, no model, no checksums.
 
 Where a run stands is decided here and nowhere else: by ``result.json`` if it fits the spec, else by the newest save,
 from which the run would go on. The store has a reader of its own, which trusts nothing.
@@ -7,7 +7,7 @@ from which the run would go on. The store has a reader of its own, which trusts 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
+from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.runs import layout
-from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.atomic_files import read_manifest
 from palimpsest.harness.system.strict_json import JsonProblem, parse
@@ -54,58 +53,6 @@ class RunState:
         return f"{self.status} at {self.edits}"
 
 
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """Summary of a run folder: its run, and how far that got."""
-
-    run_id: str
-    """Name of the folder."""
-    folder: Path
-    spec: Mapping[str, Any] | None
-    """The spec as stored; None when it cannot be read."""
-    status: str
-    """``complete``, ``collapsed``, ``failed``, ``partial``, or ``unreadable``."""
-    edits_done: int
-    """As `RunState.edits`."""
-    edits_planned: int | None
-    started_at: str | None
-    updated_at: str | None
-    reason: str | None = None
-    """Reason why a run collapsed or failed, or why the folder is unreadable."""
-
-    def name_in_spec(self, part: str) -> str | None:
-        """Name of the ``model``, ``editor`` or ``task``; None when the spec is unreadable."""
-        entry = (self.spec or {}).get(part)
-        return str(entry["name"]) if isinstance(entry, Mapping) and "name" in entry else None
-
-
-def list_runs(home: Path) -> list[RunSummary]:
-    """Every run folder of a home, the newest last."""
-    folders = [path.parent for path in (home / layout.RUNS).glob(f"*/{layout.SPEC}")]
-    return sorted(map(summarise, folders), key=lambda run: (run.started_at or "", run.run_id))
-
-
-def find_run(home: Path, name: str) -> Path:
-    """The run folder whose name begins with ``name``, or the folder ``name`` itself.
-
-    Raises:
-        UsageError: None or several begin with it.
-    """
-    if (Path(name) / layout.SPEC).is_file():
-        return Path(name)
-    folders = {path.parent.name: path.parent for path in (home / layout.RUNS).glob(f"*/{layout.SPEC}")}
-    if name in folders:
-        return folders[name]
-    matching = sorted(folder for folder in folders if name and folder.startswith(name))
-    if len(matching) > 1:
-        raise UsageError(f"{name!r} begins the names of {len(matching)} runs: {', '.join(matching)}. Give more of it.")
-    if matching:
-        return folders[matching[0]]
-    if not folders:
-        raise UsageError(f"There are no runs in {home / layout.RUNS}. Begin one with: palimpsest run --suite smoke")
-    raise unknown_name("Run", name, folders, "palimpsest list runs")
-
-
 def read_ending(path: Path, planned: int) -> Ending | None:
     """The ending in a ``result.json``; None if it cannot be read, makes no sense, or does not fit the schedule.
 
@@ -138,20 +85,6 @@ def read_state(folder: Path, planned: int) -> RunState:
 def run_state(home: Path, spec: RunSpec) -> RunState:
     """State of the run of ``spec``."""
     return read_state(home / layout.RUNS / spec.id, spec.schedule.edits)
-
-
-def summarise(folder: Path) -> RunSummary:
-    """Summary of one run folder, from its spec, journal and result."""
-    try:
-        spec = read_object(folder / layout.SPEC)
-        planned = int(spec["schedule"]["edits"])
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
-        return RunSummary(folder.name, folder, None, "unreadable", 0, None, None, None, f"{layout.SPEC}: {error}")
-    state = read_state(folder, planned)
-    times = [str(event["time"]) for event in read_events(folder / layout.JOURNAL) if "time" in event]
-    first = times[0] if times else None
-    last = times[-1] if times else None
-    return RunSummary(folder.name, folder, spec, state.status, state.edits, planned, first, last, state.reason)
 
 
 def read_spec(folder: Path) -> RunSpec:

@@ -15,7 +15,7 @@ from palimpsest.harness.plugins.session import Editing
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import RepeatCheck, read_events
 from palimpsest.harness.runs.loaded_model import load
-from palimpsest.harness.runs.reading import read_spec, summarise
+from palimpsest.harness.runs.reading import read_spec, read_state
 from palimpsest.harness.runs.saves import Saves
 from palimpsest.harness.specs.schedule import batches, boundaries, order
 
@@ -52,15 +52,9 @@ def replay(
     model: EditableModel,
     make_editor: Callable[[], Editor],
 ) -> Editing:
-    """Edit ``model`` as the run did, up to ``edits``.
+    """Edit ``model`` as the run did, up to ``edits``, a batch boundary; the run's folder is only read.
 
-    Args:
-        run: The run's folder; it is only read.
-        spec: The run's spec.
-        cases: The cases of the schedule, in edit order.
-        edits: A batch boundary.
-        model: Pristine, or with edits that can be undone.
-        make_editor: Makes the run's editor.
+    The model is pristine, or has edits that can be undone; the cases are those of the schedule, in edit order.
 
     Raises:
         UsageError: ``edits`` is no batch boundary.
@@ -189,7 +183,7 @@ def export_model(
         raise UsageError(f"{folder} is there already. Choose a new or empty folder.")
     spec = read_spec(run)
     check_position(spec, edits)
-    done = summarise(run).edits_done
+    done = read_state(run, spec.schedule.edits).edits
     if edits > done:
         raise UsageError(f"Run {run.name} has made {done} edits so far; --edits can be at most that.")
     saves = Saves(run / layout.SAVES, spec.id)

@@ -12,17 +12,7 @@ import pyarrow as pa
 
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.harness.metrics.probes import Outcomes, aggregate, case_table, main_score
-from palimpsest.harness.runs.layout import (
-    ABILITIES,
-    ANSWERS,
-    CONTINUATIONS,
-    DIAGNOSTICS,
-    OPTIONAL_COLUMNS,
-    PROBES,
-    SCORE_COLUMNS,
-    TEXTS,
-    table,
-)
+from palimpsest.harness.runs import layout
 from palimpsest.harness.scoring.generation import continuations as continue_prompts
 from palimpsest.harness.scoring.generation import sample_texts
 from palimpsest.harness.scoring.probes import sample_answers, score_cases
@@ -60,30 +50,26 @@ def measure(
 ) -> tuple[dict[str, pa.Table], dict[str, float]]:
     """All tables that come from asking the model, by file name, and the seconds that took.
 
-    Args:
-        spec: The run.
-        cases: Those of the schedule, in edit order.
-        edits: Made so far.
-        instruments: Ask the model.
-        continuations: Those of the unedited model; made here if ``edits`` is 0.
+    The cases are those of the schedule, in edit order; ``edits`` were made so far. ``continuations`` are the unedited
+    model's, made here if ``edits`` is 0.
     """
     begin = time.perf_counter()
     place = {case.request.case_id: position for position, case in enumerate(cases)}
     tables: dict[str, pa.Table] = {}
     if spec.scoring.top and not edits:
-        continuations = tables[CONTINUATIONS] = _continuations(spec, cases, place, instruments)
+        continuations = tables[layout.CONTINUATIONS] = _continuations(spec, cases, place, instruments)
     windows = choose_windows(len(cases), spec.scoring, edits)
     scored = [cases[position] for position in sorted(set().union(*windows.values()))]
-    tables[PROBES] = _probes(spec, scored, place, windows, instruments, continuations)
-    tables[ANSWERS] = _answers(spec, cases, place, instruments)
+    tables[layout.PROBES] = _probes(spec, scored, place, windows, instruments, continuations)
+    tables[layout.ANSWERS] = _answers(spec, cases, place, instruments)
     scored_at = time.perf_counter()
     seconds = {"seconds_scoring": scored_at - begin}
     if spec.scoring.generation.cases:
-        tables[TEXTS] = _texts(spec, cases, place, edits, instruments)
+        tables[layout.TEXTS] = _texts(spec, cases, place, edits, instruments)
         sampled_at = time.perf_counter()
         seconds["seconds_generation"] = sampled_at - scored_at
         scored_at = sampled_at
-    tables[ABILITIES] = ability_table(instruments.abilities(edits, scored))
+    tables[layout.ABILITIES] = ability_table(instruments.abilities(edits, scored))
     seconds["seconds_abilities"] = time.perf_counter() - scored_at
     return tables, seconds
 
@@ -105,11 +91,12 @@ def _probes(
     columns: dict[str, Any] = {"position": positions}
     for window in dict.fromkeys([*_WINDOWS, *windows]):
         columns[f"window_{window}"] = np.isin(positions, np.array(list(windows.get(window, ())), np.int32))
-    measured = set(SCORE_COLUMNS[PROBES].names) - {name for name in SCORE_COLUMNS[PROBES].names if "window_" in name}
+    schema = layout.SCORE_COLUMNS[layout.PROBES]
+    measured = {name for name in schema.names if "window_" not in name}
     if continuations is None:
         measured -= {"tokens_top", "hits_top", "exact_top"}
     columns |= {name: [getattr(o, name) for o in outcomes] for name in measured - {"position"}}
-    return table(SCORE_COLUMNS[PROBES], columns)
+    return layout.table(schema, columns)
 
 
 def _texts(
@@ -126,7 +113,7 @@ def _texts(
         "text": [t.text for t in texts],
         "tokens": [t.tokens for t in texts],
     }
-    return table(OPTIONAL_COLUMNS[TEXTS], columns)
+    return layout.table(layout.OPTIONAL_COLUMNS[layout.TEXTS], columns)
 
 
 def _continuations(
@@ -143,7 +130,7 @@ def _continuations(
         "text": [c.text for c in found],
         "tokens": [list(c.tokens) for c in found],
     }
-    return table(OPTIONAL_COLUMNS[CONTINUATIONS], columns)
+    return layout.table(layout.OPTIONAL_COLUMNS[layout.CONTINUATIONS], columns)
 
 
 def _tokens_of(continuations: pa.Table) -> dict[tuple[int, int], list[int]]:
@@ -158,7 +145,7 @@ def _answers(spec: RunSpec, cases: Sequence[Case], place: Mapping[int, int], ins
     columns: dict[str, Any] = {"position": [place[a.case_id] for a in answers]}
     for name in ("case_id", "kind", "index", "prompt", "text"):
         columns[name] = [getattr(a, name) for a in answers]
-    return table(SCORE_COLUMNS[ANSWERS], columns)
+    return layout.table(layout.SCORE_COLUMNS[layout.ANSWERS], columns)
 
 
 def ability_table(outcomes: Sequence[AbilityOutcome]) -> pa.Table:
@@ -169,18 +156,18 @@ def ability_table(outcomes: Sequence[AbilityOutcome]) -> pa.Table:
         columns[name] = [getattr(outcome, name) for outcome, _ in pairs]
     for name in ("item", "correct", "predicted", "label", "log_likelihood", "words"):
         columns[name] = [getattr(item, name) for _, item in pairs]
-    return table(SCORE_COLUMNS[ABILITIES], columns)
+    return layout.table(layout.SCORE_COLUMNS[layout.ABILITIES], columns)
 
 
 def diagnostics_table(rows: Sequence[Diagnostic]) -> pa.Table:
     """Diagnostics as `palimpsest.harness.diagnostics.tracker.Tracker` measures them."""
     columns = {name: [getattr(row, name) for row in rows] for name in ("name", "layer", "value")}
-    return table(SCORE_COLUMNS[DIAGNOSTICS], columns)
+    return layout.table(layout.SCORE_COLUMNS[layout.DIAGNOSTICS], columns)
 
 
 def headline(tables: Mapping[str, pa.Table], form: str) -> dict[str, float]:
     """The numbers worth showing while a run goes on: main score of the main window, percent of abilities right."""
-    probes = tables[PROBES]
+    probes = tables[layout.PROBES]
     columns = {name: probes[name].to_numpy() for name in probes.column_names}
     window = "window_all" if columns["window_all"].any() else "window_planned"
     inside = columns[window].astype(bool)
@@ -190,7 +177,7 @@ def headline(tables: Mapping[str, pa.Table], form: str) -> dict[str, float]:
         metrics = aggregate(case_table(chosen, form))
         names = (main_score(form), *(name for name in metrics if name.startswith("efficacy")))
         result = {name: metrics[name] for name in dict.fromkeys(names) if "magnitude" not in name}
-    items = tables[ABILITIES]
+    items = tables[layout.ABILITIES]
     correct = items["correct"].to_numpy()[items["metric"].to_numpy() != PERPLEXITY]
     if correct.size:
         result["abilities_right"] = 100.0 * float(correct.mean())

@@ -82,15 +82,9 @@ class Work:
         settings: RunSettings,
         interrupts: Interrupts,
     ) -> None:
-        """Take up the work; nothing is changed yet.
+        """Take up a run, its folder locked and checked, its cases in edit order; nothing is changed yet.
 
-        Args:
-            folder: The run's, locked and checked.
-            cases: Those of the schedule, in edit order.
-            inputs: The model, its editor and what asks it.
-            saves: Number of edits → whole save, for every `Load` that will come.
-            settings: How to carry it out.
-            interrupts: Signals to heed.
+        ``saves`` holds the whole save of every `Load` that will come, by its number of edits.
         """
         self._folder = folder
         self._journal = folder.journal

@@ -7,13 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from palimpsest.harness.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
-
 
 DEEPEST = 8
 """At most this many editors inside each other."""

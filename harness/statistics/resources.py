@@ -56,7 +56,8 @@ class Resources:
         """Name, tokens and hash of the statistics that were last asked for."""
         self.damaged: list[str] = []
         """Messages about files of the cache that were damaged and are made again."""
-        self._folder = folder
+        self.folder = folder
+        """Folder in which statistics are kept; None: they are not."""
         self._statistics_name = ""
         self._texts: Callable[[], Iterable[str]] | None = None
         self._max_tokens: int | None = None
@@ -68,11 +69,6 @@ class Resources:
         self._spectra: dict[tuple[str, int], Spectrum] = {}
         self._weight_spectra: dict[int, LeftSpectrum] = {}
         self._sampled: dict[tuple[int, int, int], list[list[str]]] = {}
-
-    @property
-    def folder(self) -> Path | None:
-        """Folder in which statistics are kept; None: they are not."""
-        return self._folder
 
     def set_statistics(
         self, name: str, texts: Callable[[], Iterable[str]], max_tokens: int | None = None, *, fixed: bool = False
@@ -91,7 +87,7 @@ class Resources:
         if self._texts is None:
             return False
         texts_hash, _ = self._identity(max_tokens if max_tokens is not None else self._max_tokens)
-        known, folder = self._moments.get(texts_hash, {}), self._folder
+        known, folder = self._moments.get(texts_hash, {}), self.folder
         name = f"second-moments-{texts_hash[:16]}"
         return all(
             layer in known or (folder is not None and (folder / f"{name}-{layer}.safetensors").is_file())
@@ -136,7 +132,7 @@ class Resources:
             self._require_pristine("Second moments")
             sequences, texts_hash = self._token_sequences(limit)
             name = f"second-moments-{texts_hash[:16]}"
-            part = None if self._folder is None else self._folder / f"{name}-{'-'.join(map(str, missing))}.partial"
+            part = None if self.folder is None else self.folder / f"{name}-{'-'.join(map(str, missing))}.partial"
             known.update(collect_moments(self._model, missing, sequences, part, self.progress))
             for layer in missing:
                 self._save(f"{name}-{layer}", {"c0": known[layer]})
@@ -185,7 +181,7 @@ class Resources:
         key = (seed or 0, count, length)
         if key not in self._sampled:
             name = "templates-" + "-".join(map(str, key)) + ".json"
-            path = None if self._folder is None else self._folder / name
+            path = None if self.folder is None else self.folder / name
             kept = None if path is None else cache_files.read_json(path, self.damaged.append)
             if kept is None:
                 self._require_pristine("Context templates")
@@ -229,7 +225,7 @@ class Resources:
 
     def _note_path(self, limit: int | None) -> Path | None:
         name = hashlib.sha256(f"{self._statistics_name} {limit}".encode()).hexdigest()[:16]
-        return None if self._folder is None else self._folder / f"statistics-{name}.json"
+        return None if self.folder is None else self.folder / f"statistics-{name}.json"
 
     def _require_pristine(self, what: str) -> None:
         changed = [
@@ -241,14 +237,14 @@ class Resources:
             raise EditorError(f"{what} must come from the pristine model, but {changed[0]} is edited already.")
 
     def _load(self, name: str) -> dict[str, Tensor] | None:
-        if self._folder is None:
+        if self.folder is None:
             return None
-        tensors = cache_files.read_tensors(self._folder / f"{name}.safetensors", self.damaged.append)
+        tensors = cache_files.read_tensors(self.folder / f"{name}.safetensors", self.damaged.append)
         return None if tensors is None else {key: tensor.to(self.device) for key, tensor in tensors.items()}
 
     def _save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        if self._folder is not None:
-            cache_files.write_tensors(self._folder / f"{name}.safetensors", tensors)
+        if self.folder is not None:
+            cache_files.write_tensors(self.folder / f"{name}.safetensors", tensors)
 
 
 @torch.no_grad()

@@ -12,9 +12,9 @@ from pathlib import Path
 from palimpsest.cli import debugging, output
 from palimpsest.cli.latest_scores import LatestScores, latest_scores
 from palimpsest.cli.options import home_words
+from palimpsest.cli.run_folders import summarise
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
-from palimpsest.harness.runs.reading import summarise
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.public_text import public
 from palimpsest.harness.system.trouble import trouble

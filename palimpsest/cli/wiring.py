@@ -8,6 +8,7 @@ from typing import Any
 
 from palimpsest.harness.model import catalogue
 from palimpsest.harness.plugins import configuration
+from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.runs.installation import Installation
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import Catalog
@@ -49,7 +50,7 @@ def installed_catalog(installed: Installation | None = None, *, fetch: bool = Tr
         return ref, entry
 
     def editor(name: str, model_name: str, overrides: Mapping[str, Any]) -> EditorRef:
-        complete = configuration.canonical_name(name)
+        complete = canonical_name(name)
         config = configuration.resolve_config(complete, model_name, dict(overrides))
         entry = configuration.find_editor(complete)
         return EditorRef(name=complete, config=config, distribution=entry.distribution, version=entry.version)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from palimpsest.cli.latest_scores import latest_scores
+from palimpsest.cli.run_folders import find_run, list_runs, summarise
 from palimpsest.harness.errors import UsageError
-from palimpsest.harness.runs.reading import find_run, list_runs, summarise
 from tests.cli.helpers import cli
 from tests.labs.synthetic import SyntheticRun, write_run
 

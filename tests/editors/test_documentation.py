@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import TargetConfig
 from palimpsest.harness.model.anatomy import detect
-from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
+from palimpsest.harness.plugins.configuration import load_editor_class
+from palimpsest.harness.plugins.entry_points import available_editors
 from tests.labs.presets import preset_models
 from tests.labs.tiny_models import ARCHITECTURES, random_model
 

@@ -20,7 +20,8 @@ from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.harness.editor import EditReport
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.plugins.compositions import canonical_name, complete
-from palimpsest.harness.plugins.configuration import available_editors, build_editor, load_editor_class
+from palimpsest.harness.plugins.configuration import build_editor, load_editor_class
+from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.harness.specs.cases import EditRequest
 from palimpsest.harness.specs.composition import HOST
 from tests.labs.tiny_models import ARCHITECTURES, tiny_model

@@ -12,7 +12,8 @@ from palimpsest.editors import memit
 from palimpsest.editors.toolkit.filtering import Filter
 from palimpsest.editors.toolkit.pipeline import TargetConfig
 from palimpsest.harness.model.catalogue import registered_models
-from palimpsest.harness.plugins.configuration import available_editors, load_editor_class, resolve_config
+from palimpsest.harness.plugins.configuration import load_editor_class, resolve_config
+from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.harness.specs.composition import HOST
 from tests.labs.presets import load_preset, preset_models
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from palimpsest.cli.run_folders import summarise
 from palimpsest.harness.abilities.ability_harness import AbilityHarness
 from palimpsest.harness.errors import PalimpsestError
-from palimpsest.harness.runs.reading import read_spec, summarise
+from palimpsest.harness.runs.reading import read_spec
 from palimpsest.harness.specs.suite import Suite
 from palimpsest.tasks.ability_library import AbilityLibrary
 from palimpsest.tasks.suite_files import load_suite

@@ -7,7 +7,8 @@ import pytest
 
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.model.catalogue import registered_models
-from palimpsest.harness.plugins.configuration import available_editors, resolve_config
+from palimpsest.harness.plugins.configuration import resolve_config
+from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.tasks.ability_library import ability_groups, ability_names
 from palimpsest.tasks.registry import task_names
 from palimpsest.tasks.strict_yaml import parse
@@ -76,7 +77,7 @@ seeds: [-1]
         "scorin: is not a field; did you mean scoring or description?",
         'abilities.tasks: expected a list, got "pocket".',
         "abilities.limit: expected a whole number of at least 1, got -1.",
-        "seeds: expected whole numbers from 0 to 9223372036854775807, got [-1].",
+        "seeds[0]: expected a whole number of at least 0, got -1.",
     }
 
 

@@ -20,8 +20,8 @@ from palimpsest.cli import options, output
 from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
-from palimpsest.harness.plugins.configuration import available_editors, load_editor_class
-from palimpsest.harness.plugins.entry_points import misnamed
+from palimpsest.harness.plugins.configuration import load_editor_class
+from palimpsest.harness.plugins.entry_points import available_editors, misnamed
 from palimpsest.harness.system.environment import DISTRIBUTION, cores
 from palimpsest.harness.system.memory import free_memory
 from palimpsest.results.store.database import Store

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import means, options, output
+from palimpsest.cli.run_folders import find_run
 from palimpsest.cli.wiring import installation
-from palimpsest.harness.runs.reading import find_run, read_spec
+from palimpsest.harness.runs.reading import read_spec
 from palimpsest.tasks.registry import data_files
 
 app = typer.Typer(add_completion=False)

@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import options, output
+from palimpsest.cli.run_folders import list_runs
 from palimpsest.harness.errors import unknown_name
 from palimpsest.harness.metrics.probes import METRICS
 from palimpsest.harness.model.catalogue import registered_models
-from palimpsest.harness.plugins.configuration import available_editors
-from palimpsest.harness.plugins.entry_points import misnamed
-from palimpsest.harness.runs.reading import list_runs
+from palimpsest.harness.plugins.entry_points import available_editors, misnamed
 from palimpsest.tasks.ability_library import ability_groups, ability_names
 from palimpsest.tasks.registry import task_names
 from palimpsest.tasks.suite_files import suite_names

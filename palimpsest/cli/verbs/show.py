@@ -8,8 +8,8 @@ import typer
 
 from palimpsest.cli import options, output
 from palimpsest.cli.latest_scores import Held, LatestScores, latest_scores
+from palimpsest.cli.run_folders import RunSummary, find_run, summarise
 from palimpsest.harness.runs.journal import read_events
-from palimpsest.harness.runs.reading import RunSummary, find_run, summarise
 
 app = typer.Typer(add_completion=False)
 

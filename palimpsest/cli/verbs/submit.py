@@ -9,8 +9,8 @@ import typer
 
 from palimpsest import __version__
 from palimpsest.cli import options, output
+from palimpsest.cli.run_folders import find_run, summarise
 from palimpsest.harness.errors import RunFailed
-from palimpsest.harness.runs.reading import find_run, summarise
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.submissions.bounded import verify_bounded
 from palimpsest.results.submissions.bundle import write_bundle

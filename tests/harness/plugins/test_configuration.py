@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from palimpsest.harness.errors import ConfigError, EditorError, UsageError
-from palimpsest.harness.plugins import configuration
+from palimpsest.harness.plugins import configuration, entry_points
 from palimpsest.harness.plugins.entry_points import misnamed
 from tests.cli.helpers import cli
 
@@ -48,15 +48,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 def test_built_in_editors_are_found_by_the_same_way() -> None:
-    names = {entry.name: entry for entry in configuration.available_editors()}
+    names = {entry.name: entry for entry in entry_points.available_editors()}
     assert {"memit", "memit-seq", "alphaedit", "ft-l"} <= set(names)
     assert names["memit"].distribution == "palimpsest-bench"
 
 
 def test_listing_imports_nothing(install: Callable[..., None]) -> None:
     install("lab-one", mine="lab_editors_module:Mine")
-    (entry,) = [entry for entry in configuration.available_editors() if entry.distribution == "lab-one"]
-    assert entry == configuration.EditorEntry("mine", "lab-one", "1.2", "lab_editors_module:Mine")
+    (entry,) = [entry for entry in entry_points.available_editors() if entry.distribution == "lab-one"]
+    assert entry == entry_points.EditorEntry("mine", "lab-one", "1.2", "lab_editors_module:Mine")
     assert "lab_editors_module" not in sys.modules
     assert configuration.load_editor_class("mine").__name__ == "Mine"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from palimpsest.cli.run_folders import list_runs, summarise
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.runs.folder import RunFolder
 from palimpsest.harness.runs.journal import read_events
-from palimpsest.harness.runs.reading import list_runs, run_state, summarise
+from palimpsest.harness.runs.reading import run_state
 from tests.labs.run_lab import SHORT, EditableModel, copied, run, spec
 
 

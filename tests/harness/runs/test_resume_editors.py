@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from palimpsest.harness.plugins.configuration import available_editors, build_editor
+from palimpsest.harness.plugins.configuration import build_editor
+from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.harness.statistics.resources import with_statistics
 from tests.labs.run_lab import WORDS, EditableModel, results, run, spec, tiny_model
 
