@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
@@ -56,7 +56,7 @@ class Suite(Strict):
     schedule: Schedule
     scoring: Scoring = Scoring()
     abilities: AbilityChoice = AbilityChoice()
-    seeds: tuple[Annotated[int, Field(ge=0, le=LARGEST_SEED)], ...] = Field(default=(0,), min_length=1, strict=False)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1, strict=False)
 
     @field_validator("editors", mode="before")
     @classmethod
@@ -75,6 +75,13 @@ class Suite(Strict):
     @classmethod
     def _no_editor_twice(cls, value: tuple[EditorChoice, ...]) -> tuple[EditorChoice, ...]:
         _distinct([entry.name if not (entry.set or entry.batch_size) else entry.model_dump() for entry in value])
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _not_negative(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 0 <= seed <= LARGEST_SEED for seed in value):
+            raise ValueError(f"expected whole numbers from 0 to {LARGEST_SEED}, got {shown(list(value))}")
         return value
 
     @model_validator(mode="after")

@@ -77,7 +77,7 @@ seeds: [-1]
         "scorin: is not a field; did you mean scoring or description?",
         'abilities.tasks: expected a list, got "pocket".',
         "abilities.limit: expected a whole number of at least 1, got -1.",
-        "seeds[0]: expected a whole number of at least 0, got -1.",
+        "seeds: expected whole numbers from 0 to 9223372036854775807, got [-1].",
     }
 
 
