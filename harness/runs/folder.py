@@ -104,7 +104,7 @@ class RunFolder:
         return {"format": 1, "run": self.spec.id, "files": {name: _entry(self.path / name) for name in names}}
 
     def _seals(self) -> dict[str, Any]:
-        """What the manifest says of files that are written last."""
+        """Entries of the manifest for files that are written last."""
         files = (read_manifest(self.path) or {"files": {}})["files"]
         return {name: files[name] for name in layout.SEALED if isinstance(files.get(name), dict)}
 
