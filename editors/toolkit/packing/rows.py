@@ -80,8 +80,8 @@ def packed(model: EditableModel, pieces: Sequence[Piece], *, windows: Mapping[st
         segments.append(Segment(begin, len(rows), length, past.to(device), masks))
         begin += len(rows) * length
         first = last
-    ids = torch.tensor([token for piece in pieces for token in piece.ids])
-    positions = torch.tensor([len(piece.past) + i for piece in pieces for i in range(len(piece.ids))])
+    ids = torch.tensor([token for piece in pieces for token in piece.ids], dtype=torch.long)
+    positions = torch.tensor([len(piece.past) + i for piece in pieces for i in range(len(piece.ids))], dtype=torch.long)
     return Packed(ids.to(device), positions.to(device), tuple(segments))
 
 
@@ -104,13 +104,18 @@ def attention_windows(model: EditableModel) -> dict[str, int]:
     return {kind: window if kind == "sliding_attention" else 0 for kind in sorted(set(kinds))}
 
 
+def kinds_of(model: EditableModel) -> Sequence[str]:
+    """Kind of attention of each block."""
+    kinds = getattr(model.model.config.get_text_config(), "layer_types", None)
+    return kinds or list(attention_windows(model)) * model.anatomy.n_layers
+
+
 class _Pass:
     """One pass through a model: the segments, and the keys and values that are to be kept."""
 
     def __init__(self, model: EditableModel, segments: Sequence[Segment]) -> None:
         self.segments = segments
-        kinds = getattr(model.model.config.get_text_config(), "layer_types", None)
-        self.kinds: Sequence[str] = kinds or list(attention_windows(model)) * model.anatomy.n_layers
+        self.kinds = kinds_of(model)
         self.kept: dict[int, KeysAndValues] = {}
         self.wanted: range | None = None
 

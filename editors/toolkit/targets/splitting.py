@@ -11,12 +11,13 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.keys import outputs_of
 from palimpsest.editors.toolkit.packing.rows import Packed, Piece, packed, with_past_of
-from palimpsest.editors.toolkit.packing.trees import packing_holds, planted
+from palimpsest.editors.toolkit.packing.trees import packing_holds
 from palimpsest.editors.toolkit.tails import Tail
+from palimpsest.editors.toolkit.targets.beginnings import beginnings
 from palimpsest.editors.toolkit.targets.groups import grouped, tokens_together
 from palimpsest.editors.toolkit.targets.reads import Reads
 from palimpsest.editors.toolkit.targets.suffixes import Row, Suffixes, joined
-from palimpsest.harness.model.hooks import captured_output, mlp_at
+from palimpsest.harness.model.hooks import captured_output
 from palimpsest.harness.model.prompts import Sentence
 
 if TYPE_CHECKING:
@@ -125,30 +126,16 @@ def _cut(model: EditableModel, tasks: Sequence[Task], group: Sequence[int], laye
     """A group of suffixes; their prefixes run once, and what several sentences begin with once for all of these."""
     chosen = [tasks[i] for i in group]
     starts = [task.first(whole=False) for task in chosen]
-    tree = planted(model, [task.ids for task in chosen])
-    last = model.anatomy.n_layers - 1
-    nowhere = torch.empty(0, dtype=torch.long, device=model.device)
-    block = model.module(model.anatomy.block(layer))
-    backbone = model.module(model.anatomy.backbone)
-    with captured_output(block) as seen, tree.running(keep=range(layer + 1, last + 1)) as (arguments, store):
-        if layer < last:  # only the attention of the last block is wanted
-            with mlp_at(model, last, nowhere, nowhere):
-                backbone(**arguments)
-        else:
-            backbone(**arguments)
-    pieces = [
-        Piece(task.ids[start:], tuple(places[:start]))
-        for task, start, places in zip(chosen, starts, tree.places, strict=True)
-    ]
+    begin = beginnings(model, [task.ids for task in chosen], starts, layer)
+    pieces = [Piece(task.ids[len(past) :], past) for task, past in zip(chosen, begin.past, strict=True)]
     row = packed(model, pieces)
-    own = [place for start, places in zip(starts, tree.places, strict=True) for place in places[start:]]
     rows = tuple(
         Row(number, task.request, len(task.ids) - start, task.lookup - start)
         for number, task, start in zip(group, chosen, starts, strict=True)
     )
-    segments = tuple(with_past_of(segment, store) for segment in row.segments)
-    hidden = seen[0].flatten(0, 1)[torch.tensor(own, device=model.device)]
-    return _with_reads(model, layer, chosen, starts, rows, replace(row, segments=segments), hidden)
+    segments = tuple(with_past_of(segment, begin.stored) for segment in row.segments)
+    part = _with_reads(model, layer, chosen, starts, rows, replace(row, segments=segments), begin.hidden)
+    return replace(part, lean=begin.lean)
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ architecture; where a first comparison shows that it does not, whole sentences a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -20,10 +19,12 @@ import torch
 from torch import Tensor
 
 from palimpsest.editors.toolkit.packing.attention import Segment
-from palimpsest.editors.toolkit.packing.rows import Packed, attending
+from palimpsest.editors.toolkit.packing.lean import Lean
+from palimpsest.editors.toolkit.packing.rows import Packed
+from palimpsest.editors.toolkit.packing.upper import logits_above
 from palimpsest.editors.toolkit.tails import Tail
 from palimpsest.editors.toolkit.targets.reads import Reads
-from palimpsest.harness.model.hooks import BlockForward, added_to_output, head_at, mlp_at, replaced_blocks, unchanged
+from palimpsest.harness.model.hooks import added_to_output, head_at
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
@@ -62,6 +63,8 @@ class Suffixes:
     """For whole sentences, the slow way that is right for any architecture: R × S, which tokens are no padding."""
     tail: Tail | None = None
     """Tail that δ goes through to the stream; None: nothing."""
+    lean: Lean | None = None
+    """The upper blocks in few operations; None: the model runs them itself."""
     outputs: Tensor | None = None
     """R × d_out: the MLP's output at the lookup position, to which δ is added before the tail."""
 
@@ -90,22 +93,10 @@ class Suffixes:
         if self.tail is not None and self.outputs is not None:
             change = self.tail.moved(self.outputs, change)
         change = change.to(self.hidden.dtype)
-        return self._of_suffixes(change) if self.filled is None else self._of_whole_sentences(change, self.filled)
-
-    def _of_suffixes(self, change: Tensor) -> Tensor:
-        lower: dict[int, BlockForward] = dict.fromkeys(range(self.layer), unchanged)
-        lower[self.layer] = lambda _: self.hidden.index_add(0, self.lookup, change)[None]
-        read = self.reads.place
-        first = torch.zeros_like(read)
-        last = self.model.anatomy.n_layers - 1
-        with ExitStack() as stack:
-            stack.enter_context(attending(self.model, self.row.segments))
-            stack.enter_context(replaced_blocks(self.model, lower))
-            stack.enter_context(head_at(self.model, first, read))
-            if self.layer < last:  # of the last block only the reads go on to the head
-                stack.enter_context(mlp_at(self.model, last, first, read))
-            logits: Tensor = self.model.model(**self.row.arguments()).logits
-        return logits
+        if self.filled is not None:
+            return self._of_whole_sentences(change, self.filled)
+        stream = self.hidden.index_add(0, self.lookup, change)
+        return logits_above(self.model, self.lean, stream, self.row, self.layer, self.reads.place)
 
     def _of_whole_sentences(self, change: Tensor, filled: Tensor) -> Tensor:
         block = self.model.module(self.model.anatomy.block(self.layer))
