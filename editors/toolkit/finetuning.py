@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,10 +20,10 @@ from pydantic import Field
 from torch import Tensor
 
 from palimpsest.editors.toolkit.pipeline import all_or_nothing, timed
+from palimpsest.editors.toolkit.trained import Logits, adds_plainly, logits_of
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
 from palimpsest.harness.errors import ConfigError, ModelCollapsed
 from palimpsest.harness.model import prompts
-from palimpsest.harness.model.hooks import captured_output, head_at, replaced_blocks, unchanged
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
@@ -35,15 +35,10 @@ _FINISHED_LOSS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Requests trained together: B sentences of S tokens, N target positions."""
+    """Requests trained together, N target positions."""
 
-    ids: Tensor
-    filled: Tensor
-    """B × S: 1 at tokens, 0 at padding."""
-    below: Tensor | None
-    """B × S × d_out: residual stream at the input of the trained block; None for block 0."""
-    row: Tensor
-    column: Tensor
+    logits: Logits
+    """N × V."""
     target: Tensor
     weight: Tensor
     """N, summing to 1: requests count alike, and so do the tokens of one target."""
@@ -87,6 +82,7 @@ class FineTuning(Editor):
         self.model = model
         self.name = model.anatomy.weight_name(self.config.layer)
         self.trained = [self.name]
+        self.plain = adds_plainly(model, self.config.layer)
         bias = model.anatomy.down(self.config.layer) + ".bias"
         if self.config.reference_parameters and bias in dict(model.model.named_parameters()):
             self.trained.append(bias)
@@ -106,7 +102,7 @@ class FineTuning(Editor):
             return report
         with all_or_nothing(self.model, self.writes()), timed(report, "train"), self._trainable() as parameters:
             size = self.config.chunk
-            chunks = [self._chunk(batch[start : start + size]) for start in range(0, len(batch), size)]
+            chunks = [self._chunk(batch[start : start + size], parameters) for start in range(0, len(batch), size)]
             self._train(chunks, parameters, report)
         return report
 
@@ -158,15 +154,8 @@ class FineTuning(Editor):
 
     def _gradient(self, chunk: _Chunk, parameters: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
         """Loss of a chunk in nats, and its gradient for each trained parameter, of that one's shape, in float32."""
-        below = chunk.below
-        with ExitStack() as stack:
-            stack.enter_context(torch.enable_grad())
-            stack.enter_context(head_at(self.model, chunk.row, chunk.column))
-            if below is not None:
-                lower = dict.fromkeys(range(self.config.layer - 1), unchanged)
-                stack.enter_context(replaced_blocks(self.model, lower | {self.config.layer - 1: lambda _: below}))
-            logits = self.model.model(input_ids=chunk.ids, attention_mask=chunk.filled, use_cache=False).logits
-            log_p = torch.log_softmax(logits.float(), dim=1).gather(1, chunk.target[:, None]).squeeze(1)
+        with torch.enable_grad():
+            log_p = torch.log_softmax(chunk.logits().float(), dim=1).gather(1, chunk.target[:, None]).squeeze(1)
             loss = -(log_p * chunk.weight).sum()
             gradients = torch.autograd.grad(loss, list(parameters))
         value = float(loss.detach())
@@ -175,7 +164,7 @@ class FineTuning(Editor):
         return value, [gradient.float() for gradient in gradients]
 
     @torch.no_grad()
-    def _chunk(self, requests: Sequence[EditRequest]) -> _Chunk:
+    def _chunk(self, requests: Sequence[EditRequest], parameters: Sequence[Tensor]) -> _Chunk:
         sentences = prompts.sentences(self.model, [(request.prompt, request.subject) for request in requests])
         forced = not self.config.reference_loss
         targets = [prompts.target_ids(self.model, request) for request in requests] if forced else self._bags(requests)
@@ -183,14 +172,16 @@ class FineTuning(Editor):
             [*sentence.ids, *(target[:-1] if forced else ())]
             for sentence, target in zip(sentences, targets, strict=True)
         ]
-        ids, filled = self.model.padded(whole)
         reads = [
             (row, len(sentence.ids) - 1 + (number if forced else 0), token, 1 / (len(target) * len(requests)))
             for row, (sentence, target) in enumerate(zip(sentences, targets, strict=True))
             for number, token in enumerate(target)
         ]
-        row, column, target, weight = (torch.tensor(values, device=ids.device) for values in zip(*reads, strict=True))
-        return _Chunk(ids, filled, self._below(ids, filled), row, column, target, weight)
+        rows, columns, tokens, weights = zip(*reads, strict=True)
+        places = list(zip(rows, columns, strict=True))
+        logits = logits_of(self.model, self.config.layer, parameters, whole, places, plain=self.plain)
+        device = self.model.device
+        return _Chunk(logits, torch.tensor(tokens, device=device), torch.tensor(weights, device=device))
 
     def _bags(self, requests: Sequence[EditRequest]) -> list[list[int]]:
         """Target tokens as the published code counts them: special tokens and padding among them, unknown ones not."""
@@ -207,11 +198,3 @@ class FineTuning(Editor):
             )
         padded = [[*target, *[fill] * (longest - len(target))] for target in ids]
         return [[token for token in target if token != tokenizer.unk_token_id] for target in padded]
-
-    def _below(self, ids: Tensor, filled: Tensor) -> Tensor | None:
-        """Training leaves the blocks below as they are, so their output is computed once."""
-        if self.config.layer == 0:
-            return None
-        with captured_output(self.model.module(self.model.anatomy.block(self.config.layer - 1))) as seen:
-            self.model.module(self.model.anatomy.backbone)(input_ids=ids, attention_mask=filled, use_cache=False)
-        return seen[0]
