@@ -4,9 +4,9 @@
     python benchmarks/peer.py AlphaEdit [--editor memit|alphaedit] [--batch 50] [--peer-edits 10] [--random]
 
 Nothing of the published code is part of this repository: it is imported from the folder of the checkout, which is
-needed only here (with matplotlib, which it imports). It is written for a GPU and for older releases of transformers;
-so `cuda` is taken as the CPU while it runs, and blocks return the tuples that it expects. Statistics are ours, its own
-are never collected.
+needed only here (matplotlib, which it imports and which draws nothing here, need not be installed). It is written for a
+GPU and for older releases of transformers; so `cuda` is taken as the CPU while it runs, and blocks return the tuples
+that it expects. Statistics are ours, its own are never collected.
 
 Ours edits one batch of ``--batch`` requests; the published code, whose cost grows evenly with the requests, the first
 ``--peer-edits`` of them, and on these both updates are compared. With ``--random`` the model is a random Llama of
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -29,6 +30,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +120,8 @@ class Peer:
     def __init__(self, checkout: Path, model: EditableModel, editor: LocateThenEdit, name: str) -> None:
         self._model, self._name, self._layers = model, name, list(editor.config.layers)
         sys.path.insert(0, str(checkout))
+        if importlib.util.find_spec("matplotlib") is None:
+            sys.modules |= {name: MagicMock() for name in ("matplotlib", "matplotlib.pyplot", "matplotlib.style")}
         os.chdir(checkout)  # it reads a file from the folder that it is started in
         package = {"memit": "memit.memit_main", "alphaedit": "AlphaEdit.AlphaEdit_main"}[name]
         parameters = {"memit": "memit.memit_hparams", "alphaedit": "AlphaEdit.AlphaEdit_hparams"}[name]

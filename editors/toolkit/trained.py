@@ -37,7 +37,7 @@ Logits = Callable[[], Tensor]
 
 
 def adds_plainly(model: EditableModel, layer: int) -> bool:
-    """Whether the output of the layer's MLP is added to the stream as it is."""
+    """True if the output of the layer's MLP is added to the stream as it is."""
     try:
         return measured_tail(model, layer).plain
     except ConfigError:

@@ -89,7 +89,7 @@ class _Norm:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Block:
-    """What a block computes with."""
+    """The numbers that a block computes with."""
 
     layer: int
     kind: str

@@ -1,4 +1,4 @@
-"""What suffixes stand on: the stream under them, and keys and values of the tokens before them."""
+"""The ground of suffixes: the stream under them, and keys and values of the tokens before them."""
 
 from __future__ import annotations
 
