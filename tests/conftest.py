@@ -8,6 +8,17 @@ import pytest
 
 from palimpsest.harness.model.editable import EditableModel
 
+LONGEST = {
+    *("test_same_numbers.py", "torture/test_kills.py", "authoring/test_checks.py", "editors/test_matrix.py"),
+    *("plugins/test_new_editor.py", "plugins/test_plugins.py", "submissions/test_forgeries.py"),
+}
+"""Ends of the paths of files that take a minute or nearly so."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: a worker that gets one of them last leaves the others without work."""
+    items.sort(key=lambda item: not any(item.path.as_posix().endswith(f"/{name}") for name in LONGEST))
+
 
 @pytest.fixture(scope="session")
 def lab_model() -> EditableModel:
