@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 
 from palimpsest.harness.editor import Editor, EditorConfig
 from palimpsest.harness.errors import EditorError, unknown_name
@@ -101,10 +102,13 @@ def load_class(name: str) -> type[Editor]:
 
 
 def _entry(point: EntryPoint) -> EditorEntry:
-    distribution = point.dist
-    name = distribution.name if distribution is not None else "unknown"
-    version = distribution.version if distribution is not None else "unknown"
-    return EditorEntry(point.name, name, version, point.value)
+    return EditorEntry(point.name, *_origin(point.dist), point.value)
+
+
+@lru_cache(maxsize=8)
+def _origin(distribution: Distribution | None) -> tuple[str, str]:
+    """Name and version, read once for all editors of a distribution; each listing brings objects of its own."""
+    return ("unknown", "unknown") if distribution is None else (distribution.name, distribution.version)
 
 
 def _normal(distribution: str) -> str:
