@@ -1,4 +1,4 @@
-"""The dispatcher: which run's process starts next, what follows from its end, and how all are stopped."""
+"""The dispatcher: which ticket's process starts next, what follows from its end, and how all are stopped."""
 
 from __future__ import annotations
 
@@ -62,12 +62,9 @@ class _Job:
     """One ticket on its way."""
 
     ticket: Ticket
-    after: str | None
-    """Run that must have made what both share; None: it may begin at once."""
     attempts: Attempts = field(default_factory=Attempts)
     keeper: Keeper | None = None
     begun: bool = False
-    shared: bool = False
     edits: int = 0
     kind: str = ""
     message: str | None = None
@@ -76,7 +73,7 @@ class _Job:
 
 
 class Dispatcher:
-    """Does the runs of many tickets, each in a process of its own, so many at once."""
+    """Does the work of many tickets, each in a process of its own, so many at once."""
 
     def __init__(
         self,
@@ -91,11 +88,11 @@ class Dispatcher:
         """Set up; nothing is started yet.
 
         Args:
-            tickets: The runs. Those of one model wait until the first of them has made what they share.
+            tickets: The work. What would wait for key statistics that another process makes begins after the rest.
             slots: Processes at once.
             start: Starts a process.
-            tell: Receives (run, event): those of the processes, and ``attempt`` (number) and ``verdict`` (verdict).
-            ended: Receives each run that will not be tried again.
+            tell: Receives (ticket's name, event): those of the processes, and ``verdict`` (verdict).
+            ended: Receives the name of each ticket that will not be tried again.
             clock: Tells the time, in seconds.
         """
         self._slots = slots
@@ -105,14 +102,9 @@ class Dispatcher:
         self._clock = clock
         self._heard: queue.SimpleQueue[tuple[str, Mapping[str, Any] | Ended]] = queue.SimpleQueue()
         self._stopping: str | None = None
-        self._jobs = {ticket.spec.id: _Job(ticket, None) for ticket in longest_first(tickets)}
-        leaders: dict[tuple[str, ...], str] = {}
-        for run, job in sorted(self._jobs.items(), key=lambda item: not item[1].ticket.also):
-            model = (job.ticket.spec.model.fingerprint,)
-            task = (*model, job.ticket.spec.task.content_hash)
-            job.after = leaders.get(task) or leaders.get(model)
-            leaders.setdefault(model, run)
-            leaders.setdefault(task, run)
+        self._jobs = {ticket.name: _Job(ticket) for ticket in longest_first(tickets)}
+        self._made: set[str] = {""}
+        """Groups whose key statistics are made, or were tried in vain."""
 
     def run(self, interrupts: Interrupts) -> dict[str, RunEnd]:
         """Do all runs; what became of each. After a signal all stop behind their next batch, and no other begins.
@@ -136,22 +128,20 @@ class Dispatcher:
         return {run: job.end for run, job in self._jobs.items() if job.end is not None}
 
     def _fill(self) -> None:
-        """Start what may start, the longest first."""
-        if self._stopping is not None:
-            return
-        for run, job in self._jobs.items():
-            if sum(other.keeper is not None for other in self._jobs.values()) >= self._slots:
+        """Start what may start: first what waits for nothing that another process makes, and the longest first."""
+        while self._stopping is None:
+            going = [job for job in self._jobs.values() if job.keeper is not None]
+            making = {job.ticket.group for job in going} - self._made
+            idle = [job for job in self._jobs.values() if job.end is None and job.keeper is None]
+            ready = [job for job in idle if job.not_before <= self._clock()]
+            if len(going) >= self._slots or not ready:
                 return
-            if job.end is None and job.keeper is None and self._may_begin(job):
-                job.begun = True
-                job.edits = 0
-                job.kind = ""
-                job.keeper = self._start(job.ticket, lambda event, run=run: self._heard.put((run, event)))  # type: ignore[misc]
-
-    def _may_begin(self, job: _Job) -> bool:
-        leader = self._jobs[job.after] if job.after is not None else None
-        free = leader is None or leader.shared or leader.end is not None
-        return free and job.not_before <= self._clock()
+            job = min(ready, key=lambda job: job.ticket.group in making)
+            job.begun = True
+            job.edits = 0
+            job.kind = ""
+            name = job.ticket.name
+            job.keeper = self._start(job.ticket, lambda event, name=name: self._heard.put((name, event)))  # type: ignore[misc]
 
     def _listen(self) -> None:
         """Take what the processes tell, and wait a moment if they tell nothing."""
@@ -166,7 +156,7 @@ class Dispatcher:
         if isinstance(event.get("edits"), int) and event.get("event") != "started":
             job.edits = max(job.edits, event["edits"])
         if event.get("event") == SHARED:
-            job.shared = True
+            self._made.add(job.ticket.group)
         if event.get("event") == "error":
             job.kind = str(event.get("kind"))
             job.message = str(event.get("message"))
@@ -176,7 +166,7 @@ class Dispatcher:
         verdict = job.attempts.judge(code, edits=job.edits, kind=job.kind, asked_to_stop=self._stopping is not None)
         words = job.keeper.last_words() if job.keeper is not None else ""
         job.keeper = None
-        job.shared = True  # whether it has made what others share or not, they wait no longer
+        self._made.add(job.ticket.group)  # whether it has made what others share or not, they wait no longer
         if verdict in ("again", "later") and self._stopping is None:
             if verdict == "later":
                 job.not_before = self._clock() + LATER_SECONDS

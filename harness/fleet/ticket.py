@@ -1,15 +1,16 @@
-"""The ticket of one run: everything that a process of its own needs to work on it, as a JSON file.
+"""The ticket of one piece of work: everything that a process of its own needs for it, as a JSON file.
 
-Nothing of it is executed, and what it names is checked: the worker compares versions, the task's content, the model's
-fingerprint and the hash of the statistics text with what the spec says.
+Nothing of it is executed, and what it names is checked: the worker compares versions, and for a run the task's content,
+the model's fingerprint and the hash of the statistics text with what the spec says.
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.metrics.diagnostic_definitions import Level
@@ -22,7 +23,7 @@ FOLDER = "fleet"
 """Folder of the tickets in a home, with what their processes print for people."""
 
 SHARED = "shared"
-"""Event of a process: what runs of one model share is made, as far as it can be; other runs of it may begin."""
+"""Event of a process: the key statistics that its group shares are made; nobody waits for them any more."""
 
 
 class Means(Strict):
@@ -53,28 +54,31 @@ class Course(Strict):
 
 
 class Ticket(Strict):
-    """One run for one process."""
+    """One piece of work for one process."""
 
     home: str
     """Folder of runs and caches, absolute."""
-    spec: RunSpec
-    model: str
-    """Source of the model here: a registered name, a folder, or a hub id."""
-    task: str
-    """Name by which the task is found here."""
-    means: Means
-    course: Course
-    also: tuple[RunSpec, ...] = Field(default=(), strict=False)
-    """Runs of the same model whose statistics and unedited scores this process makes first, with its own."""
+    means: Means = Means()
     seconds: float | None = None
     """About how long it takes; None: unknown."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions that the worker must have too; see `versions_here`."""
 
     @property
+    def name(self) -> str:
+        """Name of the work, and of its files: by its content."""
+        content = self.model_dump_json(exclude={"seconds", "versions"})
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    @property
+    def group(self) -> str:
+        """Name of the key statistics that this work shares with others; empty where it needs none."""
+        return ""
+
+    @property
     def place(self) -> Path:
         """The ticket's file."""
-        return Path(self.home) / FOLDER / f"{self.spec.id}.json"
+        return Path(self.home) / FOLDER / f"{self.name}.json"
 
     @property
     def log(self) -> Path:
@@ -104,19 +108,43 @@ class Ticket(Strict):
         ]
         if differing:
             raise ConfigError(
-                f"The ticket of run {self.spec.id} was written with other versions: {', '.join(differing)}. Install "
+                f"The ticket of {self.name} was written with other versions: {', '.join(differing)}. Install "
                 "the same ones here."
             )
 
 
-def read_ticket(path: Path) -> Ticket:
-    """The ticket in a file.
+class RunTicket(Ticket):
+    """One run."""
+
+    kind: Literal["run"] = "run"
+    spec: RunSpec
+    model: str
+    """Source of the model here: a registered name, a folder, or a hub id."""
+    task: str
+    """Name by which the task is found here."""
+    course: Course = Course()
+    statistics: tuple[tuple[int, tuple[int, ...]], ...] = Field(default=(), strict=False)
+    """(Tokens of the text, blocks) of the key statistics that all runs of the model need, if this one needs any."""
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.spec.id
+
+    @property
+    def group(self) -> str:
+        """The model's fingerprint, if the run needs key statistics."""
+        return self.spec.model.fingerprint if self.statistics else ""
+
+
+def read_ticket(path: Path, kinds: Any = RunTicket) -> Any:
+    """The ticket in a file, of one of these kinds (a type that pydantic knows).
 
     Raises:
         ConfigError: It cannot be read or is no ticket; says where.
     """
     try:
-        return Ticket.model_validate_json(path.read_bytes())
+        return TypeAdapter(kinds).validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"Ticket {path}: cannot be read ({error}).") from error
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The process of one ticket: it works on the run, tells events as JSON lines, and stops when its keeper is gone.
+"""The process of one ticket: it does the work, tells events as JSON lines, and stops when its keeper is gone.
 
 Exit codes are those of ``palimpsest run``: 0 complete or collapsed, 1 failed, 2 wrong ticket, 3 partial or busy, 4
 something is lacking, 130 and 143 stopped and saved.
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -26,11 +26,11 @@ from palimpsest.harness.runs.executor import Executor
 from palimpsest.harness.runs.replay import check_statistics, task_of
 from palimpsest.harness.runs.run import RunSettings
 from palimpsest.harness.specs.planning import PlannedRun
-from palimpsest.harness.system.interrupts import Interrupts
+from palimpsest.harness.system.interrupts import Interrupts, Stopped
 from palimpsest.harness.system.trouble import trouble
 
 if TYPE_CHECKING:
-    from palimpsest.harness.fleet.ticket import Ticket
+    from palimpsest.harness.fleet.ticket import RunTicket, Ticket
     from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.statistics.texts import StatisticsSource
 
@@ -56,33 +56,32 @@ class LineProgress:
             self._stream.flush()
 
 
-def work_on(
-    ticket: Ticket,
-    installed: Installation,
-    statistics: StatisticsSource | None,
-    *,
-    lines: TextIO | None = None,
-    keeper: int = 0,
-) -> int:
-    """Do or continue the ticket's run; the exit code.
+Work = Callable[[LineProgress, Interrupts], int]
+"""Does the work of a ticket, tells how it goes, heeds signals, and gives the exit code."""
+
+
+def work_on(ticket: Ticket, work: Work, *, lines: TextIO | None = None, keeper: int = 0) -> int:
+    """Do the work of a ticket; the exit code.
 
     Args:
-        ticket: The run.
-        installed: Finds tasks, ability tasks and texts.
-        statistics: Key statistics in place of the model's own.
+        ticket: What is worked on.
+        work: Does it.
         lines: Takes the events; None: stdout.
         keeper: File descriptor of a pipe whose end means that nobody keeps this process any more; 0: stdin.
     """
     progress = LineProgress(lines or sys.stdout)
-    progress.tell({"event": "here", "run": ticket.spec.id, "process": os.getpid()})
+    progress.tell({"event": "here", "run": ticket.name, "process": os.getpid()})
     threading.Thread(target=_stop_at_end_of, args=(keeper,), daemon=True).start()
     try:
         with Interrupts() as interrupts:
-            return _work(ticket, installed, statistics, progress, interrupts)
+            ticket.require_versions()
+            return work(progress, interrupts)
     except PalimpsestError as error:
         kind = "busy" if isinstance(error, RunBusy) else "error"
         progress.tell({"event": "error", "kind": kind, "message": str(error)})
         return error.exit_code
+    except Stopped as stop:
+        return _STOPPED[stop.word or "terminated"]
     except KeyboardInterrupt:
         return _STOPPED["interrupted"]
     except Exception as error:
@@ -95,14 +94,25 @@ def work_on(
         return 1
 
 
-def _work(
-    ticket: Ticket,
+def do_run(
+    ticket: RunTicket,
     installed: Installation,
     statistics: StatisticsSource | None,
     progress: LineProgress,
     interrupts: Interrupts,
 ) -> int:
-    ticket.require_versions()
+    """Do or continue the ticket's run; the exit code.
+
+    Args:
+        ticket: The run.
+        installed: Finds tasks, ability tasks and texts.
+        statistics: Key statistics in place of the model's own.
+        progress: Receives the run's events.
+        interrupts: Signals to heed.
+
+    Raises:
+        PalimpsestError: The run could not be started or resumed.
+    """
     check_statistics(ticket.spec, statistics.digest if statistics else None)
     means = ticket.means
     placement = Placement(means.device, means.device_map, means.offload, means.engine, means.threads)
@@ -124,10 +134,9 @@ def _work(
     )
     task = task_of(ticket.spec, installed.tasks, ticket.task)
     planned = PlannedRun(ticket.spec, located(resolve(ticket.model)), task)
-    if ticket.also:
-        with suppress(PalimpsestError):  # each run tries for itself, and says what is lacking
-            executor.prepare(planned, ticket.also)
-    progress.tell({"event": SHARED})
+    with suppress(PalimpsestError):  # the run tries for itself, and says what is lacking
+        if executor.prepare(planned, dict(ticket.statistics)):
+            progress.tell({"event": SHARED})
     outcome = executor.execute(planned)
     return _STOPPED[outcome.stopped] if outcome.stopped else _CODES[outcome.status]
 

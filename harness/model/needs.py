@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,16 @@ def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
     flat = dict(config)
     host = flat.pop("host", None)
     return (flattened(host) if isinstance(host, Mapping) else {}) | flat
+
+
+def statistics_of(configs: Iterable[Mapping[str, Any]]) -> dict[int, set[int]]:
+    """Tokens of the statistics text → blocks whose key statistics an editor of such a configuration needs."""
+    wanted: dict[int, set[int]] = {}
+    for config in map(flattened, configs):
+        if "statistics_tokens" in config:
+            layers = config.get("layers") or [config[name] for name in ("layer",) if name in config]
+            wanted.setdefault(config["statistics_tokens"], set()).update(layers)
+    return wanted
 
 
 def lacking(found: Needs, home: Path, placement: Placement) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.harness.model.needs import flattened, require
+from palimpsest.harness.model.needs import require
 from palimpsest.harness.model.placement import Placement, use_threads
 from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.configuration import build_editor
@@ -18,13 +19,13 @@ from palimpsest.harness.runs.score_files import Instruments, measure
 from palimpsest.harness.runs.work import require_weights
 from palimpsest.harness.specs.schedule import order
 from palimpsest.harness.system.interrupts import Interrupts
+from palimpsest.harness.system.locks import Held
 
 if TYPE_CHECKING:
     from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.runs.journal import Progress
     from palimpsest.harness.specs.cases import Case, EditTask
     from palimpsest.harness.specs.planning import PlannedRun
-    from palimpsest.harness.specs.run_spec import RunSpec
 
 
 _ORIGIN = ("source", "records", "skipped", "left_out", "contradicting")
@@ -87,12 +88,15 @@ class Executor:
         )
         return run.execute()
 
-    def prepare(self, planned: PlannedRun, others: Sequence[RunSpec]) -> None:
-        """Make what runs of one model share: key statistics of all their layers in one pass, unedited scores.
+    def prepare(self, planned: PlannedRun, statistics: Mapping[int, Collection[int]]) -> bool:
+        """Make what runs of one model share, as far as no other process makes it now: key statistics, unedited scores.
 
         Args:
             planned: One of them, whose unedited scores are made.
-            others: Specs of the others.
+            statistics: Tokens of the statistics text → blocks, of all the runs, made in one pass for each number.
+
+        Returns:
+            Whether the statistics are there.
 
         Raises:
             PalimpsestError: Something is lacking; each run then tries for itself.
@@ -100,16 +104,21 @@ class Executor:
         use_threads(self._placement)
         inputs = self._inputs(planned)
         resources = self.loaded(planned).resources
-        self._progress.tell({"event": "phase", "what": "collecting key statistics"})
+        there = True
         with self._interrupts.at_once():
-            for tokens, layers in _layers_by_tokens([planned.spec, *others]).items():
-                resources.second_moments(sorted(layers), tokens)
-        resources.used = {}
-        scores = inputs.pristine_scores
-        if 0 in planned.spec.schedule.checkpoints and scores is not None and scores.find() is None:
-            self._progress.tell({"event": "phase", "what": "scoring the unedited model"})
-            with self._interrupts.at_once():
-                scores.keep(measure(planned.spec, _cases(planned), 0, inputs.instruments)[0])
+            try:
+                for tokens, layers in statistics.items():
+                    self._progress.tell({"event": "phase", "what": "collecting key statistics"})
+                    resources.second_moments(sorted(layers), tokens, wait=False)
+            except Held:
+                there = False
+            resources.used = {}
+            scores = inputs.pristine_scores
+            if 0 in planned.spec.schedule.checkpoints and scores is not None and scores.find() is None:
+                with suppress(Held), scores.alone(wait=False):
+                    self._progress.tell({"event": "phase", "what": "scoring the unedited model"})
+                    scores.keep(measure(planned.spec, _cases(planned), 0, inputs.instruments)[0])
+        return there
 
     def loaded(self, planned: PlannedRun) -> LoadedModel:
         """The pristine model of a run, loaded or used again.
@@ -165,17 +174,6 @@ def _cases(planned: PlannedRun) -> Sequence[Case]:
     """The cases of a run's schedule, in edit order."""
     spec = planned.spec
     return planned.task.ordered(order(len(planned.task.cases), spec.schedule, spec.seed))
-
-
-def _layers_by_tokens(specs: Sequence[RunSpec]) -> dict[int, set[int]]:
-    """Tokens of the statistics text → blocks whose key statistics some editor needs over so many."""
-    wanted: dict[int, set[int]] = {}
-    for spec in specs:
-        config = flattened(spec.editor.config)
-        if "statistics_tokens" in config:
-            layers = config.get("layers") or [config[name] for name in ("layer",) if name in config]
-            wanted.setdefault(config["statistics_tokens"], set()).update(layers)
-    return wanted
 
 
 def _data(task: EditTask) -> dict[str, Any]:

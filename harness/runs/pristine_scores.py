@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome, scor
 from palimpsest.harness.runs.layout import ABILITIES, DIAGNOSTICS, read_table, score_files, write_tables
 from palimpsest.harness.runs.score_files import ability_table
 from palimpsest.harness.system.atomic_files import ABANDONED, remove_folder, remove_partials, verify_folder
+from palimpsest.harness.system.locks import alone
 
 if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import AbilityRef, RunSpec
@@ -86,6 +88,10 @@ class PristineScores:
         text = json.dumps(relevant, sort_keys=True, default=str)
         self._kept = _Kept.at(cache / "scores", text, names, "Scores", [] if damaged is None else damaged)
         self.folder = self._kept.folder
+
+    def alone(self, **how: Any) -> AbstractContextManager[bool]:
+        """The lock that who measures them holds; see `palimpsest.harness.system.locks.alone`."""
+        return alone(self.folder.parent.parent, self.folder.name, **how)
 
     def find(self) -> dict[str, pa.Table] | None:
         """The tables by file name, verified; None if they are not there or damaged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -220,14 +221,18 @@ class Work:
         restore_pristine(self._inputs.model)
         begin = time.perf_counter()
         shared = self._inputs.pristine_scores
-        tables = None if shared is None else shared.find()
-        seconds = {"seconds_scoring": time.perf_counter() - begin, "seconds_abilities": 0.0}
-        if tables is None:
-            with self._interrupts.at_once():
+
+        def waits() -> None:
+            self._journal.tell("phase", what="waiting for the scores of the unedited model")
+
+        with self._interrupts.at_once(), nullcontext() if shared is None else shared.alone(waits=waits):
+            tables = None if shared is None else shared.find()
+            seconds = {"seconds_scoring": time.perf_counter() - begin, "seconds_abilities": 0.0}
+            if tables is None:
                 self._journal.tell("phase", what="scoring the unedited model")
                 tables, seconds = measure(self._spec, self._cases, 0, self._inputs.instruments)
-            if shared is not None:
-                shared.keep(tables)
+                if shared is not None:
+                    shared.keep(tables)
         self._journal.warn(self._inputs.damaged)
         self._inputs.damaged.clear()
         self._keep_scores(0, tables, seconds)

@@ -21,6 +21,7 @@ from palimpsest.harness.model.tokens import prompt_ids
 from palimpsest.harness.statistics import cache_files
 from palimpsest.harness.statistics.second_moments import Progress, collect_moments, tokenised
 from palimpsest.harness.statistics.spectrum import left_spectrum
+from palimpsest.harness.system.locks import alone
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
@@ -103,14 +104,18 @@ class Resources:
         """Use these context templates in place of sampled ones."""
         self._templates = [list(group) for group in templates]
 
-    def second_moments(self, layers: Sequence[int], max_tokens: int | None = None) -> SecondMoments:
+    def second_moments(
+        self, layers: Sequence[int], max_tokens: int | None = None, *, wait: bool = True
+    ) -> SecondMoments:
         """C0 of these layers, all in one pass over the statistics text.
 
         Args:
             layers: Blocks whose down-projection inputs are wanted.
             max_tokens: How many tokens to average over; None: as set with `set_statistics`.
+            wait: Whether another process that collects them now is waited for.
 
         Raises:
+            Held: Another process collects them now and is not to be waited for.
             MissingResource: No statistics text is set, or recorded statistics lack a layer.
             EditorError: The model was edited already, so its statistics are no longer the pristine ones.
         """
@@ -123,36 +128,47 @@ class Resources:
         limit = max_tokens if max_tokens is not None else self._max_tokens
         texts_hash, tokens = self._identity(limit)
         known = self._moments.setdefault(texts_hash, {})
-        for layer in set(layers) - set(known):
-            cached = self._load(f"second-moments-{texts_hash[:16]}-{layer}")
-            if cached is not None:
-                known[layer] = cached["c0"]
-        missing = sorted(set(layers) - set(known))
-        if missing:
+        name = f"second-moments-{texts_hash[:16]}"
+        if self._missing(name, layers, known):
             self._require_pristine("Second moments")
-            sequences, texts_hash = self._token_sequences(limit)
-            name = f"second-moments-{texts_hash[:16]}"
-            part = None if self.folder is None else self.folder / f"{name}-{'-'.join(map(str, missing))}.partial"
-            known.update(collect_moments(self._model, missing, sequences, part, self.progress))
-            for layer in missing:
-                self._save(f"{name}-{layer}", {"c0": known[layer]})
+            with alone(self.folder, name, wait=wait) as waited:
+                missing = self._missing(name, layers, known) if waited else sorted(set(layers) - set(known))
+                if missing:
+                    texts_hash = self._collect(missing, limit, known)
         self._note(texts_hash, tokens, limit)
         return SecondMoments({layer: known[layer] for layer in layers}, tokens, texts_hash)
+
+    def _missing(self, name: str, layers: Sequence[int], known: dict[int, Tensor]) -> list[int]:
+        """The layers whose second moments are neither known nor, as they then are, in the cache."""
+        for layer in set(layers) - set(known):
+            cached = self._load(f"{name}-{layer}")
+            if cached is not None:
+                known[layer] = cached["c0"]
+        return sorted(set(layers) - set(known))
+
+    def _collect(self, missing: Sequence[int], limit: int | None, known: dict[int, Tensor]) -> str:
+        """Collect second moments and cache them; the hash of the text that was read."""
+        sequences, texts_hash = self._token_sequences(limit)
+        name = f"second-moments-{texts_hash[:16]}"
+        part = None if self.folder is None else self.folder / f"{name}-{'-'.join(map(str, missing))}.partial"
+        known.update(collect_moments(self._model, missing, sequences, part, self.progress))
+        for layer in missing:
+            self._save(f"{name}-{layer}", {"c0": known[layer]})
+        return texts_hash
 
     def spectrum(self, layer: int, max_tokens: int | None = None) -> Spectrum:
         """Eigendecomposition of the layer's C0; raises as `second_moments`."""
         moments = self.second_moments([layer], max_tokens)
         key = (moments.texts_hash, layer)
         if key not in self._spectra:
-            name = f"spectrum-{moments.texts_hash[:16]}-{layer}"
-            named_by_content = len(moments.texts_hash) == 64
-            cached = self._load(name) if named_by_content else None
-            if cached is None:
+
+            def make() -> dict[str, Tensor]:
                 values, vectors = torch.linalg.eigh(moments[layer])
-                cached = {"values": values, "vectors": vectors}
-                if named_by_content:
-                    self._save(name, cached)
-            self._spectra[key] = Spectrum(cached["values"], cached["vectors"])
+                return {"values": values, "vectors": vectors}
+
+            named_by_content = len(moments.texts_hash) == 64
+            found = self._once(f"spectrum-{moments.texts_hash[:16]}-{layer}", make) if named_by_content else make()
+            self._spectra[key] = Spectrum(found["values"], found["vectors"])
         return self._spectra[key]
 
     def weight_spectrum(self, layer: int) -> LeftSpectrum:
@@ -160,12 +176,12 @@ class Resources:
         if layer not in self._weight_spectra:
             weight = self._model.pristine_weight(layer)
             digest = hashlib.sha256(weight.contiguous().cpu().numpy().data).hexdigest()
-            name = f"weight-spectrum-{digest[:16]}-{layer}"
-            cached = self._load(name)
-            if cached is None:
+
+            def make() -> dict[str, Tensor]:
                 found = left_spectrum(weight)
-                cached = {"values": found.values, "vectors": found.vectors}
-                self._save(name, cached)
+                return {"values": found.values, "vectors": found.vectors}
+
+            cached = self._once(f"weight-spectrum-{digest[:16]}-{layer}", make)
             values, vectors = (cached[part].to(weight.device) for part in ("values", "vectors"))
             self._weight_spectra[layer] = LeftSpectrum(values, vectors)
         return self._weight_spectra[layer]
@@ -235,6 +251,17 @@ class Resources:
         ]
         if changed:
             raise EditorError(f"{what} must come from the pristine model, but {changed[0]} is edited already.")
+
+    def _once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Tensors that are cached under ``name``, or are made and cached now, while other processes wait for them."""
+        cached = self._load(name)
+        if cached is None:
+            with alone(self.folder, name) as waited:
+                cached = self._load(name) if waited else None
+                if cached is None:
+                    cached = make()
+                    self._save(name, cached)
+        return cached
 
     def _load(self, name: str) -> dict[str, Tensor] | None:
         if self.folder is None:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
@@ -67,15 +67,19 @@ def start(
     return _python(arguments, stdin=subprocess.DEVNULL, stderr=stderr, env=environment(variables), cwd=folder)
 
 
-def start_kept(*arguments: str, errors: IO[bytes]) -> subprocess.Popen[str]:
+def start_kept(
+    *arguments: str,
+    errors: IO[bytes] | int = subprocess.DEVNULL,
+    variables: Mapping[str, str] | None = None,
+    handed: Collection[int] = (),
+) -> subprocess.Popen[str]:
     """Start Python as `start` does, for a child that listens to the end of its stdin, in a session of its own.
 
     Signals of a terminal reach only this process, which hands them on. What the child prints for people goes to
-    ``errors``.
+    ``errors``; it has the file descriptors ``handed``, too.
     """
-    return _python(
-        arguments, stdin=subprocess.PIPE, stderr=errors, env=environment(), cwd=_NOWHERE, start_new_session=True
-    )
+    own = {"start_new_session": True, "pass_fds": tuple(handed)}
+    return _python(arguments, stdin=subprocess.PIPE, stderr=errors, env=environment(variables), cwd=_NOWHERE, **own)
 
 
 def _python(arguments: Sequence[str], **how: Any) -> subprocess.Popen[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,6 +36,39 @@ def locked(path: Path) -> Iterator[None]:
     finally:
         told.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def alone(
+    folder: Path | None, name: str, *, wait: bool = True, waits: Callable[[], object] = lambda: None
+) -> Iterator[bool]:
+    """Hold a lock while something is made in ``folder`` that processes share; true if another one held it before.
+
+    The lock lies beside the folder. Where there is none, or no folder, the work is done without: at worst twice.
+    Before another process is waited for, ``waits`` is called.
+
+    Raises:
+        Held: Another process holds it, and not ``wait``.
+    """
+    lock, waited = None, False
+    try:
+        if folder is not None:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder.with_name(f".{folder.name}-{name}.lock"), timeout=0)
+            lock.acquire()
+    except Timeout as error:
+        if not wait:
+            raise Held(name) from error
+        waits()
+        waited = True
+        lock.acquire(timeout=-1)  # type: ignore[union-attr]
+    except OSError:
+        lock = None
+    try:
+        yield waited
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 def _holder(told: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from palimpsest.cli.progress import Pace, PlainProgress, score_words
+from palimpsest.cli.progress import Pace, PlainProgress
 from palimpsest.harness.runs.journal import SilentProgress
 from palimpsest.harness.specs.planning import PlannedRun
 
@@ -66,8 +66,7 @@ class _Row:
     pace: Pace
     state: str = "waits"
     phase: str = ""
-    scores: str = ""
-    told: list[str] = field(default_factory=list)
+    score: str = ""
 
     def tell(self, event: Mapping[str, Any]) -> None:
         match event:
@@ -83,18 +82,26 @@ class _Row:
             case {"event": "batch", "edits": edits, "seconds_edit": seconds}:
                 self.phase = ""
                 self.pace.reach(edits, seconds)
-            case {"event": "scores", "scores": scores}:
-                self.scores = score_words(scores)
+            case {"event": "scores", "edits": edits, "scores": scores}:
+                self.score = next((f"{value:.1f} % at {edits}" for value in scores.values()), "")
             case {"event": "verdict", "verdict": verdict}:
                 self.state = verdict
                 self.phase = ""
 
-    def cells(self) -> list[str]:
+    def cells(self) -> dict[str, str]:
         spec = self.run.spec
-        edits = f"{self.pace.edits}/{self.pace.planned}"
-        note = self.phase or (self.pace.words() if self.state == "runs" else "")
-        names = [spec.editor.name, spec.model.name, spec.task.name, str(spec.seed)]
-        return [spec.id, *names, self.state, edits, note, self.scores]
+        left = f"{self.pace.left()} left" if self.pace.left() else ""
+        now = [self.phase or self.pace.rate(), left] if self.state == "runs" else [self.state]
+        return {
+            "run": spec.id,
+            "editor": spec.editor.name,
+            "model": spec.model.name,
+            "task": spec.task.name,
+            "seed": str(spec.seed),
+            "edits": f"{self.pace.edits}/{self.pace.planned}",
+            "now": ", ".join(filter(None, now)),
+            "score": self.score,
+        }
 
 
 class LiveBoard:
@@ -108,31 +115,54 @@ class LiveBoard:
             console: Where it is shown; None: stderr.
         """
         self._rows = {run.spec.id: _Row(run, Pace(run.spec.schedule.edits)) for run in planned}
-        self._live = Live(
-            get_renderable=self._table, console=console or Console(stderr=True), refresh_per_second=2, transient=True
-        )
+        self._console = console or Console(stderr=True)
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True)
         self._live.start()
 
     def tell(self, run: str, event: Mapping[str, Any]) -> None:
         """Note an event."""
         self._rows[run].tell(event)
         if event["event"] == "warning":
-            self._live.console.print(f"{run}  {event['message']}", markup=False, highlight=False)
+            self._console.print(f"{run}  {event['message']}", markup=False, highlight=False)
 
     def close(self) -> None:
         """Take the table away."""
         self._live.stop()
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False)
-        for name in ("run", "editor", "model", "task", "seed", "state", "edits", "", "scores"):
-            table.add_column(name, no_wrap=True)
         rows = sorted(self._rows.values(), key=lambda row: row.state != "runs")
-        for row in rows[:_ROWS]:
-            table.add_row(*map(Text, row.cells()))
+        shown = [row.cells() for row in rows[:_ROWS]]
+        widths = _columns(shown, self._console.width)
+        table = Table(box=None, pad_edge=False)
+        for name, width in widths.items():
+            table.add_column(name, no_wrap=True, width=width)
+        for cells in shown:
+            table.add_row(*(Text(cells[name]) for name in widths))
         if len(rows) > _ROWS:
             table.add_row(Text(f"and {len(rows) - _ROWS} more"))
         return table
+
+
+def _columns(shown: Sequence[Mapping[str, str]], width: int) -> dict[str, int]:
+    """Columns and their widths: without those that say the same of all runs, and fewer where all do not fit.
+
+    Args:
+        shown: The cells of each row.
+        width: Of the terminal, in characters.
+    """
+    widths = {name: max(len(name), *(len(cells[name]) for cells in shown)) for name in shown[0]}
+    for name in ("model", "task", "seed"):
+        if len({cells[name] for cells in shown}) == 1:
+            del widths[name]
+    for name in ("run", "task", "seed", "model"):
+        if _total(widths) > width:
+            widths.pop(name, None)
+    widths["now"] -= max(0, min(_total(widths) - width, widths["now"] - len("now")))
+    return widths
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + 2 * (len(widths) - 1)
 
 
 def make_board(planned: Sequence[PlannedRun], *, quiet: bool) -> Board:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any
 
-from palimpsest.cli import means, output, streams
+from palimpsest.cli import means, output
 from palimpsest.cli.board import make_board
 from palimpsest.cli.many_runs import STOPPED, RunResult, own_command, result_of, run_all
 from palimpsest.cli.page_builder import PageBuilder
+from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
 from palimpsest.cli.progress import make_progress
-from palimpsest.cli.wiring import installation
-from palimpsest.harness.errors import UsageError
-from palimpsest.harness.fleet.dispatch import Dispatcher, RunEnd
-from palimpsest.harness.fleet.local import LocalKeeper, forget, slots
-from palimpsest.harness.fleet.ticket import Course, Means, Ticket, read_ticket, versions_here
+from palimpsest.harness.fleet.dispatch import RunEnd
+from palimpsest.harness.fleet.local import slots
+from palimpsest.harness.fleet.ticket import Course, Means, RunTicket, versions_here
 from palimpsest.harness.forecast.history import past_costs
 from palimpsest.harness.forecast.prediction import predict_run
-from palimpsest.harness.model.needs import needs, shape_of
+from palimpsest.harness.model.needs import needs, shape_of, statistics_of
+from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.runs.folder import move_aside
 from palimpsest.harness.runs.reading import run_state
+from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import PlannedRun
-from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.interrupts import Interrupts
-from palimpsest.tasks.registry import data_files
 
-LEAST_BYTES = 1_000_000_000
-"""Memory of a run on a pocket model, measured; what larger models need is computed."""
 _MARGIN = 1.3
 """Needed memory is a lower bound."""
 
@@ -115,7 +112,7 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
             done = [run for run in planned if run.spec.id not in for_pool]
             results = _one_after_another(done, home, how, finished) if done else []
             if not any(result.status in STOPPED for result in results):
-                results += _several_at_once(left, home, how, count, finished)
+                results += _several_at_once(left, home, how, count, finished, page.first if page else lambda: None)
             place = {run.spec.id: number for number, run in enumerate(planned)}
             return sorted(results, key=lambda result: place[result.run])
         return _one_after_another(planned, home, how, finished)
@@ -127,34 +124,21 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
 _LEFT = ("missing", "partial", "failed")
 
 
-def at_once(text: str | None) -> int | None:
-    """The number of ``--on local:N``; None: it is left to the machine.
-
-    Raises:
-        UsageError: It is neither ``local`` nor ``local:N``.
-    """
-    if text in (None, "local"):
-        return None
-    kind, _, number = str(text).partition(":")
-    if kind != "local" or not (number.isascii() and number.isdecimal()) or int(number) < 1:
-        raise UsageError(f"--on: expected local or local:N, with N runs at once, got {text!r}.")
-    return int(number)
-
-
 def _slots(left: Sequence[PlannedRun], how: How, wanted: int | None) -> int:
     """Runs at once; 1 means: in this process."""
     placement = how.given.placement
     if len(left) < 2 or (how.on is None and (placement.device != "cpu" or placement.device_map is not None)):
         return 1
-    return slots(wanted, len(left), placement.threads or 1, max(_bytes(run, how) for run in left))
+    memory = max(memory_of(run.model, run.spec.editor.config, placement) for run in left)
+    return slots(wanted, len(left), placement.threads or 1, memory)
 
 
-def _bytes(run: PlannedRun, how: How) -> int:
-    shape = shape_of(run.model)
+def memory_of(model: ModelEntry, config: Mapping[str, Any], placement: Placement) -> int:
+    """Bytes of memory that a process needs in which an editor of this configuration edits the model."""
+    shape = shape_of(model)
     if shape is None:
         return LEAST_BYTES
-    found = needs(run.model, shape, run.spec.editor.config, how.given.placement)
-    return max(LEAST_BYTES, round(_MARGIN * found.host_memory))
+    return max(LEAST_BYTES, round(_MARGIN * needs(model, shape, config, placement).host_memory))
 
 
 def _one_after_another(
@@ -185,7 +169,12 @@ def _one_after_another(
 
 
 def _several_at_once(
-    planned: Sequence[PlannedRun], home: Path, how: How, count: int, finished: Callable[[RunResult], None]
+    planned: Sequence[PlannedRun],
+    home: Path,
+    how: How,
+    count: int,
+    finished: Callable[[RunResult], None],
+    first_scores: Callable[[], None],
 ) -> list[RunResult]:
     """Do each run in a process of its own, ``count`` at once."""
     runs = {run.spec.id: run for run in planned}
@@ -202,20 +191,15 @@ def _several_at_once(
             return
         stopped = next((word for word, code in STOPPED.items() if end.verdict == "stopped" and code == end.code), None)
         results.append(result_of(runs[run], home, stopped=stopped, error=end.reason, code=end.code))
-        if end.verdict == "done":
-            forget(tickets[run])
         finished(results[-1])
 
+    def tell(run: str, event: Mapping[str, Any]) -> None:
+        board.tell(run, event)
+        if event["event"] == "checkpoint" and event["edits"]:
+            first_scores()
+
     try:
-        with Interrupts() as interrupts:
-            dispatcher = Dispatcher(
-                list(tickets.values()),
-                count,
-                lambda ticket, hear: LocalKeeper(ticket, "palimpsest.cli", hear),
-                tell=board.tell,
-                ended=ended,
-            )
-            dispatcher.run(interrupts)
+        dispatch(list(tickets.values()), count, tell=tell, ended=ended)
     finally:
         board.close()
     return results
@@ -228,34 +212,26 @@ def _make_room(run: PlannedRun, home: Path, how: How) -> None:
         output.note(f"The earlier run was moved to {aside}.")
 
 
-def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, Ticket]:
-    """The tickets of the runs by their ids; the first of each model and task makes what the others share."""
+def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, RunTicket]:
+    """The tickets of the runs by their ids."""
     versions = versions_here()
     command = own_command()
     tickets = {}
     for run in planned:
-        tickets[run.spec.id] = Ticket(
+        alike = [other.spec for other in planned if other.spec.model == run.spec.model]
+        shared = statistics_of(spec.editor.config for spec in alike) if statistics_of([run.spec.editor.config]) else {}
+        tickets[run.spec.id] = RunTicket(
             home=str(home.absolute()),
             spec=run.spec,
             model=run.model.source or run.spec.model.name,
-            task=_absolute_task(run.source or run.spec.task.name),
+            task=absolute_task(run.source or run.spec.task.name),
             means=how.asked,
             course=how.course.model_copy(update={"command": command}),
-            also=_sharing(run, planned),
+            statistics=tuple((tokens, tuple(sorted(layers))) for tokens, layers in sorted(shared.items())),
             seconds=_seconds(run, home),
             versions=versions,
         )
     return tickets
-
-
-def _sharing(run: PlannedRun, planned: Sequence[PlannedRun]) -> tuple[RunSpec, ...]:
-    """Specs of the other runs of a model and task, for the first of them; nothing for the others."""
-
-    def group(one: PlannedRun) -> tuple[str, str]:
-        return one.spec.model.fingerprint, one.spec.task.content_hash
-
-    alike = [other for other in planned if group(other) == group(run)]
-    return tuple(other.spec for other in alike[1:]) if alike[0] is run else ()
 
 
 def _seconds(run: PlannedRun, home: Path) -> float | None:
@@ -264,28 +240,7 @@ def _seconds(run: PlannedRun, home: Path) -> float | None:
     return None if costs is None else predict_run(home, run.spec, costs, pristine_is_there=True).seconds
 
 
-def _absolute_task(name: str) -> str:
+def absolute_task(name: str) -> str:
     """``TASK:FILE`` with the file's absolute path: processes work in a folder of their own."""
     task, colon, place = name.partition(":")
     return f"{task}:{Path(place).absolute()}" if colon and Path(place).exists() else name
-
-
-def work_on_ticket(path: Path) -> int:
-    """Do the run of a ticket in this process, for a keeper; the exit code.
-
-    Raises:
-        ConfigError: It is no ticket.
-        UsageError: What it names is not here.
-    """
-    # Late: torch loads in 2 s, which a ticket that is none need not wait for.
-    from palimpsest.harness.fleet.work import work_on
-
-    ticket = read_ticket(path)
-    asked = ticket.means
-    found = installation(
-        data_files(asked.data, None, skip_bad=asked.skip_bad), [Path(place) for place in asked.ability_data]
-    )
-    if asked.abilities:
-        found.abilities.refs(asked.abilities, None)
-    text = None if asked.stats_text is None else Path(asked.stats_text)
-    return work_on(ticket, found, means.statistics(text), lines=cast("TextIO", streams.results()))

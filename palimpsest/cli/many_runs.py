@@ -200,8 +200,14 @@ def _home(result: RunResult) -> Path:
     return Path(result.folder).parent.parent
 
 
-def report(results: Sequence[RunResult], *, as_json: bool) -> None:
-    """Print the results: one line each, or one JSON list."""
+def report(results: Sequence[RunResult], *, as_json: bool, built: bool = False) -> None:
+    """Print the results: one line each and what is left to do, or one JSON list.
+
+    Args:
+        results: What became of the runs.
+        as_json: Print JSON.
+        built: They are in the store and on the page already.
+    """
     if as_json:
         output.json_line(results)
         return
@@ -210,7 +216,8 @@ def report(results: Sequence[RunResult], *, as_json: bool) -> None:
     finished = [result for result in results if result.status in ("complete", "collapsed")]
     if finished:
         place = home_words(_home(finished[0]))
-        output.line(f"Then: palimpsest store ingest{place} && palimpsest site build{place}")
+        building = f"palimpsest store ingest{place} && palimpsest site build{place}"
+        output.line(f"Then: palimpsest site serve{place}" if built else f"Then: {building}")
 
 
 def own_command() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -191,6 +192,27 @@ def writable_file(path: Path | None, flag: str) -> None:
         raise UsageError(f"{flag} {path}: expected a file, this is a folder.")
     if path is not None and not path.parent.is_dir():
         raise UsageError(f"{flag} {path}: there is no folder {path.parent}.")
+
+
+def writable_folder(path: Path | None, flag: str) -> None:
+    """Refuse a folder in which nothing could be written in the end, before anything is done.
+
+    Args:
+        path: Where results will go; None: nowhere.
+        flag: Where it was given, for the message.
+
+    Raises:
+        UsageError: It is no folder, or nothing may be written there.
+    """
+    if path is None:
+        return
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"{flag} {path}: expected a folder, {nearest} is a file.")
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise UsageError(f"{flag} {path}: nothing can be written in {nearest} ({error.strerror}).") from error
 
 
 def base_address(url: str) -> str:

@@ -23,14 +23,21 @@ class PageBuilder:
         self._home = home.absolute()
         self._wanted = threading.Event()
         self._last = threading.Event()
+        self._begun = False
         self._told: set[str] = set()
         page = self._home / "site" / "index.html"
         output.note(f"The page, built again after every run: {page.as_uri()}")
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
+    def first(self) -> None:
+        """A run has its first scores; they are shown if nothing is on the page yet."""
+        if not self._begun:
+            self.again()
+
     def again(self) -> None:
         """A run has ended; the page is built again as soon as the last building is done."""
+        self._begun = True
         self._wanted.set()
 
     def close(self) -> None:

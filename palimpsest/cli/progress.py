@@ -32,12 +32,20 @@ class Pace:
         self.edits = edits
         self.per_second = now if self.per_second is None else self.per_second + _SMOOTHING * (now - self.per_second)
 
-    def words(self) -> str:
-        """Pace and time left; nothing before the first batch."""
-        if self.per_second is None:
+    def rate(self) -> str:
+        """Pace; nothing before the first batch."""
+        return "" if self.per_second is None else f"{self.per_second:.2f} edits/s"
+
+    def left(self) -> str:
+        """Time that is left for editing; nothing before the first batch and after the last."""
+        if self.per_second is None or self.edits >= self.planned:
             return ""
-        left = duration((self.planned - self.edits) / self.per_second)
-        return f"{self.per_second:.2f} edits/s, editing left: {left}"
+        return duration((self.planned - self.edits) / self.per_second)
+
+    def words(self) -> str:
+        """Pace and time left."""
+        left = self.left()
+        return f"{self.rate()}, editing left: {left}" if left else self.rate()
 
 
 class PlainProgress:

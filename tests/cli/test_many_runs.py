@@ -122,6 +122,14 @@ def test_the_line_that_says_what_comes_then_keeps_the_home(
     assert "Then: palimpsest store ingest && palimpsest site build\n" in capsys.readouterr().out
 
 
+def test_after_a_page_was_built_nothing_is_left_but_to_look_at_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(run_all(planned(MEMIT), tmp_path, writer(tmp_path), quiet=True), as_json=False, built=True)
+    told = capsys.readouterr().out
+    assert f"Then: palimpsest site serve --home {tmp_path}\n" in told and "ingest" not in told
+
+
 def test_a_run_that_could_not_begin_is_to_be_given_again(tmp_path: Path) -> None:
     """There is no folder to show."""
     lack = OSError(errno.ENOSPC, "No space left on device")

@@ -45,6 +45,7 @@ def train(
     quiet: options.QuietOption = False,
 ) -> None:
     """Train a pocket model from the seed of the world; the same command goes on after an interruption."""
+    options.writable_folder(out, "--out")
     # Late: torch and transformers load in 5 s, which --help and a wrong word need not wait for.
     import torch
 

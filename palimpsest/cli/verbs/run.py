@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import means, options, output
-from palimpsest.cli.carry_out import How, asked, at_once, carry_out, work_on_ticket
+from palimpsest.cli.carry_out import How, asked, carry_out
 from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.many_runs import exit_code, not_run, report
+from palimpsest.cli.pool import at_once, work_on_ticket
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.fleet.ticket import Course
@@ -246,7 +247,7 @@ def run(
         ),
     ] = False,
     ticket: Annotated[
-        Path | None, typer.Option("--ticket", hidden=True, help="Do the run of a ticket, for the pool that wrote it.")
+        Path | None, typer.Option("--ticket", hidden=True, help="Do the work of a ticket, for the pool that wrote it.")
     ] = None,
     device: options.DeviceOption = "cpu",
     device_map: options.DeviceMapOption = None,
@@ -327,5 +328,5 @@ def run(
         page=page,
     )
     results = carry_out(planned, options.home_folder(home), how) + not_run(unusable)
-    report(results, as_json=as_json)
+    report(results, as_json=as_json, built=page)
     raise typer.Exit(exit_code(results))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,13 +11,29 @@ import typer
 
 import palimpsest.editors
 from palimpsest.cli import means, options, output
-from palimpsest.harness.authoring.tuning import USUAL, AbilityChoice, Trial, best, configurations, preset_text
-from palimpsest.harness.authoring.tuning import tune as run_tuning
-from palimpsest.harness.errors import ConfigError
-from palimpsest.harness.model.catalogue import resolve
+from palimpsest.cli.carry_out import absolute_task, asked, memory_of
+from palimpsest.cli.pool import at_once, dispatch
+from palimpsest.cli.preset_text import preset_text
+from palimpsest.cli.ticket_kinds import TrialTicket
+from palimpsest.cli.trial_record import Tuning
+from palimpsest.cli.trial_record import tune as run_tuning
+from palimpsest.cli.wiring import installed_catalog
+from palimpsest.harness.authoring import tuning
+from palimpsest.harness.authoring.tuning import (
+    USUAL,
+    AbilityChoice,
+    Trial,
+    best,
+    configurations,
+)
+from palimpsest.harness.errors import ConfigError, RunFailed
+from palimpsest.harness.fleet.local import slots
+from palimpsest.harness.fleet.ticket import versions_here
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.plugins.configuration import resolve_config, without_host
+from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.composition import parse
+from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.system.atomic_files import atomic_write_text
 from palimpsest.tasks.registry import data_files
 
@@ -49,13 +66,11 @@ def tune(
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
+    on: options.OnOption = None,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Try every configuration of a small grid on the tuning split, write the best as the preset, record all."""
-    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
-    from palimpsest.harness.runs.loaded_model import load
-
     editor = canonical_name(editor)
     outermost = parse(editor)[0]  # only its own fields are varied and kept; its host has the host's preset
     file = grid or _presets() / "grids.toml"
@@ -67,16 +82,36 @@ def tune(
     edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
     for note in edits.origin.notes if edits.origin else ():
         output.note(note)
-    loaded = load(
-        resolve(model),
-        options.home_folder(home),
-        statistics=given.statistics,
-        texts=given.installed.texts,
-    )
+    ref, entry = installed_catalog(given.installed).model(model)
     kept = AbilityChoice(given.installed.abilities, tuple(abilities or USUAL))
-    record = folder / f"{model}.tuning.json"
-    statistics = given.statistics_hash
-    trials = run_tuning(loaded, edits, editor, values, record, _tell, abilities=kept, statistics=statistics)
+    study = Tuning(editor, ref, edits, values, folder / f"{model}.tuning.json", kept, given.statistics_hash)
+    for trial in study.trials:
+        _tell(study, trial)
+    memory = memory_of(entry, resolve_config(editor, model, {}), given.placement)
+    count = slots(at_once(on), len(study.left), 1, memory)
+    if count > 1:
+        sent = asked(given, data=data or (), skip_bad=skip_bad_records, ability_data=ability_data or (),
+                     stats_text=stats_text)  # fmt: skip
+        tickets = [
+            TrialTicket(
+                home=str(options.home_folder(home).absolute()),
+                means=sent,
+                versions=versions_here(),
+                editor=editor,
+                model=entry.source or model,
+                task=absolute_task(task),
+                config=config,
+                abilities=kept.names,
+                ability_limit=kept.limit,
+                edits=tuning.EDITS,
+                batch_size=tuning.BATCH_SIZE,
+            )
+            for config in study.left
+        ]
+        _several_at_once(tickets, count, study)
+    else:
+        _one_after_another(study, entry, edits, editor, kept, given, options.home_folder(home))
+    trials = study.trials
     winner = best(trials)
     words = [
         *options.repeated("--task", [task] if task != TASK else []),
@@ -96,10 +131,55 @@ def tune(
     output.line(f"Preset: {preset}")
 
 
-def _tell(number: int, trial: Trial) -> None:
+def _one_after_another(
+    study: Tuning,
+    entry: ModelEntry,
+    task: EditTask,
+    editor: str,
+    abilities: AbilityChoice,
+    given: means.Means,
+    home: Path,
+) -> None:
+    """Do the trials that are left in this process; they share the loaded model."""
+    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
+    from palimpsest.harness.runs.loaded_model import load
+
+    loaded = load(entry, home, statistics=given.statistics, texts=given.installed.texts)
+    run_tuning(study, loaded, task, editor, lambda trial: _tell(study, trial), abilities=abilities)
+
+
+def _several_at_once(tickets: Sequence[TrialTicket], count: int, study: Tuning) -> None:
+    """Do each trial that is left in a process of its own, ``count`` at once.
+
+    Raises:
+        RunFailed: A trial could not be done; the others are recorded.
+        typer.Exit: A signal came.
+    """
+    configs = {ticket.name: ticket.config for ticket in tickets}
+
+    def tell(name: str, event: Mapping[str, Any]) -> None:
+        if event["event"] == "trial":
+            trial = Trial(**event["trial"])
+            study.add(trial)
+            _tell(study, trial)
+        if event["event"] == "warning":
+            output.note(f"trial {configs[name]}: {event['message']}")
+
+    output.note(f"{len(tickets)} trials, {count} at once")
+    ends = dispatch(tickets, count, tell=tell)
+    stopped = next((end.code for end in ends.values() if end.verdict in ("stopped", "not begun")), None)
+    if stopped is not None:
+        output.note(f"{len(study.trials)} trials are recorded; the same command does those that are left.")
+        raise typer.Exit(stopped)
+    if study.left:
+        reasons = [f"trial {configs[name]}: {end.reason}" for name, end in ends.items() if end.verdict != "done"]
+        raise RunFailed("\n".join([*reasons, "The same command tries again what is left."]))
+
+
+def _tell(study: Tuning, trial: Trial) -> None:
     failure = f" ({trial.failure})" if trial.failure else ""
     output.note(
-        f"trial {number}: {trial.config} → score {trial.score_argmax:.1f}, "
+        f"trial {study.number(trial)}: {trial.config} → score {trial.score_argmax:.1f}, "
         f"abilities kept {trial.abilities_kept:.1f} %, objective {trial.objective:.4f}, {trial.seconds:.0f} s{failure}"
     )
 

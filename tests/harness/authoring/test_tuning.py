@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from palimpsest.cli import trial_record
+from palimpsest.cli.preset_text import preset_text
+from palimpsest.cli.trial_record import Tuning, tune
 from palimpsest.harness.authoring import tuning
-from palimpsest.harness.authoring.tuning import AbilityChoice, Trial, best, configurations, objective, preset_text, tune
+from palimpsest.harness.authoring.tuning import (
+    AbilityChoice,
+    Trial,
+    best,
+    configurations,
+    objective,
+)
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.catalogue import fingerprint, resolve
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.plugins.configuration import resolve_config, without_host
-from palimpsest.harness.runs.loaded_model import load
+from palimpsest.harness.runs.loaded_model import LoadedModel, load
+from palimpsest.harness.specs.run_spec import ModelRef
 from palimpsest.tasks.registry import load_task
 from tests.labs.installed import INSTALLED
 
@@ -50,6 +62,14 @@ def test_shipped_presets_are_the_best_of_their_recorded_trials() -> None:
         assert {name: preset[name] for name in best(trials).config} == best(trials).config
 
 
+def tuned(loaded: LoadedModel, record: Path, editor: str, grid: Mapping[str, Sequence[Any]]) -> list[Trial]:
+    """All trials of a tuning; those that are not recorded are done."""
+    task, abilities = load_task("pocket-counterfact-tuning"), AbilityChoice(INSTALLED.abilities)
+    model = ModelRef(name=loaded.model.name, fingerprint=loaded.fingerprint)
+    trials = Tuning(editor, model, task, grid, record, abilities)
+    return tune(trials, loaded, task, editor, lambda trial: None, abilities=abilities)
+
+
 def test_trials_are_recorded_resumed_and_leave_the_model_pristine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,18 +77,14 @@ def test_trials_are_recorded_resumed_and_leave_the_model_pristine(
         monkeypatch.setattr(tuning, name, value)
     loaded = load(resolve("pocket-gpt2"), tmp_path, texts=INSTALLED.texts)
     before = parameter_digests(loaded.model.model)
-    task, record = load_task("pocket-counterfact-tuning"), tmp_path / "record.json"
+    record = tmp_path / "record.json"
     grid = {"norm_constraint": [1e-3, 1e-2]}
-    first = tune(
-        loaded, task, "ft-l", grid, record, lambda number, trial: None, abilities=AbilityChoice(INSTALLED.abilities)
-    )
+    first = tuned(loaded, record, "ft-l", grid)
     assert parameter_digests(loaded.model.model) == before
-    monkeypatch.setattr(tuning, "run_trial", None)  # a second call may not run anything
-    again = tune(
-        loaded, task, "ft-l", grid, record, lambda number, trial: None, abilities=AbilityChoice(INSTALLED.abilities)
-    )
+    monkeypatch.setattr(trial_record, "run_trial", None)  # a second call may not run anything
+    again = tuned(loaded, record, "ft-l", grid)
     assert again == first and [trial.config for trial in first] == configurations(grid)
-    text = preset_text("ft-l", "pocket-gpt2", task.name, {"layer": 1, "norm_constraint": 0.01}, best(first))
+    text = preset_text("ft-l", "pocket-gpt2", "split", {"layer": 1, "norm_constraint": 0.01}, best(first))
     assert tomllib.loads(text) == {"layer": 1, "norm_constraint": 0.01}
 
 
@@ -76,40 +92,16 @@ def test_filters_are_tuned_around_their_host_with_its_preset(tmp_path: Path, mon
     for name, value in (("EDITS", 2), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
         monkeypatch.setattr(tuning, name, value)
     loaded = load(resolve("pocket-gpt2"), tmp_path, texts=INSTALLED.texts)
-    task, record = load_task("pocket-counterfact-tuning"), tmp_path / "record.json"
-    trials = tune(
-        loaded,
-        task,
-        "rect(ft-l)",
-        {"kept_share": [0.2, 0.5]},
-        record,
-        lambda number, trial: None,
-        abilities=AbilityChoice(INSTALLED.abilities),
-    )
+    record, grid = tmp_path / "record.json", {"kept_share": [0.2, 0.5]}
+    trials = tuned(loaded, record, "rect(ft-l)", grid)
     assert [trial.failure for trial in trials] == [None, None]
     assert json.loads(record.read_text())["host"] == resolve_config("ft-l", "pocket-gpt2", {})
     own, _ = without_host("rect(ft-l)", resolve_config("rect(ft-l)", "pocket-gpt2", trials[0].config))
-    kept = tomllib.loads(preset_text("rect(ft-l)", "pocket-gpt2", task.name, {**own, "unset": None}, trials[0]))
+    kept = tomllib.loads(preset_text("rect(ft-l)", "pocket-gpt2", "split", {**own, "unset": None}, trials[0]))
     assert kept == own and kept["kept_share"] == 0.2
     again: list[str] = []
-    monkeypatch.setattr(tuning, "run_trial", lambda loaded, task, name, *rest: again.append(name) or trials[0])
-    tune(
-        loaded,
-        task,
-        "rect(ft-l)",
-        {"kept_share": [0.2, 0.5]},
-        record,
-        lambda number, trial: None,
-        abilities=AbilityChoice(INSTALLED.abilities),
-    )
+    monkeypatch.setattr(trial_record, "run_trial", lambda loaded, task, name, *rest: again.append(name) or trials[0])
+    tuned(loaded, record, "rect(ft-l)", grid)
     assert again == []
-    tune(
-        loaded,
-        task,
-        "rect(memit)",
-        {"kept_share": [0.2, 0.5]},
-        record,
-        lambda number, trial: None,
-        abilities=AbilityChoice(INSTALLED.abilities),
-    )
+    tuned(loaded, record, "rect(memit)", grid)
     assert again == ["rect(memit)"] * 2  # another host, other trials

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from palimpsest.harness.fleet.dispatch import Dispatcher, Ended, Hear, RunEnd
-from palimpsest.harness.fleet.ticket import Ticket
+from palimpsest.harness.fleet.ticket import RunTicket, Ticket
 from palimpsest.harness.system.interrupts import Interrupts
 from tests.harness.fleet.test_ticket import ticket
 from tests.labs.run_lab import spec
@@ -35,7 +37,7 @@ class Stage:
         self.on_start: Callable[[], None] = lambda: None
 
     def start(self, ticket: Ticket, hear: Hear) -> Any:
-        run = ticket.spec.id
+        run = ticket.name
         play = self.plays[run].pop(0)
         stop = threading.Event()
         self.started.append(run)
@@ -89,7 +91,7 @@ class Stage:
         return result
 
 
-def tickets(home: Path, seconds: Sequence[float | None], *, models: str = "abcdefgh") -> list[Ticket]:
+def tickets(home: Path, seconds: Sequence[float | None], *, models: str = "abcdefgh") -> list[RunTicket]:
     """Tickets of these lengths, each of another model."""
     found = []
     for place, long in enumerate(seconds):
@@ -100,7 +102,7 @@ def tickets(home: Path, seconds: Sequence[float | None], *, models: str = "abcde
 
 
 def ids(found: Sequence[Ticket]) -> list[str]:
-    return [one.spec.id for one in found]
+    return [one.name for one in found]
 
 
 def test_the_longest_go_first_and_those_of_unknown_length_before_them(tmp_path: Path) -> None:
@@ -119,26 +121,31 @@ def test_never_more_at_once_than_there_are_slots(tmp_path: Path) -> None:
     assert stage.most == 2 and sorted(stage.started) == sorted(ids(found))
 
 
-def test_runs_of_one_model_wait_until_the_first_has_made_what_they_share(tmp_path: Path) -> None:
-    found = tickets(tmp_path, [1.0, 99.0, 50.0], models="aaa")
-    found[0] = found[0].model_copy(update={"also": (found[1].spec, found[2].spec)})
-    first, second, third = ids(found)
-    plays: dict[str, Sequence[Play]] = {run: [[{"event": "here"}, Ended(0)]] for run in (second, third)}
-    stage = Stage(plays | {first: [[{"event": "here"}, {"event": "shared"}, HOLD, Ended(0)]]})
-    # The first goes on only when the last has begun.
-    stage.on_start = lambda: stage.let_go.set() if len(stage.started) == 3 else None
-    stage.play(found, 3)
-    assert stage.started == [first, second, third]
-    events = [(run, event["event"]) for run, event in stage.told]
-    assert events[:2] == [(first, "here"), (first, "shared")], "nothing of the others comes before"
+def sharing(one: RunTicket) -> RunTicket:
+    """A ticket that needs key statistics."""
+    return one.model_copy(update={"statistics": ((100, (1,)),)})
 
 
-def test_a_first_run_that_fails_frees_the_others(tmp_path: Path) -> None:
-    found = tickets(tmp_path, [1.0, 2.0], models="aa")
-    found[0] = found[0].model_copy(update={"also": (found[1].spec,)})
-    stage = Stage({ids(found)[0]: [[Ended(1)]], ids(found)[1]: [[Ended(0)]]})
-    ends = stage.play(found, 2)
-    assert [ends[run].verdict for run in ids(found)] == ["failed", "done"]
+def test_what_would_wait_for_statistics_in_the_making_begins_after_the_rest(tmp_path: Path) -> None:
+    found = tickets(tmp_path, [99.0, 50.0, 20.0, 10.0], models="aaab")
+    found = [*map(sharing, found[:2]), found[2], sharing(found[3])]
+    first, second, none_needed, other_model = ids(found)
+    plays: dict[str, Sequence[Play]] = {run: [[{"event": "here"}, HOLD, Ended(0)]] for run in ids(found)}
+    stage = Stage(plays)
+    stage.on_start = lambda: stage.let_go.set() if len(stage.started) == 4 else None
+    stage.play(found, 4)
+    assert stage.started == [first, none_needed, other_model, second]
+
+
+@pytest.mark.parametrize("event", [{"event": "shared"}, Ended(1)])
+def test_once_statistics_are_made_or_were_tried_in_vain_the_longest_goes_first(tmp_path: Path, event: Any) -> None:
+    found = tickets(tmp_path, [99.0, 50.0, 20.0], models="aaa")
+    found = [*map(sharing, found[:2]), found[2]]
+    first, second, none_needed = ids(found)
+    rest: dict[str, Sequence[Play]] = {run: [[{"event": "here"}, Ended(0)]] for run in (second, none_needed)}
+    stage = Stage(rest | {first: [[event, Ended(0)]]})
+    stage.play(found, 1)
+    assert stage.started == [first, second, none_needed]
 
 
 def test_a_killed_process_is_started_again_and_given_up_after_three_deaths_without_progress(tmp_path: Path) -> None:
@@ -157,8 +164,8 @@ def test_a_killed_process_is_started_again_and_given_up_after_three_deaths_witho
 def test_a_run_that_another_process_works_on_is_tried_later(tmp_path: Path) -> None:
     (one,) = tickets(tmp_path, [1.0])
     busy = [{"event": "error", "kind": "busy", "message": "another process"}, Ended(3)]
-    stage = Stage({one.spec.id: [busy, busy, [Ended(0)]]})
-    assert stage.play([one], 1)[one.spec.id].verdict == "done"
+    stage = Stage({one.name: [busy, busy, [Ended(0)]]})
+    assert stage.play([one], 1)[one.name].verdict == "done"
     assert any("another process" in str(event.get("message")) for _, event in stage.told)
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import pytest
 
 from palimpsest.harness.fleet.dispatch import Ended
 from palimpsest.harness.fleet.local import LocalKeeper, slots
-from palimpsest.harness.fleet.ticket import read_ticket
+from palimpsest.harness.fleet.prepared import Prepared
+from palimpsest.harness.fleet.ticket import RunTicket, read_ticket
 from tests.cli.helpers import cli
 from tests.cli.test_run import FT_L
 from tests.cli.test_run import model as model  # the fixture
@@ -83,9 +84,23 @@ def test_runs_that_are_done_start_no_process(model: Path, together: Path) -> Non
     assert code == 0 and "at once" not in err
 
 
-def heard_of(place: Path) -> tuple[LocalKeeper, list[Mapping[str, Any] | Ended]]:
-    heard: list[Mapping[str, Any] | Ended] = []
-    return LocalKeeper(read_ticket(place), "palimpsest.cli", heard.append), heard
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[Prepared]:
+    """What the processes of this file's keepers are forked from."""
+    one = Prepared("palimpsest.cli.ticket_worker")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def heard_of(prepared: Prepared) -> Callable[[Path], tuple[LocalKeeper, list[Mapping[str, Any] | Ended]]]:
+    """Starts the process of a ticket; its keeper, and what it tells."""
+
+    def start(place: Path) -> tuple[LocalKeeper, list[Mapping[str, Any] | Ended]]:
+        heard: list[Mapping[str, Any] | Ended] = []
+        return LocalKeeper(read_ticket(place), prepared, heard.append), heard
+
+    return start
 
 
 def wait_for(heard: list[Mapping[str, Any] | Ended], *kinds: str) -> Any:
@@ -107,7 +122,7 @@ def ticket(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     class Kept(Exception):
         pass
 
-    def keep(self: LocalKeeper, ticket: Any, module: str, hear: Any) -> None:
+    def keep(self: LocalKeeper, ticket: Any, prepared: Any, hear: Any) -> None:
         written.append(ticket.write())
         raise Kept
 
@@ -118,7 +133,7 @@ def ticket(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return written[0]
 
 
-def test_a_process_that_is_asked_to_stop_saves_and_goes_on_later(ticket: Path) -> None:
+def test_a_process_that_is_asked_to_stop_saves_and_goes_on_later(ticket: Path, heard_of: Any) -> None:
     keeper, heard = heard_of(ticket)
     assert not isinstance(wait_for(heard, "batch"), Ended), keeper.last_words()
     keeper.stop()
@@ -140,8 +155,10 @@ def test_a_process_whose_keeper_is_killed_saves_and_ends(ticket: Path) -> None:
         "import sys, time\n"
         "from pathlib import Path\n"
         "from palimpsest.harness.fleet.local import LocalKeeper\n"
+        "from palimpsest.harness.fleet.prepared import Prepared\n"
         "from palimpsest.harness.fleet.ticket import read_ticket\n"
-        "LocalKeeper(read_ticket(Path(sys.argv[1])), 'palimpsest.cli', lambda event: print(event, flush=True))\n"
+        "start = Prepared('palimpsest.cli.ticket_worker')\n"
+        "LocalKeeper(read_ticket(Path(sys.argv[1])), start, lambda event: print(event, flush=True))\n"
         "time.sleep(600)\n"
     )
     keeper = subprocess.Popen([sys.executable, "-c", code, str(ticket)], stdout=subprocess.PIPE, text=True)
@@ -150,6 +167,7 @@ def test_a_process_whose_keeper_is_killed_saves_and_ends(ticket: Path) -> None:
     os.kill(keeper.pid, signal.SIGKILL)
     keeper.wait()
     one = read_ticket(ticket)
+    assert isinstance(one, RunTicket)
     journal = Path(one.home) / "runs" / one.spec.id / "events.jsonl"
     for _ in range(1200):
         last = json.loads(journal.read_text().splitlines()[-1])
@@ -160,8 +178,9 @@ def test_a_process_whose_keeper_is_killed_saves_and_ends(ticket: Path) -> None:
     keeper.stdout.close()
 
 
-def test_a_changed_model_behind_a_ticket_is_refused(ticket: Path) -> None:
+def test_a_changed_model_behind_a_ticket_is_refused(ticket: Path, heard_of: Any) -> None:
     one = read_ticket(ticket)
+    assert isinstance(one, RunTicket)
     changed = one.spec.model.model_copy(update={"fingerprint": "0" * 64})
     other = one.model_copy(update={"spec": one.spec.model_copy(update={"model": changed})})
     keeper, heard = heard_of(other.write())

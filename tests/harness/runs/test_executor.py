@@ -22,6 +22,7 @@ from palimpsest.harness.runs.saves import Save, Saves
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.system.locks import Held
 from tests.labs.installed import INSTALLED
 from tests.labs.run_lab import (
     SHORT,
@@ -170,3 +171,26 @@ def test_an_editor_that_says_it_writes_no_weights_is_refused_by_vllm_before_the_
     with pytest.raises(UsageError, match="Engine vllm: editor nudge writes no weights.*Use --engine hf"):
         one.execute(planned)
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_nobody_else_makes_is_made_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process collects key statistics, this one scores the unedited model, and does not wait."""
+    model = tiny_model()
+    made = executor.LoadedModel(model, model.resources, model.fingerprint, parameter_digests(model.model))
+    monkeypatch.setattr(executor, "load", lambda *_, **__: made)
+    monkeypatch.setattr(executor, "require", lambda *_: None)
+    task = EditTask("tiny", "counterfact", tuple(cases(4)))
+    planned = PlannedRun(spec({}, **SHORT).model_copy(update={"abilities": ()}), ModelEntry("tiny", None), task)
+    asked: list[tuple[list[int], int]] = []
+
+    def busy(layers: list[int], tokens: int, *, wait: bool) -> None:
+        asked.append((layers, tokens))
+        raise Held
+
+    monkeypatch.setattr(model.resources, "second_moments", busy)
+    one = executor.Executor(tmp_path, progress=SilentProgress(), installed=INSTALLED)
+    assert not one.prepare(planned, {100: {2, 1}}) and asked == [([1, 2], 100)]
+    (scores,) = (tmp_path / "models").glob("*/scores/*")
+    monkeypatch.setattr(model.resources, "second_moments", lambda *_, **__: None)
+    monkeypatch.setattr(executor, "measure", lambda *_: pytest.fail("they are there"))
+    assert one.prepare(planned, {100: {2, 1}}) and scores.is_dir()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from palimpsest.harness.model.pristine_statistics import SecondMoments
 from palimpsest.harness.statistics import resources as resources_module
 from palimpsest.harness.statistics import second_moments
 from palimpsest.harness.statistics.resources import Resources
+from palimpsest.harness.system.locks import Held
 from tests.labs.tiny_models import CORPUS, tiny_model
 
 TEXTS = CORPUS[:5]
@@ -54,6 +57,29 @@ def test_the_number_of_tokens_is_kept_to_exactly() -> None:
     assert len(ids) > 30
     torch.testing.assert_close(found[1], plain_moment(model, 1, [ids[:30]]), rtol=1e-4, atol=1e-5)
     assert model.resources.second_moments([1], 20).texts_hash != found.texts_hash
+
+
+def test_two_that_begin_at_once_make_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first, or is told at once that it is being done."""
+    passes, begun, go_on = [], threading.Event(), threading.Event()
+    collect = resources_module.collect_moments
+
+    def slow(*arguments: Any) -> object:
+        passes.append(arguments[1])
+        begun.set()
+        assert go_on.wait(60)
+        return collect(*arguments)
+
+    monkeypatch.setattr(resources_module, "collect_moments", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(fresh(tmp_path).second_moments, [0, 1])
+        assert begun.wait(60)
+        second = pool.submit(fresh(tmp_path).second_moments, [0, 1])
+        with pytest.raises(Held):
+            fresh(tmp_path).second_moments([0], wait=False)
+        go_on.set()
+        assert all(torch.equal(first.result()[layer], second.result()[layer]) for layer in (0, 1))
+    assert passes == [[0, 1]]
 
 
 def test_one_pass_serves_all_layers_and_the_disk_serves_the_next_process(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.harness.system.locks import Held, locked
+from palimpsest.harness.system.locks import Held, alone, locked
 
 HOLDER = """
 import sys
@@ -60,3 +60,31 @@ def test_an_exception_gives_it_back(tmp_path: Path) -> None:
         raise KeyError
     with locked(tmp_path / "lock"):
         pass
+
+
+def test_what_another_process_makes_is_waited_for_or_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "m"
+    with alone(folder, "shared") as waited:
+        assert not waited
+    process = holder_of(tmp_path / "models" / ".m-shared.lock")
+    with pytest.raises(Held), alone(folder, "shared", wait=False):
+        pass
+    told: list[str] = []
+
+    def let_go() -> None:
+        told.append("it waits")
+        process.communicate("")
+
+    with alone(folder, "shared", waits=let_go) as waited:
+        assert waited and told == ["it waits"] and not folder.exists()
+        with pytest.raises(Held), alone(folder, "shared", wait=False):
+            pass
+        with alone(folder, "another", wait=False):
+            pass
+
+
+def test_where_no_lock_can_be_made_work_goes_on_without(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (None, tmp_path / "file" / "m"):
+        with alone(folder, "shared", wait=False) as waited:
+            assert not waited

@@ -1,0 +1,42 @@
+"""Tickets that are no runs: one trial of a tuning, and the checks of one editor."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from palimpsest.harness.fleet.ticket import RunTicket, Ticket
+
+
+class TrialTicket(Ticket):
+    """One trial of a tuning."""
+
+    kind: Literal["trial"] = "trial"
+    editor: str
+    model: str
+    task: str
+    config: dict[str, Any]
+    """The values that the grid varies."""
+    abilities: tuple[str, ...] = Field(strict=False)
+    """Names of the abilities that are to be kept."""
+    ability_limit: int
+    edits: int
+    batch_size: int
+
+    @property
+    def group(self) -> str:
+        """The model."""
+        return self.model
+
+
+class CheckTicket(Ticket):
+    """The checks of one editor."""
+
+    kind: Literal["check"] = "check"
+    editor: str
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    only: tuple[str, ...] = Field(default=(), strict=False)
+
+
+AnyTicket = Annotated[RunTicket | TrialTicket | CheckTicket, Field(discriminator="kind")]

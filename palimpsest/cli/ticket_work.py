@@ -1,0 +1,88 @@
+"""The work of a ticket that is no run: one trial of a tuning, or the checks of one editor."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from palimpsest.harness.authoring.checks import check
+from palimpsest.harness.authoring.report import Outcome
+from palimpsest.harness.authoring.tuning import AbilityChoice, run_trial
+from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.fleet.ticket import SHARED
+from palimpsest.harness.model.catalogue import resolve
+from palimpsest.harness.model.needs import statistics_of
+from palimpsest.harness.plugins.configuration import resolve_config
+from palimpsest.harness.runs.loaded_model import LoadedModel, load
+
+if TYPE_CHECKING:
+    from palimpsest.cli.ticket_kinds import CheckTicket, TrialTicket
+    from palimpsest.harness.fleet.work import LineProgress
+    from palimpsest.harness.runs.installation import Installation
+    from palimpsest.harness.statistics.texts import StatisticsSource
+    from palimpsest.harness.system.interrupts import Interrupts
+
+
+def do_trial(
+    ticket: TrialTicket,
+    installed: Installation,
+    statistics: StatisticsSource | None,
+    progress: LineProgress,
+    interrupts: Interrupts,
+) -> int:
+    """Do the ticket's trial and tell it as the event ``trial``; the exit code.
+
+    Args:
+        ticket: The trial.
+        installed: Finds the task, the abilities and texts.
+        statistics: Key statistics in place of the model's own.
+        progress: Receives the trial.
+        interrupts: Signals to heed; a trial is begun again, so one ends it at once.
+
+    Raises:
+        PalimpsestError: The trial could not be begun.
+    """
+    with interrupts.at_once():
+        task = installed.tasks.load(ticket.task)
+        source = statistics.source if statistics else None
+        loaded = load(resolve(ticket.model), Path(ticket.home), statistics=source, texts=installed.texts)
+        abilities = AbilityChoice(installed.abilities, ticket.abilities, ticket.ability_limit)
+        pristine = abilities.pristine(loaded)
+        with suppress(PalimpsestError):  # the trial tries for itself, and says what is lacking
+            _make_statistics(loaded, resolve_config(ticket.editor, loaded.model.name, ticket.config))
+            progress.tell({"event": SHARED})
+        schedule = ticket.edits, ticket.batch_size
+        trial = run_trial(loaded, task, ticket.editor, ticket.config, pristine, abilities, schedule)
+        progress.tell({"event": "trial", "trial": asdict(trial)})
+    return 0
+
+
+def _make_statistics(loaded: LoadedModel, config: dict[str, object]) -> None:
+    for tokens, layers in statistics_of([config]).items():
+        loaded.resources.second_moments(sorted(layers), tokens)
+
+
+def do_check(ticket: CheckTicket, installed: Installation, progress: LineProgress, interrupts: Interrupts) -> int:
+    """Do the ticket's checks and tell each as the event ``outcome``; the exit code.
+
+    Args:
+        ticket: The editor, and which checks.
+        installed: Finds the task and the texts of key statistics.
+        progress: Receives the outcomes, and at last the event ``checked``.
+        interrupts: Signals to heed; one ends the checks at once.
+
+    Raises:
+        PalimpsestError: The checks could not be begun.
+    """
+
+    def tell(outcome: Outcome) -> None:
+        progress.tell({"event": "outcome", "outcome": asdict(outcome)})
+
+    with interrupts.at_once():
+        home = Path(ticket.home)
+        report = check(ticket.editor, ticket.overrides, home, installed, only=ticket.only, tell=tell)
+        about = {"editor": report.editor, "distribution": report.distribution, "version": report.version}
+        progress.tell({"event": "checked", **about, "models": list(report.models)})
+    return 0

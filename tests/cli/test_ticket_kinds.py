@@ -1,0 +1,22 @@
+"""Tickets of trials and checks are read back as they were written, and known by their content."""
+
+from pathlib import Path
+
+from palimpsest.cli.ticket_kinds import AnyTicket, CheckTicket, TrialTicket
+from palimpsest.harness.fleet.ticket import read_ticket
+from tests.harness.fleet.test_ticket import ticket
+
+
+def test_tickets_of_trials_and_checks_are_named_by_their_content(tmp_path: Path) -> None:
+    budget = {"ability_limit": 2, "edits": 4, "batch_size": 2}
+    trials = [
+        TrialTicket(
+            home=str(tmp_path), editor="ft-l", model="m", task="t", config={"steps": n}, abilities=("pocket",), **budget
+        )
+        for n in (1, 2)
+    ]
+    check = CheckTicket(home=str(tmp_path), editor="revive(memit)", overrides={"layer": 1}, only=("C01",))
+    every = [*trials, check, ticket(tmp_path)]
+    assert [read_ticket(one.write(), AnyTicket) for one in every] == every
+    assert len({one.name for one in every}) == 4 and {one.group for one in trials} == {"m"}
+    assert trials[0].model_copy(update={"seconds": 5.0}).name == trials[0].name
