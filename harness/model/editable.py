@@ -152,3 +152,8 @@ def hook_places(model: nn.Module) -> list[dict[int, Any]]:
     """Dictionaries of the hooks of a module and all within it, by module and kind; changing them changes the hooks."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return [getattr(module, kind) for module in model.modules() for kind in kinds]
+
+
+def is_bare(model: nn.Module) -> bool:
+    """True where nothing stands between the modules: no hook, and no module with a forward pass of its own."""
+    return not any(hook_places(model)) and not any("forward" in module.__dict__ for module in model.modules())

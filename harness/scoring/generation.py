@@ -19,9 +19,9 @@ from transformers import DynamicCache
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model.attention_cache import carrying
 from palimpsest.harness.model.batches import by_length, filler_of, padded
+from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.tokens import continuation_ids, end_tokens, prompt_ids, until_end
 from palimpsest.harness.scoring.isolation import untouched
-from palimpsest.harness.scoring.packing import Scorable
 from palimpsest.harness.specs.cases import Case
 from palimpsest.harness.specs.run_spec import Generation
 
@@ -53,7 +53,7 @@ class Continuation:
 
 
 def sample_texts(
-    model: Scorable, cases: Sequence[Case], settings: Generation, *, seed: int = 0, token_budget: int | None = None
+    model: EditableModel, cases: Sequence[Case], settings: Generation, *, seed: int = 0, token_budget: int | None = None
 ) -> list[SampledText]:
     """One text for each generation prompt of ``cases``, in their order.
 
@@ -91,7 +91,9 @@ def sample_texts(
     ]
 
 
-def continuations(model: Scorable, cases: Sequence[Case], *, token_budget: int | None = None) -> list[Continuation]:
+def continuations(
+    model: EditableModel, cases: Sequence[Case], *, token_budget: int | None = None
+) -> list[Continuation]:
     """The greedy continuation of each neighborhood prompt of ``cases``, of the length of its true target in tokens."""
     probes = [(c.request.case_id, p) for c in cases for p in c.probes if p.kind == "neighborhood" and p.target_true]
     prompts = prompt_ids(model.tokenizer, [probe.prompt for _, probe in probes])
@@ -132,7 +134,7 @@ def _greedy(logits: Tensor, step: int, rows: Sequence[int]) -> tuple[Tensor, Ten
 
 
 def greedy(
-    model: Scorable, prompts: Sequence[Sequence[int]], most: int, *, token_budget: int | None = None
+    model: EditableModel, prompts: Sequence[Sequence[int]], most: int, *, token_budget: int | None = None
 ) -> list[list[int]]:
     """The most probable continuation of each prompt, token by token, ended before an end-of-text token.
 
@@ -150,7 +152,7 @@ def greedy(
 
 
 def extend(
-    model: Scorable,
+    model: EditableModel,
     prompts: Sequence[Sequence[int]],
     lengths: Sequence[int],
     choose: Choice,
@@ -181,7 +183,7 @@ def extend(
 
 
 def _extend_batch(
-    model: Scorable,
+    model: EditableModel,
     prompts: Sequence[Sequence[int]],
     lengths: Sequence[int],
     rows: Sequence[int],

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from palimpsest.harness.scoring.packing import Scorable
+from palimpsest.harness.model.editable import EditableModel
 
 
 @contextmanager
-def untouched(model: Scorable) -> Iterator[None]:
+def untouched(model: EditableModel) -> Iterator[None]:
     """Evaluation mode without gradients; all global random generators and module modes are as before afterwards."""
     python, numeric, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     gpu = torch.cuda.get_rng_state_all() if model.device.type == "cuda" else None

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from os.path import commonprefix
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,21 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from palimpsest.harness.model.batches import by_length, padded
+from palimpsest.harness.model.editable import EditableModel, is_bare
+from palimpsest.harness.model.hooks import mlp_at
 
 PACK_TOKENS = 160
 """Size of a pack: larger packs share more, but pay more for attention."""
 _LOGITS_AT_ONCE = 1 << 24
-
-
-class Scorable(Protocol):
-    """The part of `palimpsest.harness.model.editable.EditableModel` that scoring needs."""
-
-    @property
-    def model(self) -> nn.Module: ...  # noqa: D102
-    @property
-    def tokenizer(self) -> Any: ...  # noqa: D102
-    @property
-    def device(self) -> torch.device: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +50,10 @@ class _Pack:
 
 
 def score_targets(
-    model: Scorable, continuations: Sequence[tuple[Sequence[int], Sequence[int]]], *, token_budget: int | None = None
+    model: EditableModel,
+    continuations: Sequence[tuple[Sequence[int], Sequence[int]]],
+    *,
+    token_budget: int | None = None,
 ) -> TargetScores:
     """Teacher-forced log-probability and first-choice hits of the target of each (context, target).
 
@@ -68,7 +64,7 @@ def score_targets(
     """
     count = len(continuations)
     # On a CPU small passes stay in its caches; a GPU wants large ones.
-    budget = token_budget or (2048 if model.device.type == "cpu" else 16384)
+    budget = token_budget or (768 if model.device.type == "cpu" else 16384)
     total, hits = np.zeros(count), np.zeros(count, dtype=np.int64)
     with torch.no_grad():
         shared = _takes_trees(model, continuations)
@@ -89,7 +85,7 @@ def make_packs(continuations: Sequence[tuple[Sequence[int], Sequence[int]]], siz
     before: tuple[int, ...] = ()
     for number in sorted(range(len(inputs)), key=inputs.__getitem__):
         sequence = inputs[number]
-        common = _common_prefix(before, sequence)
+        common = len(commonprefix((before, sequence)))
         new = len(sequence) - common
         same = not new and common == len(before)
         if not packs or (not same and len(packs[-1].tokens) + new > size):
@@ -109,17 +105,8 @@ def make_packs(continuations: Sequence[tuple[Sequence[int], Sequence[int]]], siz
     return packs
 
 
-def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    length = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        length += 1
-    return length
-
-
 def _read_batch(
-    model: Scorable, batch: list[_Pack], shared: bool
+    model: EditableModel, batch: list[_Pack], shared: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Log-probability, hit and continuation number of every read in the batch."""
     width = len(batch[0].tokens)
@@ -127,9 +114,14 @@ def _read_batch(
     places, which = np.unique(reads[:, 0], return_inverse=True)
     asked = torch.from_numpy(reads[:, 1]).to(model.device)
     where = torch.from_numpy(which).to(model.device)
-    outputs = (_tree_hidden if shared else _plain_logits)(model, batch, width)
-    rows = outputs.flatten(0, 1)[torch.from_numpy(places).to(model.device)]
-    head = model.model.get_output_embeddings() if shared else nn.Identity()  # type: ignore[operator]
+    read = torch.from_numpy(places).to(model.device)
+    # Nobody asks what the last MLP makes of other places, but an editor's hook may look at them.
+    last = model.anatomy.n_layers - 1
+    short = mlp_at(model, last, read // width, read % width) if shared and is_bare(model.model) else nullcontext()
+    with short:
+        outputs = (_tree_hidden if shared else _plain_logits)(model, batch, width)
+    rows = outputs.flatten(0, 1)[read]
+    head = model.model.get_output_embeddings() if shared else nn.Identity()
     log_prob, hit = _read_rows(rows, head, where, asked)
     return log_prob.double().cpu().numpy(), hit.cpu().numpy().astype(np.int64), reads[:, 2]
 
@@ -152,7 +144,7 @@ def _read_rows(rows: Tensor, head: nn.Module, where: Tensor, asked: Tensor) -> t
     return log_prob, top & log_prob.isfinite()
 
 
-def _tree_hidden(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
+def _tree_hidden(model: EditableModel, batch: list[_Pack], width: int) -> Tensor:
     """Output of the final norm for packs in one forward pass; (packs, width, d)."""
     tokens = np.zeros((len(batch), width), dtype=np.int64)
     depth = np.zeros((len(batch), width), dtype=np.int64)
@@ -165,12 +157,11 @@ def _tree_hidden(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
                 seen[row, at] = seen[row, parent]
             seen[row, at, at] = True
         seen[row, range(size, width), range(size, width)] = True  # padding sees itself: no row without any key
-    backbone: Any = model.model.base_model
-    dtype = model.model.get_input_embeddings().weight.dtype  # type: ignore[operator]
+    dtype = model.model.get_input_embeddings().weight.dtype
     visible = torch.from_numpy(seen).to(model.device)
     # Additive form: understood by every attention implementation; the lowest finite value, as -inf can make NaN.
     mask = torch.zeros(visible.shape, dtype=dtype, device=model.device).masked_fill_(~visible, torch.finfo(dtype).min)
-    hidden: Tensor = backbone(
+    hidden: Tensor = model.model.base_model(
         input_ids=torch.from_numpy(tokens).to(model.device),
         attention_mask=mask.unsqueeze(1),
         position_ids=torch.from_numpy(depth).to(model.device),
@@ -179,7 +170,7 @@ def _tree_hidden(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
     return hidden
 
 
-def _plain_logits(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
+def _plain_logits(model: EditableModel, batch: list[_Pack], width: int) -> Tensor:
     """Logits for chains, one padded row each, by the model's own forward pass; (rows, width, vocabulary)."""
     tokens, mask = padded([pack.tokens for pack in batch])
     logits: Tensor = model.model(
@@ -188,7 +179,7 @@ def _plain_logits(model: Scorable, batch: list[_Pack], width: int) -> Tensor:
     return logits
 
 
-def _takes_trees(model: Scorable, continuations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> bool:
+def _takes_trees(model: EditableModel, continuations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> bool:
     """True if prefix trees through the backbone give what plain rows through the whole model give: tried, not assumed.
 
     The trial is a small tree of two branches. A model that gives numbers that are not finite is scored in plain rows.
@@ -210,5 +201,5 @@ def _takes_trees(model: Scorable, continuations: Sequence[tuple[Sequence[int], S
         return False
     expected, _, owner = _read_batch(model, sorted(chains, key=lambda pack: -len(pack.tokens)), shared=False)
     got, expected = got[np.lexsort((got, got_owner))], expected[np.lexsort((expected, owner))]
-    close = 1e-3 if model.model.get_input_embeddings().weight.dtype == torch.float32 else 0.1  # type: ignore[operator]
+    close = 1e-3 if model.model.get_input_embeddings().weight.dtype == torch.float32 else 0.1
     return bool(np.allclose(got, expected, rtol=close, atol=close))

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.metrics.probes import ProbeOutcome
+from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.tokens import continuation_ids, prompt_ids
 from palimpsest.harness.scoring.generation import greedy
 from palimpsest.harness.scoring.isolation import untouched
-from palimpsest.harness.scoring.packing import Scorable, score_targets
+from palimpsest.harness.scoring.packing import score_targets
 from palimpsest.harness.scoring.reference_tokenisation import reference_items
 from palimpsest.harness.specs.cases import SCORED_KINDS, Case, Probe, ProbeKind
 from palimpsest.harness.specs.windows import ANSWERED, choose_answered
@@ -70,7 +71,7 @@ class _Questions:
 
 
 def score_cases(
-    model: Scorable,
+    model: EditableModel,
     cases: Sequence[Case],
     *,
     continuations: Continuations | None = None,
@@ -156,7 +157,7 @@ def _outcome(case_id: int, probe: Probe, new: _Asked, true: _Asked, top: _Asked,
     )
 
 
-def _token_ids(model: Scorable, texts: Sequence[str], *, targets: bool = False) -> dict[str, tuple[int, ...]]:
+def _token_ids(model: EditableModel, texts: Sequence[str], *, targets: bool = False) -> dict[str, tuple[int, ...]]:
     """Distinct text → its token ids; prompts get the special tokens that stand before a text, targets none."""
     distinct = list(dict.fromkeys(texts))
     if not distinct:
@@ -171,7 +172,7 @@ def _token_ids(model: Scorable, texts: Sequence[str], *, targets: bool = False) 
     return ids
 
 
-def _check_lengths(model: Scorable, questions: _Questions) -> None:
+def _check_lengths(model: EditableModel, questions: _Questions) -> None:
     longest = getattr(model.model.config, "max_position_embeddings", None)
     for (context, target), prompt in zip(questions.continuations, questions.prompts, strict=True):
         if longest is not None and len(context) + len(target) - 1 > longest:
@@ -182,7 +183,7 @@ def _check_lengths(model: Scorable, questions: _Questions) -> None:
 
 
 def sample_answers(
-    model: Scorable, cases: Sequence[Case], *, count: int = ANSWERED, seed: int = 0, max_new_tokens: int = 8
+    model: EditableModel, cases: Sequence[Case], *, count: int = ANSWERED, seed: int = 0, max_new_tokens: int = 8
 ) -> list[Answer]:
     """Greedy continuations of the rewrite, first paraphrase and first neighborhood prompt of some cases.
 

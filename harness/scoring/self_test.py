@@ -22,7 +22,7 @@ from palimpsest.harness.scoring.packing import score_targets
 if TYPE_CHECKING:
     from palimpsest.harness.model.editable import EditableModel
 
-_LENGTHS = (12, 9, 7)
+_LENGTHS = (20, 14, 11)
 _STEPS = 4
 
 

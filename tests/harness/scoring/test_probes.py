@@ -84,6 +84,42 @@ def _only_for_the_trial(plain: Any) -> Any:
     return guarded
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_the_last_mlp_runs_where_it_is_read(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nobody asks for the rest; and the scores are those of whole passes."""
+    model = tiny_model(architecture)
+    sizes: list[int] = []
+    mlp = model.module(model.anatomy.block(model.anatomy.n_layers - 1) + ".mlp")
+    inner = type(mlp).forward
+    monkeypatch.setattr(type(mlp), "forward", lambda self, x: (sizes.append(x.ndim), inner(self, x))[1])
+    short = [(o.nll_new, o.nll_true) for o in score_cases(model, cases())]
+    assert 2 in sizes
+    monkeypatch.setattr(packing, "is_bare", lambda _: False)
+    sizes.clear()
+    np.testing.assert_allclose(short, [(o.nll_new, o.nll_true) for o in score_cases(model, cases())], rtol=1e-4)
+    assert 2 not in sizes
+
+
+@pytest.mark.parametrize("part", ["", ".mlp", ".mlp.down_proj"])
+def test_a_hook_on_the_last_block_sees_every_position(part: str) -> None:
+    """An editor with a memory adds to what it finds; it may look at the whole of the hidden states."""
+    model = tiny_model("llama")
+    last = model.module(model.anatomy.block(model.anatomy.n_layers - 1) + part)
+
+    def shifted(_: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        assert output.ndim == 3 and bool(output.norm(dim=-1).all()), "a position is missing"
+        return output + 0.5
+
+    before = [o.nll_new for o in score_cases(model, cases())]
+    handle = last.register_forward_hook(shifted)
+    hooked = score_cases(model, cases())
+    expected = [one_at_a_time(model, p.prompt, p.target_new)[0] for c in cases() for p in c.probes[:1]]
+    handle.remove()
+    assert [o.nll_new for o in hooked if o.kind == "rewrite"] == pytest.approx(expected, rel=2e-4)
+    assert hooked[0].nll_new != pytest.approx(before[0], rel=1e-3)
+    assert [o.nll_new for o in score_cases(model, cases())] == pytest.approx(before, nan_ok=True)
+
+
 def test_small_budgets_and_packs_change_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model("llama")
     whole = [o.nll_new for o in score_cases(model, cases())]
