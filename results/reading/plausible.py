@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from palimpsest.harness.metrics.diagnostic_definitions import LEVELS
 from palimpsest.harness.runs.layout import CONTINUATIONS
 from palimpsest.harness.specs.schedule import batches
 from palimpsest.results.reading.cleaning import clean_text
@@ -31,6 +33,7 @@ _SEGMENT_KINDS: dict[str, tuple[type, ...]] = {
 }
 """Further entries of a segment, each of these kinds or not there."""
 _OTHER_ENTRIES = {"diagnostics": (str,)}
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LONGEST_ENTRY = 4_000
 _MOST_PACKAGES = 500
 _EVENTS: dict[str, frozenset[str]] = {
@@ -87,9 +90,18 @@ def _environment(run: CheckedRun) -> Found:
             elif name in ("cores", "threads", "memory_gb") and isinstance(value, int | float) and not 0 < value < 1e6:
                 yield "environment.json", f"segment {place} has {clean_text(value, 50)} as {name}"
         yield from (("environment.json", f"segment {place} {text}") for text in _surplus(segment))
-        time = utc_time(segment.get("started_at"))
-        if time is not None and datetime.fromisoformat(time) > datetime.now(UTC) + timedelta(days=1):
-            yield "environment.json", f"segment {place} started in the future, at {time}"
+        if not _has_passed(segment.get("started_at")):
+            yield "environment.json", f"segment {place} started at no time that has passed"
+        if not isinstance(commit := segment.get("commit") or "0" * 40, str) or not _COMMIT.fullmatch(commit):
+            yield "environment.json", f"segment {place} has a commit that is none"
+        if segment.get("diagnostics", "cheap") not in LEVELS:
+            yield "environment.json", f"segment {place} has diagnostics of no level"
+
+
+def _has_passed(time: object) -> bool:
+    """True for a time before now; clocks of machines may differ by a day."""
+    found = utc_time(time)
+    return found is not None and datetime.fromisoformat(found) <= datetime.now(UTC) + timedelta(days=1)
 
 
 def _surplus(segment: dict[str, Any]) -> Iterator[str]:
@@ -146,6 +158,8 @@ def _event(event: dict[str, Any]) -> Iterator[str]:
     unknown = sorted(set(event) - {"time", "event", *fields}) if fields is not None else [event["event"]]
     if unknown:
         yield f"has {clean_text(unknown[0], 50)!r}, which no run writes"
+    if not _has_passed(event.get("time")):
+        yield "has no time that has passed"
     texts = [value for value in event.values() if isinstance(value, str)]
     report = event.get("report", {})
     parts = list(report.values()) if isinstance(report, dict) and not set(report) - _REPORT else [None]

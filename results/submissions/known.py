@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib import metadata
 from importlib.metadata import entry_points
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from packaging.version import InvalidVersion, Version
 
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.model.catalogue import fingerprint, registered_models
@@ -43,6 +45,10 @@ _MOST_CHANCE = 0.5
 def contradictions(run: CheckedRun, manifest: Manifest | None) -> Found:
     """Statements of a bundle that contradict what is known."""
     yield from _spec(run.spec)
+    told = [(layout.ENVIRONMENT, segment.get("palimpsest_version")) for segment in run.segments]
+    for place, version in [*told, *([(MANIFEST, manifest.palimpsest_version)] if manifest is not None else [])]:
+        if not _is_release(version):
+            yield place, f"names Palimpsest {clean_text(version, 50)}; this is {metadata.version(DISTRIBUTION)}"
     if manifest is not None:
         for source in manifest.editors:
             yield from ((MANIFEST, f"editors: {text}") for text in _editor(source))
@@ -50,6 +56,14 @@ def contradictions(run: CheckedRun, manifest: Manifest | None) -> Found:
     yield from _task(run)
     for ref in run.spec.abilities:
         yield from _ability(run, ref)
+
+
+def _is_release(version: object) -> bool:
+    """True for a version of Palimpsest that is not later than this one."""
+    try:
+        return Version(str(version)) <= Version(metadata.version(DISTRIBUTION))
+    except InvalidVersion:
+        return False
 
 
 def _spec(spec: RunSpec) -> Found:

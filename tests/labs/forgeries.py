@@ -413,6 +413,21 @@ def _payload_in_the_journal(rng: random.Random, bundle: Path) -> None:
     batches(bundle, change)
 
 
+def _times(rng: random.Random, bundle: Path) -> None:
+    time = rng.choice(("yesterday", "2999-01-01T00:00:00+00:00", None, 3))
+    if rng.random() < 0.5:
+        segment(bundle, started_at=time)
+    else:
+        batches(bundle, lambda event: event.update(time=time))
+
+
+def _release(rng: random.Random, bundle: Path) -> None:
+    change = rng.choice(
+        ({"palimpsest_version": "999"}, {"palimpsest_version": "new"}, {"commit": "mine"}, {"diagnostics": "all"})
+    )
+    segment(bundle, **change)
+
+
 def _torn_journal(rng: random.Random, bundle: Path) -> None:
     with (bundle / "events.jsonl").open("ab") as file:
         file.write(b'{"time": "20' + rng.randbytes(20).replace(b"\n", b""))
@@ -464,5 +479,7 @@ ALL: tuple[Forgery, ...] = (
     Forgery("a batch left out", _batch_left_out),
     Forgery("a payload in the journal", _payload_in_the_journal),
     Forgery("a torn journal", _torn_journal),
+    Forgery("times that have not passed", _times),
+    Forgery("release", _release),
     Forgery("a checkpoint left out", _checkpoint_left_out),
 )

@@ -22,7 +22,7 @@ from tests.results.conftest import honest_run
 from tests.results.submissions.test_ledger import entry
 
 ROUNDS = 7
-"""Forgeries of each kind: 322 in all."""
+"""Forgeries of each kind: 336 in all."""
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "submitting.md"
 
 
