@@ -230,7 +230,7 @@ def _set(**values: Any) -> Callable[[Any], Any]:
         ("environment.json", _set(segments=[]), "names no environment"),
         ("environment.json", _set(segments=[{"gpu": [1]}]), "has a gpu of a kind"),
         ("environment.json", _set(segments=[{"cores": True}]), "has a cores of a kind"),
-        ("environment.json", _set(segments=[{"started_at": "2999-01-01T00:00:00+00:00"}]), "in the future"),
+        ("environment.json", _set(segments=[{"started_at": "2999-01-01T00:00:00+00:00"}]), "no time that has passed"),
         (MANIFEST, _set(run="0" * 12), "belongs to run 000000000000"),
         (MANIFEST, _set(format=9), "has format 9"),
         (MANIFEST, _set(editors=[]), "editors"),
