@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,11 @@ from palimpsest.harness.errors import StoreError, UsageError
 SCHEMA = 8
 """Version of ``schema.sql``; a store of another one is made anew by `palimpsest.results.store.ingest.ingest_all`."""
 STORE_NAME = "palimpsest.duckdb"
+_DAMAGE = (
+    *("not a valid DuckDB database", "Corrupt", "checksum", "Could not read enough bytes"),
+    "database has been invalidated",
+)
+"""What DuckDB says of a damaged file."""
 _LOCK_HOLDER = re.compile(r"Conflicting lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")
 
 
@@ -109,28 +114,43 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the body or nothing."""
-        self._connection.execute("BEGIN")
+        with self._readable():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                with suppress(duckdb.Error):  # a store that broke has ended the transaction itself
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn what DuckDB says of a damaged file, at whatever statement it comes to the place, into our words."""
         try:
             yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        except duckdb.Error as error:
+            if not _is_damage(str(error)):
+                raise
+            raise StoreError(_unusable(self.path, error)) from error
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of one of our own statements."""
-        result: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
+        with self._readable():
+            result: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
         return result
 
     def records(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Like `rows`, each as a dict by column name."""
-        cursor = self._connection.execute(sql, list(parameters))
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        with self._readable():
+            cursor = self._connection.execute(sql, list(parameters))
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def arrow(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
         """The result of one of our own statements as an Arrow table."""
-        return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
+        with self._readable():
+            return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
 
     def insert(self, table: str, rows: Sequence[Mapping[str, object]] | pa.Table) -> None:
         """Append rows to a table, columns by name; missing columns stay empty."""
@@ -206,9 +226,14 @@ def _unusable(path: Path, error: Exception) -> str:
             f"{path} was written by another version of DuckDB than the installed one, which cannot read it. Make the "
             "store anew from run folders and submissions: palimpsest store rebuild"
         )
-    if "not a valid DuckDB database" in text or "Corrupt" in text or "checksum" in text.lower():
+    if _is_damage(text):
         return (
             f"{path} is not a readable store. All that is in a store comes from the run folders: move the file away "
             "and make it anew with: palimpsest store rebuild"
         )
     return f"The store {path} cannot be used: {text.splitlines()[0] if text else type(error).__name__}"
+
+
+def _is_damage(text: str) -> bool:
+    """True for an error message about a file with damaged, or missing, parts."""
+    return any(phrase in text for phrase in _DAMAGE)

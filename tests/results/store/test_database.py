@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import shutil
 import struct
 import subprocess
@@ -95,6 +96,28 @@ def test_file_that_is_no_store(path: Path, tmp_path: Path, runs: Path) -> None:
         with pytest.raises(StoreError, match="palimpsest store rebuild"):
             Store.open(path, read_only=read_only)
     assert len(rebuild(path, runs).added) == 3  # and that indeed helps
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damaged_block_of_a_store_is_told_at_whatever_statement_it_is_met(path: Path, runs: Path, seed: int) -> None:
+    rebuild(path, runs)
+    whole, dice = path.read_bytes(), random.Random(seed)
+    if seed < 3:
+        path.write_bytes(whole[: dice.randrange(20_000, len(whole))])
+    else:
+        data = bytearray(whole)
+        for place in range(dice.randrange(4096), len(data), 4096):
+            data[place] ^= 1
+        path.write_bytes(data)
+    with pytest.raises(StoreError, match="palimpsest store rebuild"), Store.open(path, read_only=True) as store:
+        for table in RUN_TABLES:
+            store.rows(f'SELECT * FROM "{table}"')
+            store.arrow(f'SELECT * FROM "{table}"')
+    with pytest.raises(StoreError, match="palimpsest store rebuild"), Store.open(path) as store:
+        ingest(store, runs)
+        for table in RUN_TABLES:
+            store.records(f'SELECT * FROM "{table}"')
+    assert len(rebuild(path, runs).added) == 3
 
 
 def test_a_store_of_a_newer_duckdb_says_so_and_is_rebuilt(path: Path, runs: Path) -> None:
