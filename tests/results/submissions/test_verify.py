@@ -345,10 +345,11 @@ def test_only_finished_whole_runs_become_bundles(tmp_path: Path) -> None:
 
 def test_a_bundle_is_never_overwritten_and_tracebacks_stay_at_home(tmp_path: Path) -> None:
     run = tmp_path / write_run(tmp_path, honest_run())
+    warning = {"time": "2026-01-02T03:04:05+00:00", "event": "warning", "message": "x"}
     whole_lines = (run / "events.jsonl").read_text().rpartition("\n")[0] + "\n"
     (run / "events.jsonl").write_text(whole_lines)
     with (run / "events.jsonl").open("a") as journal:
-        journal.write(json.dumps({"event": "warning", "message": "x", "traceback": "/home/me/secret.py"}) + "\n")
+        journal.write(json.dumps({**warning, "traceback": "/home/me/secret.py"}) + "\n")
     bundle = write_bundle(run, tmp_path / "out", SOURCES, version="0.1.0")
     assert "/home/me" not in (bundle / "events.jsonl").read_text()
     assert verify_bundle(bundle).good
