@@ -126,7 +126,7 @@ def numbers_of(home: Path) -> dict[str, str]:
 
 def suffer(place: Path, seed: int, state: str, name: str, number: int, wanted: dict[str, str]) -> dict[str, Any]:
     """One damage, and what came of it."""
-    home = place / "damaged"
+    home = place / "hurt"  # no word that a message about damage has
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(place / state, home)
     DAMAGES[number](home / name, random.Random(f"{seed}-{state}-{name}-{number}"))
