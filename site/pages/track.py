@@ -190,7 +190,7 @@ def chooser(
     parts: tuple[tuple[str, Callable[[Track], tuple[object, ...]], Callable[[Track], str]], ...] = (
         ("Model", _model_key, lambda t: t.model),
         ("Task", _task_key, lambda t: t.task),
-        ("Schedule", _schedule_key, lambda t: f"{count(t.edits)} edits, batches of {count(t.batch_size)}"),
+        ("Schedule", _schedule_key, _schedule_label),
     )
     keys = [key for _, key, _ in parts]
     return tuple((name, _choices(current, tracks, key, label, keys, href)) for name, key, label in parts)
@@ -215,6 +215,10 @@ def _choices(
         note = _difference(key, group[0]) if ambiguous else ""
         choices.append(Choice(label(group[0]), note, href(nearest), value == key(current)))
     return tuple(choices)
+
+
+def _schedule_label(track: Track) -> str:
+    return f"{count(track.edits)} edits, batches of {count(track.batch_size)}{older_protocol(track.protocol)}"
 
 
 def _natural(label: str) -> tuple[int, str]:

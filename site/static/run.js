@@ -116,7 +116,7 @@
     state.form = run.main.replace("score_", "");
     ["run-components", "run-windows", "run-abilities", "run-diagnostics"].forEach(function (name) { figures[name] = P.figure(document.getElementById(name)); });
     const parts = document.getElementById("windows-part");
-    Object.keys(PARTS).forEach(function (part) { parts.append(el("option", { value: part }, PARTS[part])); });
+    Object.keys(PARTS).filter(function (part) { return part !== "quality"; }).forEach(function (part) { parts.append(el("option", { value: part }, PARTS[part])); });
     parts.addEventListener("change", function () { state.part = parts.value; draw(); });
     document.querySelectorAll('input[name="form"]').forEach(function (radio) { radio.addEventListener("change", function () { state.form = radio.value; draw(); }); });
     document.getElementById("log-x").addEventListener("change", function (event) { state.logx = event.target.checked; draw(); });

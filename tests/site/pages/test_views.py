@@ -260,6 +260,8 @@ def test_a_number_of_an_older_protocol_never_stands_unmarked_beside_a_newer_one(
     page = (site / "editor" / "memit-seq.html").read_text(encoding="utf-8")
     assert page.count('<span class="span">500 edits, batches of 50</span>') == 1
     assert page.count("500 edits, batches of 50, old protocol 1</span>") == 1
+    front = (site / "index.html").read_text(encoding="utf-8")
+    assert "500 edits, batches of 50, old protocol 1" in front, "in the chooser too"
     for file in ("editor/memit-seq", f"track/{file_name(older.track_id)}/table", f"track/{newer.track_id}/table"):
         rows = json.loads((site / "data" / f"{file}.json").read_text(encoding="utf-8"))
         assert all("protocol" in row for row in rows), file
