@@ -326,7 +326,7 @@ def _abilities(rng: random.Random, bundle: Path) -> None:
 
 
 def _protocol(rng: random.Random, bundle: Path) -> None:
-    spec(bundle, lambda content: content.update(protocol=rng.choice((999, -1, 0, 2, 2**70))))
+    spec(bundle, lambda content: content.update(protocol=rng.choice((999, -1, 0, content["protocol"] + 1, 2**70))))
 
 
 def _schedule(rng: random.Random, bundle: Path) -> None:
