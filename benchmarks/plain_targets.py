@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from palimpsest.editors.toolkit.requests import flat, in_template, target_ids
 from palimpsest.editors.toolkit.targets.search import TargetSettings
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.model.hooks import added_to_output, captured_output
-from palimpsest.harness.model.prompts import flat, in_template, sentences, target_ids
+from palimpsest.harness.model.prompts import sentences
 from palimpsest.harness.specs.cases import EditRequest
 
 

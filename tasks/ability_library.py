@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from palimpsest.harness.abilities.items import AbilitySource
-from palimpsest.harness.abilities.stock import stock_names
+from palimpsest.harness.abilities.stock import stock_manager
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
 from palimpsest.harness.model.catalogue import require_no_pointer
 from palimpsest.harness.specs.run_spec import LARGEST, AbilityRef
@@ -146,8 +146,9 @@ class AbilityLibrary:
             return [(name, None)]
         if Path(name).suffix in (".yaml", ".yml") or Path(name).is_dir():
             return [(task, None) for task in self._bring(Path(name))]
-        if name not in stock_names():
-            known = (*self._groups, *self._own, *self._papers, *stock_names())
+        stock = stock_manager().all_tasks  # lm-eval's own tasks, groups and tags
+        if name not in stock:
+            known = (*self._groups, *self._own, *self._papers, *stock)
             raise unknown_name("ability", name, known, f"{_LIST} (or a task of lm-eval, a folder, a YAML file)")
         return [(name, None)]
 

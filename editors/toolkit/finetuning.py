@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palimpsest.editors.toolkit.pipeline import all_or_nothing, timed
+from palimpsest.editors.toolkit.requests import target_ids
 from palimpsest.editors.toolkit.trained import Logits, adds_plainly, logits_of
 from palimpsest.harness.editor import Editor, EditorConfig, EditReport
 from palimpsest.harness.errors import ConfigError, ModelCollapsed
@@ -167,7 +168,7 @@ class FineTuning(Editor):
     def _chunk(self, requests: Sequence[EditRequest], parameters: Sequence[Tensor]) -> _Chunk:
         sentences = prompts.sentences(self.model, [(request.prompt, request.subject) for request in requests])
         forced = not self.config.reference_loss
-        targets = [prompts.target_ids(self.model, request) for request in requests] if forced else self._bags(requests)
+        targets = [target_ids(self.model, request) for request in requests] if forced else self._bags(requests)
         whole = [
             [*sentence.ids, *(target[:-1] if forced else ())]
             for sentence, target in zip(sentences, targets, strict=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from palimpsest.editors.toolkit.packing.trees import Tree, planted
+from palimpsest.editors.toolkit.requests import flat, in_template
 from palimpsest.harness.model import prompts
 from palimpsest.harness.model.batches import by_length
 from palimpsest.harness.model.hooks import BlockForward, captured_input, captured_output, replaced_blocks, unchanged
@@ -104,9 +105,9 @@ class Keys:
     ) -> None:
         """Args: the model, the batch, and groups of templates."""
         texts = [
-            (prompts.in_template(template, request.prompt), request.subject)
+            (in_template(template, request.prompt), request.subject)
             for request in requests
-            for template in prompts.flat(templates)
+            for template in flat(templates)
         ]
         self._ascent = Ascent(model, prompts.sentences(model, texts))
         self._requests = len(requests)

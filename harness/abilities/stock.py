@@ -17,12 +17,6 @@ def quiet() -> Iterator[None]:
 
 
 @cache
-def stock_names() -> frozenset[str]:
-    """Names of lm-eval's own tasks, groups and tags; takes seconds."""
-    return frozenset(stock_manager().all_tasks)
-
-
-@cache
 def stock_manager() -> Any:
     """lm-eval's manager of its own tasks: slow to make, so it is made once and only when asked for."""
     with quiet():

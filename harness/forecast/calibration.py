@@ -11,10 +11,10 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -45,33 +45,6 @@ ITEMS = 40
 """Items per ability task that are asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskingCost:
-    """The part of a calibration that is the same for all editors."""
-
-    seconds_start: float
-    seconds_checkpoint: float
-    seconds_case: float
-    seconds_abilities: float
-    seconds_texts: float
-    peak_memory_mb: float
-
-
-@dataclass(frozen=True, slots=True)
-class EditingCost:
-    """The part that is an editor's own."""
-
-    seconds_prepare: float
-    seconds_statistics: float
-    seconds_batch: float
-    seconds_save: float
-    bytes_save: int
-    peak_memory_mb: float
-
-
-_Part = TypeVar("_Part", AskingCost, EditingCost)
-
-
 def calibrated(
     planned: PlannedRun,
     home: Path,
@@ -100,30 +73,33 @@ def calibrated(
     folder = home / "models" / spec.model.fingerprint / "calibrations"
     write = None if load is None else partial(_measured_writing, planned, load)
     ask = None if load is None else partial(_measured_asking, planned, load, library)
-    writing = _remembered(folder, EditingCost, machine | written, write)
-    asking = _remembered(folder, AskingCost, machine | asked, ask)
+    writing = _remembered(folder, "editing", machine | written, write)
+    asking = _remembered(folder, "asking", machine | asked, ask)
     if writing is None or asking is None:
         return None
-    peak = {"peak_memory_mb": max(writing.peak_memory_mb, asking.peak_memory_mb)}
-    return Costs(**asdict(writing) | asdict(asking) | peak)
+    peak = {"peak_memory_mb": max(part["peak_memory_mb"] for part in (writing, asking))}
+    return Costs(**writing | asking | peak)
 
 
 def _remembered(
-    folder: Path, kind: type[_Part], relevant: Mapping[str, Any], measure: Callable[[], _Part] | None
-) -> _Part | None:
+    folder: Path, part: str, relevant: Mapping[str, Any], measure: Callable[[], dict[str, Any]] | None
+) -> dict[str, Any] | None:
+    """Fields of `Costs`: those that are the same for all editors (asking), or an editor's own (editing)."""
     key = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
-    path = folder / f"{kind.__name__.lower()}-{key}.json"
+    path = folder / f"{part}-{key}.json"
     with suppress(OSError, ValueError, TypeError):
-        return kind(**json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        Costs(**found)  # a record of other fields is measured again
+        return dict(found)
     if measure is None:
         return None
     found = measure()
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_json(path, asdict(found))
+    atomic_write_json(path, found)
     return found
 
 
-def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityFinder) -> AskingCost:
+def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], library: AbilityFinder) -> dict[str, Any]:
     """Score a few cases and ask a few items of the unedited model, timed."""
     loaded, memory = load(), PeakMemory()
     spec, model = planned.spec, loaded.model
@@ -133,12 +109,14 @@ def _measured_asking(planned: PlannedRun, load: Callable[[], LoadedModel], libra
     seconds_start = time.perf_counter() - begin + loaded.seconds_load
     cases = planned.task.ordered(order(len(planned.task.cases), spec.schedule, spec.seed))
     fixed, each = _scoring(planned, cases, Instruments(model, lambda edits, scored: ()))
-    seconds = _abilities(harness, loaded, spec.abilities, library)
-    texts = _texts(planned, cases, model)
-    return AskingCost(seconds_start, fixed, each, seconds, texts, memory.megabytes())
+    return {
+        "seconds_start": seconds_start, "seconds_checkpoint": fixed, "seconds_case": each,
+        "seconds_abilities": _abilities(harness, loaded, spec.abilities, library),
+        "seconds_texts": _texts(planned, cases, model), "peak_memory_mb": memory.megabytes(),
+    }  # fmt: skip
 
 
-def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> EditingCost:
+def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> dict[str, Any]:
     """Do a few edits, timed; the model is pristine again afterwards."""
     loaded, memory = load(), PeakMemory()
     spec, model = planned.spec, loaded.model
@@ -157,7 +135,10 @@ def _measured_writing(planned: PlannedRun, load: Callable[[], LoadedModel]) -> E
         restore_pristine(model)
         if stand_in:
             loaded.resources.set_second_moments(None)
-    return EditingCost(seconds_prepare, statistics, seconds_batch, seconds_save, size, memory.megabytes())
+    return {
+        "seconds_prepare": seconds_prepare, "seconds_statistics": statistics, "seconds_batch": seconds_batch,
+        "seconds_save": seconds_save, "bytes_save": size, "peak_memory_mb": memory.megabytes(),
+    }  # fmt: skip
 
 
 def _statistics(loaded: LoadedModel, config: Mapping[str, Any]) -> tuple[float, bool]:

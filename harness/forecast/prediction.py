@@ -22,11 +22,11 @@ CASE_BYTES = 700
 class Costs:
     """Costs of the parts of a run on this machine; 0 where not known."""
 
-    seconds_batch: float
+    seconds_batch: float = 0.0
     """One whole batch."""
-    seconds_case: float
+    seconds_case: float = 0.0
     """Each scored case."""
-    seconds_abilities: float
+    seconds_abilities: float = 0.0
     """One round of the ability tasks."""
     seconds_checkpoint: float = 0.0
     """One checkpoint, whatever the number of cases."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -301,23 +299,3 @@ def _entry(path: Path, size: int = -1) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def move_aside(home: Path, spec: RunSpec) -> Path | None:
-    """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
-
-    Raises:
-        RunBusy: Another process works on it.
-    """
-    folder = home / layout.RUNS / spec.id
-    if not folder.exists():
-        return None
-    try:
-        with locked(folder / layout.LOCK):
-            place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(place)
-    except Held as held:
-        raise RunBusy(f"Run {spec.id} is being worked on by another process ({held}); it cannot begin again.") from held
-    (place / f"{layout.LOCK}.holder").unlink(missing_ok=True)
-    return place

@@ -105,15 +105,7 @@ def _texts(
     """Sampled texts of some of the edits so far, without their prompts."""
     chosen = [cases[position] for position in choose_generated(len(cases), spec.scoring, edits)]
     texts = sample_texts(instruments.model, chosen, spec.scoring.generation, seed=spec.scoring.seed)
-    columns = {
-        "case_id": [t.case_id for t in texts],
-        "position": [place[t.case_id] for t in texts],
-        "kind": ["generation"] * len(texts),
-        "index": [t.index for t in texts],
-        "text": [t.text for t in texts],
-        "tokens": [t.tokens for t in texts],
-    }
-    return layout.table(layout.OPTIONAL_COLUMNS[layout.TEXTS], columns)
+    return layout.table(layout.OPTIONAL_COLUMNS[layout.TEXTS], _written(texts, "generation", place))
 
 
 def _continuations(
@@ -122,15 +114,13 @@ def _continuations(
     """Answers of the unedited model to the neighborhood prompts of all cases that some checkpoint scores."""
     scored = ever_scored(len(cases), spec.scoring, spec.schedule.checkpoints)
     found = continue_prompts(instruments.model, [cases[position] for position in scored])
-    columns = {
-        "case_id": [c.case_id for c in found],
-        "position": [place[c.case_id] for c in found],
-        "kind": ["neighborhood"] * len(found),
-        "index": [c.index for c in found],
-        "text": [c.text for c in found],
-        "tokens": [list(c.tokens) for c in found],
-    }
-    return layout.table(layout.OPTIONAL_COLUMNS[layout.CONTINUATIONS], columns)
+    return layout.table(layout.OPTIONAL_COLUMNS[layout.CONTINUATIONS], _written(found, "neighborhood", place))
+
+
+def _written(found: Sequence[Any], kind: str, place: Mapping[int, int]) -> dict[str, list[Any]]:
+    """Columns of what a model wrote, of the place that each case has in the order of edits."""
+    measured = {name: [getattr(one, name) for one in found] for name in ("case_id", "index", "text", "tokens")}
+    return measured | {"position": [place[one.case_id] for one in found], "kind": [kind] * len(found)}
 
 
 def _tokens_of(continuations: pa.Table) -> dict[tuple[int, int], list[int]]:

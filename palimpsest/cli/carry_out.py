@@ -13,6 +13,7 @@ from palimpsest.cli.many_runs import STOPPED, RunResult, own_command, result_of,
 from palimpsest.cli.page_builder import PageBuilder
 from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
 from palimpsest.cli.progress import make_progress
+from palimpsest.cli.run_folders import move_aside
 from palimpsest.harness.fleet.dispatch import RunEnd
 from palimpsest.harness.fleet.local import slots
 from palimpsest.harness.fleet.ticket import Course, Means, RunTicket, versions_here
@@ -20,7 +21,6 @@ from palimpsest.harness.forecast.history import past_costs
 from palimpsest.harness.forecast.prediction import predict_run
 from palimpsest.harness.model.needs import needs, shape_of, statistics_of
 from palimpsest.harness.model.placement import Placement
-from palimpsest.harness.runs.folder import move_aside
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import PlannedRun

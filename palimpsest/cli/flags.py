@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.cli.options import whole_numbers
+from palimpsest.cli.settings import with_settings
 from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.command import FLAGS, on_command_line, put
-from palimpsest.harness.specs.planning import Place, with_settings
+from palimpsest.harness.specs.planning import Place
 from palimpsest.harness.specs.suite import Suite, build_suite
 from palimpsest.harness.system.validation_messages import shown
 from palimpsest.tasks.suite_files import load_suite

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palimpsest.harness.errors import ConfigError, UsageError, unknown_name
+from palimpsest.harness.errors import ConfigError, RunBusy, UsageError, unknown_name
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.runs.reading import read_object, read_state
+from palimpsest.harness.specs.run_spec import RunSpec
+from palimpsest.harness.system.locks import Held, locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +81,23 @@ def summarise(folder: Path) -> RunSummary:
     first = times[0] if times else None
     last = times[-1] if times else None
     return RunSummary(folder.name, folder, spec, state.status, state.edits, planned, first, last, state.reason)
+
+
+def move_aside(home: Path, spec: RunSpec) -> Path | None:
+    """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
+
+    Raises:
+        RunBusy: Another process works on it.
+    """
+    folder = home / layout.RUNS / spec.id
+    if not folder.exists():
+        return None
+    try:
+        with locked(folder / layout.LOCK):
+            place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(place)
+    except Held as held:
+        raise RunBusy(f"Run {spec.id} is being worked on by another process ({held}); it cannot begin again.") from held
+    (place / f"{layout.LOCK}.holder").unlink(missing_ok=True)
+    return place

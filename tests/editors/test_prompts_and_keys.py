@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from palimpsest.editors.toolkit.keys import keys_at, residual_stream_at
+from palimpsest.editors.toolkit.requests import in_template, target_ids
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.model.hooks import captured_input, captured_output
-from palimpsest.harness.model.prompts import in_template, sentences, target_ids
+from palimpsest.harness.model.prompts import sentences
 from palimpsest.harness.specs.cases import EditRequest
 from tests.labs.tiny_models import ARCHITECTURES, REQUESTS, TEMPLATES, tiny_model
 

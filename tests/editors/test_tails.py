@@ -10,6 +10,7 @@ import torch
 from palimpsest.editors.memit import Memit
 from palimpsest.editors.rome import Rome
 from palimpsest.editors.toolkit.keys import outputs_at, residual_stream_at
+from palimpsest.editors.toolkit.requests import target_ids
 from palimpsest.editors.toolkit.tails import measured_tail
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.model import prompts
@@ -36,7 +37,7 @@ def mean_nll(model: EditableModel, requests: tuple[EditRequest, ...]) -> float:
     found = []
     for request in requests:
         (sentence,) = prompts.sentences(model, [(request.prompt, request.subject)])
-        target = prompts.target_ids(model, request)
+        target = target_ids(model, request)
         with torch.no_grad():
             logits = model.model(torch.tensor([[*sentence.ids, *target]])).logits[0].float()
         log_p = logits[len(sentence.ids) - 1 : -1].log_softmax(-1)

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from palimpsest.editors.toolkit.keys import keys_at, outputs_at, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
 from palimpsest.editors.toolkit.pipeline import LocateThenEdit, LocateThenEditConfig
+from palimpsest.editors.toolkit.requests import target_ids
 from palimpsest.editors.toolkit.targets.search import Targets
 from palimpsest.harness.editor import EditableModel, Editor, EditReport, EditRequest, LayerUpdate
 from palimpsest.harness.model import hooks
 from palimpsest.harness.model.anatomy import Anatomy
 from palimpsest.harness.model.pristine_statistics import LeftSpectrum, PristineStatistics, SecondMoments, Spectrum
-from palimpsest.harness.model.prompts import target_ids
 from palimpsest.harness.model.tokens import prompt_ids
 from palimpsest.harness.scoring.generation import extend
 from palimpsest.harness.scoring.packing import score_targets

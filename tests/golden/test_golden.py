@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from palimpsest.editors.alphaedit import AlphaEdit
+from palimpsest.editors.toolkit.requests import target_ids
 from palimpsest.harness.model.pristine_statistics import SecondMoments
-from palimpsest.harness.model.prompts import sentences, target_ids
+from palimpsest.harness.model.prompts import sentences
 from tests.golden.recorded import Recording, replay
 
 END_TO_END = {"memit": 1e-4, "memit_seq": 1e-4, "alphaedit": 1e-3}

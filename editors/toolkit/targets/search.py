@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from palimpsest.editors.toolkit.requests import flat, in_template, target_ids
 from palimpsest.editors.toolkit.tails import Tail
 from palimpsest.editors.toolkit.targets.splitting import KL, Task, remaining, split
 from palimpsest.editors.toolkit.targets.suffixes import Suffixes
@@ -240,15 +241,15 @@ def _tasks(
     settings: TargetSettings,
 ) -> tuple[list[Task], list[int]]:
     """The sentences of all requests with what is read from them, and which sentence is each request's clean one."""
-    contexts = prompts.flat(templates)
+    contexts = flat(templates)
     texts: list[tuple[str, str]] = []
     plans: list[tuple[int, list[int], float]] = []
     clean: list[int] = []
     for number, request in enumerate(requests):
-        target = prompts.target_ids(model, request)
+        target = target_ids(model, request)
         clean.append(len(texts))
         for context in contexts:
-            texts.append((prompts.in_template(context, request.prompt), request.subject))
+            texts.append((in_template(context, request.prompt), request.subject))
             plans.append((number, target, 1.0 / len(contexts)))
         if settings.kl_factor:
             texts.append(("{} is a", request.subject))

@@ -11,6 +11,7 @@ import typer
 from palimpsest.cli import debugging, options, output
 from palimpsest.cli.flags import setting
 from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
+from palimpsest.cli.settings import with_settings
 from palimpsest.cli.ticket_kinds import CheckTicket
 from palimpsest.cli.wiring import installation
 from palimpsest.harness.authoring.report import Finding, Outcome, Report
@@ -19,7 +20,6 @@ from palimpsest.harness.fleet.local import slots
 from palimpsest.harness.fleet.ticket import versions_here
 from palimpsest.harness.plugins.entry_points import misnamed
 from palimpsest.harness.specs.composition import parse
-from palimpsest.harness.specs.planning import with_settings
 from palimpsest.harness.specs.suite import EditorChoice
 
 app = typer.Typer(add_completion=False)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from palimpsest.cli.run_folders import move_aside
 from palimpsest.harness.errors import RunFailed, UsageError
 from palimpsest.harness.model.digests import parameter_digests
 from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.runs import executor
-from palimpsest.harness.runs.folder import move_aside
 from palimpsest.harness.runs.journal import SilentProgress
 from palimpsest.harness.runs.pristine_scores import PristineScores
 from palimpsest.harness.runs.reading import run_state
