@@ -25,6 +25,7 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.keys import keys_at, outputs_at
 from palimpsest.editors.toolkit.linalg import cholesky
+from palimpsest.editors.toolkit.packing.upper import settle
 from palimpsest.editors.toolkit.pipeline import TargetConfig, all_or_nothing, timed
 from palimpsest.editors.toolkit.tails import measured_tail
 from palimpsest.editors.toolkit.targets.search import compute_targets
@@ -69,6 +70,7 @@ class Rome(Editor):
         layer, anatomy = self.config.layer, model.anatomy
         if layer >= anatomy.n_layers:
             raise ConfigError(f"layer: {model.name} has blocks 0 to {anatomy.n_layers - 1}, got {layer}.")
+        settle(model)
         self.model = model
         self.templates = [["{}"]]
         for length in self.config.template_lengths:

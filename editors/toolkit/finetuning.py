@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palimpsest.editors.toolkit.packing.upper import settle
 from palimpsest.editors.toolkit.pipeline import all_or_nothing, timed
 from palimpsest.editors.toolkit.requests import target_ids
 from palimpsest.editors.toolkit.trained import Logits, adds_plainly, logits_of
@@ -80,6 +81,7 @@ class FineTuning(Editor):
             raise ConfigError(
                 f"layer: {model.name} has blocks 0 to {model.anatomy.n_layers - 1}, got {self.config.layer}."
             )
+        settle(model)
         self.model = model
         self.name = model.anatomy.weight_name(self.config.layer)
         self.trained = [self.name]

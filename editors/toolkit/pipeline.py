@@ -25,6 +25,7 @@ from torch import Tensor
 
 from palimpsest.editors.toolkit.keys import Ascent, Keys, clean, residual_stream_at
 from palimpsest.editors.toolkit.linalg import System
+from palimpsest.editors.toolkit.packing.upper import settle
 from palimpsest.editors.toolkit.tails import Tail, measured_tail
 from palimpsest.editors.toolkit.targets.search import Targets, TargetSettings, compute_targets
 from palimpsest.editors.toolkit.targets.splitting import suffixes_hold
@@ -112,6 +113,7 @@ class LocateThenEdit(Editor):
             raise ConfigError(
                 f"layers: {model.name} has blocks 0 to {anatomy.n_layers - 1}, got {list(self.config.layers)}."
             )
+        settle(model)
         self.model = model
         self._home = model.resources.device  # of statistics and systems; the CPU when these are offloaded
         self.filters = []

@@ -33,7 +33,7 @@ VERBS = {
     "site": "Build the leaderboard page and look at it.",
     "tune": "Try every configuration of a small grid on the tuning split, write the best as the preset, record all.",
     "new-editor": "Write a small package with an editor of your own, complete with a test, that runs as it is.",
-    "check": "Try whether an editor keeps what editors promise, on both pocket models; takes about a minute.",
+    "check": "Try whether editors keep what editors promise, on both pocket models; takes about a minute each.",
     "probe-spectrum": "Measure a model's abilities with only the largest singular components of its down-projections.",
     "submit": "Seal finished runs as bundles without weights, and check them as a reviewer would.",
     "verify": "Check bundles: schema, checksums, completeness, values, means against rows; nothing of them is run.",

@@ -22,7 +22,7 @@ _DAMAGE = (
     *("not a valid DuckDB database", "Corrupt", "checksum", "Could not read enough bytes"),
     "database has been invalidated",
 )
-"""What DuckDB says of a damaged file."""
+"""Words of DuckDB about a damaged file."""
 _LOCK_HOLDER = re.compile(r"Conflicting lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 KeysAndValues = tuple[Tensor, Tensor]
 Held = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]
-"""Of one segment: queries, keys, values, weights, and the squeezed scores."""
+"""Queries, keys, values, weights and squeezed scores of one segment."""
 
 
 @dataclass(frozen=True, slots=True)

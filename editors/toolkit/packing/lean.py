@@ -93,11 +93,11 @@ class _Block:
 
     layer: int
     kind: str
-    """Of its attention."""
+    """Kind of its attention, by which the masks of `rows` go."""
     size: int
-    """Of a head."""
+    """Width of a head."""
     scale: float
-    """Of its scores."""
+    """Factor of its scores."""
     norm: _Norm
     query: _Matrix
     key: _Matrix

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from palimpsest.editors.toolkit.packing.lean import Lean
 from palimpsest.editors.toolkit.packing.rows import Packed, Piece, attending, packed
+from palimpsest.editors.toolkit.packing.trees import packing_holds
 from palimpsest.harness.model.hooks import BlockForward, head_at, mlp_at, replaced_blocks, unchanged
 
 if TYPE_CHECKING:
@@ -55,6 +56,16 @@ def logits_above(
             stack.enter_context(mlp_at(model, last, first, read))
         logits: Tensor = model.model(**row.arguments()).logits
     return logits
+
+
+def settle(model: EditableModel) -> None:
+    """Try now, on the pristine model, in which form passes may run.
+
+    Editors call it while they prepare. Else the first batch would be the trial, and a run that is taken up again, whose
+    first batch is another one, could decide otherwise and give other bits.
+    """
+    if packing_holds(model):
+        lean_form(model)
 
 
 def lean_form(model: EditableModel) -> Lean | None:

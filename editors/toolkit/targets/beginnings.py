@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Beginnings:
-    """Of sentences that are cut in two."""
+    """The beginnings of sentences that are cut in two."""
 
     hidden: Tensor
     """N × d_out: output of the block under the suffixes, at all tokens of all suffixes."""
