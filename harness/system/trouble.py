@@ -17,6 +17,7 @@ _THREADS = "No more threads may be started. Close other programs or raise ulimit
 _ADVICE = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
+    errno.EFBIG: "Raise the limit of a file's size (ulimit -f), then give the same command again.",
     errno.EROFS: _CLOSED,
     errno.EACCES: _CLOSED,
     errno.EPERM: _CLOSED,

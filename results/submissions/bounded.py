@@ -7,6 +7,7 @@ texts as JSON, and for a re-run how each checkpoint agrees.
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from palimpsest.harness.errors import RunFailed
+from palimpsest.harness.errors import MissingResource, RunFailed
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system import child
+from palimpsest.harness.system.trouble import trouble
 from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.cleaning import clean_json
 from palimpsest.results.reading.problems import Invalid, Problem
@@ -106,12 +108,15 @@ def _child(task: str, given: Sequence[str], memory: int, seconds: int) -> str:
 
     Raises:
         Invalid: it did not get there within the bounds.
+        MissingResource: this machine lacks something that has nothing to do with the bundle.
     """
     arguments = ("-m", "palimpsest.results.submissions.bounded", str(memory), str(seconds), task, *given)
     try:
         done = child.run(*arguments, timeout=2 * seconds)
     except subprocess.TimeoutExpired as error:
         raise Invalid(f"takes more than {2 * seconds} s to check: refused") from error
+    if done.returncode == MissingResource.exit_code:
+        raise MissingResource(done.stderr.splitlines()[-1])
     if done.returncode:
         raise Invalid(f"cannot be checked within {memory} bytes of memory and {seconds} s of time: refused")
     return done.stdout.splitlines()[-1]
@@ -162,7 +167,14 @@ def _main(memory: str, seconds: str, task: str, *given: str) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
-    print(_TASKS[task](*given))
+    try:
+        print(_TASKS[task](*given))
+    except OSError as error:
+        lack = None if error.errno == errno.ENOMEM else trouble(error, files=False)  # memory is bounded by ourselves
+        if lack is None:
+            raise
+        print(lack, file=sys.stderr)
+        sys.exit(lack.exit_code)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from palimpsest import __version__
 from palimpsest.cli import options, output
 from palimpsest.cli.run_folders import find_run, summarise
-from palimpsest.harness.errors import RunFailed
+from palimpsest.harness.errors import MissingResource, RunFailed
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.submissions.bounded import verify_bounded
 from palimpsest.results.submissions.bundle import write_bundle
@@ -40,7 +41,11 @@ def submit(
         for source in sources:
             _warn_of_unpublished(source)
         bundle = write_bundle(folder, out, sources, version=__version__, note=note)
-        problems = verify_bounded(bundle).problems
+        try:
+            problems = verify_bounded(bundle).problems
+        except MissingResource:
+            shutil.rmtree(bundle)  # unchecked, and in the way of the same command given again
+            raise
         if problems:
             lines = "\n".join(f"{problem.path}: {problem.message}" for problem in problems)
             raise RunFailed(f"{bundle} would not pass the check:\n{lines}")

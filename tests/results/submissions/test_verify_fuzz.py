@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import resource
 import shutil
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.cli.app import main
+from palimpsest.harness.errors import MissingResource
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import Submissions, ingest
 from palimpsest.results.submissions.bounded import verify_bounded
@@ -97,6 +99,16 @@ def test_a_table_that_bursts_is_refused_within_bounds(original: Path, tmp_path: 
     started = time.perf_counter()
     problems = verify_bounded(bundle, memory=6_000_000_000, seconds=20).problems
     assert problems and time.perf_counter() - started < 45
+
+
+def test_a_limit_of_this_machine_is_not_the_fault_of_the_bundle(original: Path) -> None:
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(MissingResource, match="ulimit -f"):
+            verify_bounded(original)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
 
 
 def test_an_included_table_that_bursts_is_never_opened_by_the_process_of_the_store(
