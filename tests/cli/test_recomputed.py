@@ -41,7 +41,7 @@ def read(model: Any, tokenizer: Any, prompt: str, target: str) -> tuple[float, b
 
 
 def answers(folder: Path, probes: list[dict[str, Any]]) -> Answers:
-    """What a model says to some probes, in their order."""
+    """Answers of a model to some probes, in their order."""
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     found = []

@@ -74,7 +74,7 @@ def test_an_editor_that_games_ends_below_the_one_that_it_imitates(name: str, fou
 
 
 def test_the_old_headline_fell_for_them(found: dict[str, Aggregates]) -> None:
-    """What the tricks are good for: some of them outlast the honest editor against their own start."""
+    """Use of the tricks: some of them outlast the honest editor against their own start."""
     ends = {name: result.headline.relative["editing"] for name, result in found.items()}
     edits = {name: end.edits if end.edits is not None else EDITS + 1.0 for name, end in ends.items()}
     assert [name for name in GAMING if edits[name] > edits["memit"]], edits

@@ -65,7 +65,7 @@ def test_the_test_of_each_kind_passes(of_each_kind: Shell) -> None:
 
 @pytest.fixture(scope="module")
 def checks(of_each_kind: Shell) -> dict[str, list[dict[str, Any]]]:
-    """What each check finds about the editor of each kind; C10, two whole runs, is done for one kind."""
+    """Findings of each check about the editor of each kind; C10, two whole runs, is done for one kind."""
     without = ",".join(name for name in CHECKS if name != "C10")
     told = of_each_kind.each(
         *(

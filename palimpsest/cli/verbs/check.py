@@ -70,6 +70,8 @@ def check(
 
     place = options.home_folder(home)
     count = slots(at_once(on), len(chosen), 1, LEAST_BYTES)
+    if debugging.asked():
+        count = 1  # processes of the pool tell outcomes, not tracebacks
     reports = (
         _several_at_once(chosen, checks, place, count, tell)
         if count > 1

@@ -57,11 +57,12 @@ def test_the_report_says_file_and_line_and_one_error_is_told_once(
     assert {check["look_at"] for check in checks} == {"rude_breakers.py, line 37, in prepare"}
 
 
+@pytest.mark.parametrize("editors", [["raises"], ["raises", "prints"]], ids=["alone", "one of two"])
 @pytest.mark.parametrize("by", ["--debug", "PALIMPSEST_DEBUG"])
 def test_check_prints_the_traceback_once_when_it_is_asked_for(
-    by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    by: str, editors: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["check", "raises", "--only", "C04,C05", "--home", str(tmp_path)]
+    words = ["check", *editors, "--only", "C04,C05", "--home", str(tmp_path)]
     if by == "PALIMPSEST_DEBUG":
         monkeypatch.setenv(by, "1")
     else:

@@ -86,7 +86,7 @@ def test_runs_that_are_done_start_no_process(model: Path, together: Path) -> Non
 
 @pytest.fixture(scope="module")
 def prepared() -> Iterator[Prepared]:
-    """What the processes of this file's keepers are forked from."""
+    """The process that those of this file's keepers are forked from."""
     one = Prepared("palimpsest.cli.ticket_worker")
     yield one
     one.close()
