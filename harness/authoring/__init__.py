@@ -1,1 +1,1 @@
-"""Tools of an editor's author: templates, the conformance checks, tuning."""
+"""Tools of an editor's author: templates, the conformance checks."""

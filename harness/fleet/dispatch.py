@@ -127,6 +127,11 @@ class Dispatcher:
             raise
         return {run: job.end for run, job in self._jobs.items() if job.end is not None}
 
+    def add(self, tickets: Sequence[Ticket]) -> None:
+        """Take more work, when told that some has ended; it begins before what waits, and not after a signal."""
+        if self._stopping is None:
+            self._jobs = {ticket.name: _Job(ticket) for ticket in tickets} | self._jobs
+
     def _fill(self) -> None:
         """Start what may start: first what waits for nothing that another process makes, and the longest first."""
         while self._stopping is None:

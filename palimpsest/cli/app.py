@@ -31,7 +31,7 @@ VERBS = {
     "export": "Write the edited model of a run, with its tokenizer, as a folder that transformers loads.",
     "store": "Keep the DuckDB store of all runs.",
     "site": "Build the leaderboard page and look at it.",
-    "tune": "Try every configuration of a small grid on the tuning split, write the best as the preset, record all.",
+    "tune": "Search for the best configuration on the tuning split, write it as the preset, record every trial.",
     "new-editor": "Write a small package with an editor of your own, complete with a test, that runs as it is.",
     "check": "Try whether editors keep what editors promise, on both pocket models; takes about a minute each.",
     "probe-spectrum": "Measure a model's abilities with only the largest singular components of its down-projections.",

@@ -41,6 +41,7 @@ def dispatch(
     *,
     tell: Callable[[str, Mapping[str, Any]], None],
     ended: Callable[[str, RunEnd], None] = lambda name, end: None,
+    follow: Callable[[str], Sequence[Ticket]] = lambda name: (),
 ) -> dict[str, RunEnd]:
     """Do the work of tickets, each in a process of its own; what became of each, by its name.
 
@@ -49,6 +50,7 @@ def dispatch(
         count: Processes at once.
         tell: Receives (name, event).
         ended: Receives each that will not be tried again.
+        follow: Gives what is to be done next after work that is done; it comes before what waits.
     """
     named = {ticket.name: ticket for ticket in tickets}
     prepared = Prepared("palimpsest.cli.ticket_worker")
@@ -57,6 +59,9 @@ def dispatch(
         ended(name, end)
         if end.verdict == "done":
             forget(named[name])
+            more = follow(name)
+            named.update({ticket.name: ticket for ticket in more})
+            dispatcher.add(more)
 
     try:
         with Interrupts() as interrupts:

@@ -17,12 +17,17 @@ class TrialTicket(Ticket):
     model: str
     task: str
     config: dict[str, Any]
-    """The values that the grid varies."""
+    """Values of the axes."""
+    host: dict[str, Any] | None = None
+    """Complete configuration of a filter's host."""
+    to_beat: float | None = None
+    """Effective edits that the trial must be able to reach, or it is stopped."""
     abilities: tuple[str, ...] = Field(strict=False)
     """Names of the abilities that are to be kept."""
-    ability_limit: int
+    ability_limit: int | None
     edits: int
     batch_size: int
+    checkpoints: tuple[int, ...] = Field(strict=False)
 
     @property
     def group(self) -> str:

@@ -7,14 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palimpsest.cli.tuning.abilities import AbilityChoice
+from palimpsest.cli.tuning.bench import Bench, complete_config
+from palimpsest.cli.tuning.protocol import Horizon
 from palimpsest.harness.authoring.checks import check
 from palimpsest.harness.authoring.report import Outcome
-from palimpsest.harness.authoring.tuning import AbilityChoice, run_trial
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.fleet.ticket import SHARED
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.needs import statistics_of
-from palimpsest.harness.plugins.configuration import resolve_config
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def do_trial(
         source = statistics.source if statistics else None
         loaded = load(resolve(ticket.model), Path(ticket.home), statistics=source, texts=installed.texts)
         abilities = AbilityChoice(installed.abilities, ticket.abilities, ticket.ability_limit)
-        pristine = abilities.pristine(loaded)
+        bench = Bench(loaded, task, abilities, Horizon(ticket.edits, ticket.batch_size, ticket.checkpoints))
         with suppress(PalimpsestError):  # the trial tries for itself, and says what is lacking
-            _make_statistics(loaded, resolve_config(ticket.editor, loaded.model.name, ticket.config))
+            config = complete_config(ticket.editor, loaded.model.name, ticket.config, ticket.host)
+            _make_statistics(loaded, config)
             progress.tell({"event": SHARED})
-        schedule = ticket.edits, ticket.batch_size
-        trial = run_trial(loaded, task, ticket.editor, ticket.config, pristine, abilities, schedule)
+        trial = bench.trial(ticket.editor, ticket.config, ticket.host, ticket.to_beat)
         progress.tell({"event": "trial", "trial": asdict(trial)})
     return 0
 

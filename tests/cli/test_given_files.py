@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from palimpsest.harness.authoring import tuning
+from palimpsest.cli.tuning import protocol
 from palimpsest.site.pages.run import command
 from palimpsest.tasks.statistics_texts import statistics_text
 from tests.cli.helpers import cli
@@ -129,7 +129,7 @@ def test_a_submission_is_done_again_with_the_same_files(files: Path, home: Path,
 
 def test_presets_are_tuned_on_data_of_ones_own(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("EDITS", 2), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
-        monkeypatch.setattr(tuning, name, value)
+        monkeypatch.setattr(protocol, name, value)
     (tmp_path / "grid.toml").write_text("target_steps = [1, 2]\n")
     words = ["tune", "memit", "--model", "pocket-gpt2", "--task", "zsre", "--grid", str(tmp_path / "grid.toml")]
     words += ["--data", str(files / "questions.jsonl"), "--stats-text", str(files / "text.txt")]

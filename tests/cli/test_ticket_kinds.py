@@ -8,7 +8,7 @@ from tests.harness.fleet.test_ticket import ticket
 
 
 def test_tickets_of_trials_and_checks_are_named_by_their_content(tmp_path: Path) -> None:
-    budget = {"ability_limit": 2, "edits": 4, "batch_size": 2}
+    budget = {"ability_limit": None, "edits": 4, "batch_size": 2, "checkpoints": (2, 4), "to_beat": 3.5}
     trials = [
         TrialTicket(
             home=str(tmp_path), editor="ft-l", model="m", task="t", config={"steps": n}, abilities=("pocket",), **budget

@@ -1,4 +1,4 @@
-"""Wrong grids, presets and records are told by field and file, before a model is loaded."""
+"""`palimpsest tune`: wrong grids and records are told before a model is loaded; trials side by side are the same."""
 
 import json
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ import pytest
 
 from palimpsest.cli.app import main
 from palimpsest.cli.ticket_kinds import TrialTicket
-from palimpsest.cli.verbs import tune as verb
-from palimpsest.harness.authoring import tuning
+from palimpsest.cli.tuning import campaign, protocol
 from palimpsest.harness.fleet.dispatch import RunEnd
 from tests.cli.helpers import cli
 
@@ -21,7 +20,7 @@ from tests.cli.helpers import cli
         ('steps = ["many", 3]\n', 'grid.toml: ft-l.steps: expected a whole number, got "many".'),
         ("steps = [3]\nstepz = [1, 2]\n", "grid.toml: ft-l.stepz: is not a field; did you mean steps?"),
         ("steps = 3\n", "grid.toml, steps: expected a list of values, got 3."),
-        ("steps = [1, 2, 3, 4, 5, 6, 7]\n", "The grid has 7 combinations"),
+        ("", "grid.toml: no field with values."),
         ("steps = [", "grid.toml: cannot be read as TOML"),
         (b"\xff\xfe", "grid.toml: cannot be read as TOML"),
     ],
@@ -36,10 +35,16 @@ def test_a_wrong_grid(grid: str | bytes, said: str, tmp_path: Path, capsys: pyte
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("words", [[], ["memit", "--all"]])
+def test_either_one_editor_or_all(words: list[str], tmp_path: Path) -> None:
+    code, _, err = cli("tune", *words, "--home", str(tmp_path))
+    assert code == 2 and "expected the name of one editor, or --all" in err
+
+
 def test_a_damaged_record_of_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "grid.toml").write_text("steps = [1]\n")
     words = ["tune", "ft-l", "--model", "pocket-gpt2", "--grid", str(tmp_path / "grid.toml"), "--out", str(tmp_path)]
-    for damaged in ("{", '{"trials": [{"steps": 3}]}', "[]"):
+    for damaged in ("{", '{"trials": 3}', "[]"):
         (tmp_path / "pocket-gpt2.tuning.json").write_text(damaged)
         assert main([*words, "--home", str(tmp_path / "home")]) == 2
         assert "pocket-gpt2.tuning.json: is no record of trials" in capsys.readouterr().err
@@ -47,60 +52,88 @@ def test_a_damaged_record_of_trials(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The command of a tuning of four edits a trial."""
-    for name, value in (("EDITS", 4), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2)):
-        monkeypatch.setattr(tuning, name, value)
-    (tmp_path / "grid.toml").write_text("norm_constraint = [1e-3, 1e-2]\n")
-    words = ["tune", "ft-l", "--model", "pocket-gpt2", "--grid", str(tmp_path / "grid.toml")]
-    return [*words, "--home", str(tmp_path / "home"), "--json"]
+    """The command of three tunings of four edits a trial."""
+    for name, value in (("EDITS", 4), ("BATCH_SIZE", 2), ("ABILITY_LIMIT", 2), ("BUDGET", 2)):
+        monkeypatch.setattr(protocol, name, value)
+    (tmp_path / "grid.toml").write_text(
+        '["rect(ft-l)"]\nkept_share = [0.5, 0.9]\n'
+        "[ft]\nlearning_rate = [1e-3, 1e-4]\n"
+        "[ft-l]\nnorm_constraint = { values = [1e-3, 1e-2], published = 1e-3 }\n"
+    )
+    words = ["tune", "--all", "--model", "pocket-gpt2", "--grid", str(tmp_path / "grid.toml")]
+    return [*words, "--home", str(tmp_path / "home")]
 
 
 def without_seconds(record: Path) -> dict[str, Any]:
     stored = json.loads(record.read_text())
     for trial in stored["trials"]:
-        del trial["seconds"]
+        del trial["cpu_seconds"]
     return dict(stored)
 
 
-def test_trials_two_at_once_give_the_record_and_preset_of_one_after_another(small: list[str], tmp_path: Path) -> None:
+def test_trials_two_at_once_give_the_records_and_presets_of_one_after_another(small: list[str], tmp_path: Path) -> None:
     found = []
     for on in ("local:1", "local:2"):
         out = tmp_path / on
-        code, _, err = cli(*small, "--out", str(out), "--on", on)
+        code, printed, err = cli(*small, "--out", str(out), "--on", on)
         assert code == 0, err
-        assert ("2 trials, 2 at once" in err) == (on == "local:2")
-        assert "trial 1: " in err and "trial 2: " in err
-        found.append((without_seconds(out / "pocket-gpt2.tuning.json"), (out / "pocket-gpt2.toml").read_text()))
+        assert ("3 editors, 2 trials at once" in err) == (on == "local:2")
+        assert "rect(ft-l), trial 2: " in err and "effective edits" in printed
+        order = [line.split(",")[0] for line in err.splitlines() if ", trial " in line]
+        assert sorted(order) == ["ft", "ft", "ft-l", "ft-l", "rect(ft-l)", "rect(ft-l)"]
+        assert order.index("rect(ft-l)") > order.index("ft-l") + 1, "a host before its filter"
+        records = sorted(out.glob("*/pocket-gpt2.tuning.json"))
+        found.append([(without_seconds(one), one.with_name("pocket-gpt2.toml").read_text()) for one in records])
+        assert [one.parent.name for one in records] == ["ft", "ft-l", "rect"]
     assert found[0] == found[1]
     assert not list((tmp_path / "home" / "fleet").iterdir())
+    filtered = found[0][2][0]
+    assert filtered["host"]["norm_constraint"] == found[0][1][0]["chosen"]["norm_constraint"], (
+        "around what was just tuned"
+    )
 
 
 def test_a_trial_that_could_not_be_done_is_told_and_the_others_are_kept(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = {"score_argmax": 50.0, "abilities_kept": 90.0, "objective": 0.6, "seconds": 1.0}
+    def played(tickets: Sequence[TrialTicket], count: int, *, tell: Any, follow: Any) -> dict[str, RunEnd]:
+        first, other = tickets
+        more: Sequence[TrialTicket] = [first]
+        ends = {}
+        while more:
+            done = more[0]
+            reached = {"config": done.config, "effective_edits": 3.0, "points": [], "cpu_seconds": 1.0, "draws": []}
+            tell(done.name, {"event": "trial", "trial": reached})
+            ends[done.name] = RunEnd("done", 0)
+            more = follow(done.name)
+        return ends | {other.name: RunEnd("given up", 1, "its process ended 3 times: killed by signal 9.")}
 
-    def played(tickets: Sequence[TrialTicket], count: int, *, tell: Any) -> dict[str, RunEnd]:
-        first, *others = tickets
-        tell(first.name, {"event": "trial", "trial": {"config": first.config, **good}})
-        reason = "its process ended 3 times: killed by signal 9."
-        return {first.name: RunEnd("done", 0)} | {one.name: RunEnd("given up", 1, reason) for one in others}
-
-    monkeypatch.setattr(verb, "dispatch", played)
-    code, _, err = cli(*small, "--out", str(tmp_path), "--on", "local:2")
-    assert code == 1 and "{'norm_constraint': 0.01}: its process ended 3 times: killed by signal 9." in err
-    record = json.loads((tmp_path / "pocket-gpt2.tuning.json").read_text())
-    assert [trial["config"] for trial in record["trials"]] == [{"norm_constraint": 0.001}]
-    assert not (tmp_path / "pocket-gpt2.toml").exists()
+    monkeypatch.setattr(campaign, "dispatch", played)
+    code, _, err = cli(*small, "--out", str(tmp_path / "out"), "--on", "local:2")
+    assert code == 1
+    assert "ft-l, trial {'norm_constraint': 0.001}: its process ended 3 times: killed by signal 9." in err
+    assert sorted(path.parent.name for path in tmp_path.glob("out/*/*.toml")) == ["ft"]
 
     asked: list[TrialTicket] = []
 
-    def interrupted(tickets: Sequence[TrialTicket], count: int, *, tell: Any) -> dict[str, RunEnd]:
+    def interrupted(tickets: Sequence[TrialTicket], count: int, *, tell: Any, follow: Any) -> dict[str, RunEnd]:
         asked.extend(tickets)
         return {one.name: RunEnd("stopped", 130) for one in tickets}
 
-    (tmp_path / "grid.toml").write_text("norm_constraint = [1e-3, 1e-2, 1e-1]\n")
-    monkeypatch.setattr(verb, "dispatch", interrupted)
-    code, _, err = cli(*small, "--out", str(tmp_path), "--on", "local:2")
-    assert code == 130 and "1 trials are recorded" in err
-    assert [one.config["norm_constraint"] for one in asked] == [1e-2, 1e-1], "what is recorded is not done again"
+    monkeypatch.setattr(campaign, "dispatch", interrupted)
+    (tmp_path / "out" / "ft" / "pocket-gpt2.toml").unlink()
+    code, _, err = cli(*small, "--out", str(tmp_path / "out"), "--on", "local:2")
+    assert code == 130 and "All trials that ended are recorded" in err
+    assert [one.editor for one in asked] == ["ft-l"], "what is recorded is not done again"
+    assert (tmp_path / "out" / "ft" / "pocket-gpt2.toml").exists(), "a preset that a kill left out is written"
+
+
+def test_one_editor_is_tuned_with_a_grid_of_its_own(small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("norm_constraint = [1e-3, 1e-2]\n")
+    words = ["tune", "ft-l", "--model", "pocket-gpt2", "--grid", str(tmp_path / "own.toml"), "--out", str(tmp_path)]
+    code, out, err = cli(*words, "--home", str(tmp_path / "home"), "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["editor"] == "ft-l" and len(told["trials"]) == 2 and told["optimum"] == {"norm_constraint": "end"}
+    assert told["best"]["config"] in [trial["config"] for trial in told["trials"]]
+    assert (tmp_path / "pocket-gpt2.toml").exists() and (tmp_path / "pocket-gpt2.tuning.json").exists()

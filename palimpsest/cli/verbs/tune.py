@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,26 +12,21 @@ import typer
 import palimpsest.editors
 from palimpsest.cli import means, options, output
 from palimpsest.cli.carry_out import absolute_task, asked, memory_of
-from palimpsest.cli.pool import at_once, dispatch
-from palimpsest.cli.preset_text import preset_text
+from palimpsest.cli.pool import at_once
 from palimpsest.cli.ticket_kinds import TrialTicket
-from palimpsest.cli.trial_record import Tuning
-from palimpsest.cli.trial_record import tune as run_tuning
+from palimpsest.cli.tuning import protocol
+from palimpsest.cli.tuning.abilities import USUAL, AbilityChoice
+from palimpsest.cli.tuning.axes import Axis, axes_of, read_grids
+from palimpsest.cli.tuning.bench import Bench, complete_config
+from palimpsest.cli.tuning.campaign import Campaign, one_after_another, side_by_side
+from palimpsest.cli.tuning.preset_text import preset_text
+from palimpsest.cli.tuning.record import Tuning, identity_of
 from palimpsest.cli.wiring import installed_catalog
-from palimpsest.harness.authoring import tuning
-from palimpsest.harness.authoring.tuning import (
-    USUAL,
-    AbilityChoice,
-    Trial,
-    best,
-    configurations,
-)
-from palimpsest.harness.errors import ConfigError, RunFailed
+from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.fleet.local import slots
 from palimpsest.harness.fleet.ticket import versions_here
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.plugins.configuration import resolve_config, without_host
-from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.composition import parse
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.system.atomic_files import atomic_write_text
@@ -41,22 +36,47 @@ TASK = "pocket-counterfact-tuning"
 app = typer.Typer(add_completion=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Editor:
+    """One editor that is to be tuned."""
+
+    name: str
+    """Complete."""
+    axes: list[Axis]
+    folder: Path
+    """Of its preset and record."""
+
+
 @app.command(
     epilog='Examples:\n\npalimpsest tune memit\n\npalimpsest tune "revive(memit)"\n\n'
+    "palimpsest tune --all --on local:2\n\n"
     "palimpsest tune my-editor --grid grid.toml --out presets\n\nMore: docs/tuning.md"
 )
 def tune(
     editor: Annotated[
-        str, typer.Argument(help="An editor of `palimpsest list editors`, or a filter around one.", metavar="EDITOR")
-    ],
+        str | None,
+        typer.Argument(help="An editor of `palimpsest list editors`, or a filter around one.", metavar="[EDITOR]"),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every editor that has a grid, hosts before their filters.")
+    ] = False,
     model: Annotated[str, typer.Option("--model", help="Which model.")] = "pocket-llama",
     task: Annotated[str, typer.Option("--task", help="The tuning split; never the benchmark itself.")] = TASK,
     grid: Annotated[
-        Path | None, typer.Option("--grid", help="TOML file: a list of values per field.", show_default="shipped grid")
+        Path | None,
+        typer.Option(
+            "--grid",
+            help="TOML file: a list of values per field; with --all, a table of such lists per editor.",
+            show_default="shipped grid",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for preset and record.", show_default="the editor's shipped presets"),
+        typer.Option(
+            "--out",
+            help="Folder for preset and record; with --all, one of each editor's folders.",
+            show_default="the editor's shipped presets",
+        ),
     ] = None,
     abilities: Annotated[
         list[str] | None,
@@ -70,49 +90,18 @@ def tune(
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Try every configuration of a small grid on the tuning split, write the best as the preset, record all."""
-    editor = canonical_name(editor)
-    outermost = parse(editor)[0]  # only its own fields are varied and kept; its host has the host's preset
-    file = grid or _presets() / "grids.toml"
-    values = _grid(file, outermost, own=grid is not None)
-    _require_fitting(values, file, editor, model)
-    folder = out or _presets() / outermost
-    folder.mkdir(parents=True, exist_ok=True)
+    """Search for the best configuration on the tuning split, write it as the preset, record every trial."""
+    if everything == (editor is not None):
+        raise UsageError("tune: expected the name of one editor, or --all.")
+    editors = _editors(editor, model, grid, out)
     given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
     edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
     for note in edits.origin.notes if edits.origin else ():
         output.note(note)
     ref, entry = installed_catalog(given.installed).model(model)
     kept = AbilityChoice(given.installed.abilities, tuple(abilities or USUAL))
-    study = Tuning(editor, ref, edits, values, folder / f"{model}.tuning.json", kept, given.statistics_hash)
-    for trial in study.trials:
-        _tell(study, trial)
-    memory = memory_of(entry, resolve_config(editor, model, {}), given.placement)
-    count = slots(at_once(on), len(study.left), 1, memory)
-    if count > 1:
-        sent = asked(given, data=data or (), skip_bad=skip_bad_records, ability_data=ability_data or (),
-                     stats_text=stats_text)  # fmt: skip
-        tickets = [
-            TrialTicket(
-                home=str(options.home_folder(home).absolute()),
-                means=sent,
-                versions=versions_here(),
-                editor=editor,
-                model=entry.source or model,
-                task=absolute_task(task),
-                config=config,
-                abilities=kept.names,
-                ability_limit=kept.limit,
-                edits=tuning.EDITS,
-                batch_size=tuning.BATCH_SIZE,
-            )
-            for config in study.left
-        ]
-        _several_at_once(tickets, count, study)
-    else:
-        _one_after_another(study, entry, edits, editor, kept, given, options.home_folder(home))
-    trials = study.trials
-    winner = best(trials)
+    horizon = protocol.horizon(len(edits.cases))
+    identity = identity_of(ref, edits, horizon, kept, given.statistics_hash)
     words = [
         *options.repeated("--task", [task] if task != TASK else []),
         *options.repeated("--abilities", abilities),
@@ -121,100 +110,150 @@ def tune(
         *options.repeated("--ability-data", ability_data),
         *options.repeated("--stats-text", [stats_text] if stats_text else []),
     ]
-    settings, _ = without_host(editor, resolve_config(editor, model, winner.config))
-    preset = folder / f"{model}.toml"
-    atomic_write_text(preset, preset_text(editor, model, edits.name, settings, winner, words))
-    if as_json:
-        output.json_line({"editor": editor, "model": model, "best": winner, "trials": trials})
-        return
-    output.line(f"Best of {len(trials)}: {winner.config} (objective {winner.objective:.4f})")
-    output.line(f"Preset: {preset}")
+    asked_for = {one.name: one for one in editors}
+
+    def begin(name: str, host: Mapping[str, Any] | None) -> Tuning:
+        one = asked_for[name]
+        host = without_host(name, resolve_config(name, model, {}))[1] if host is None else host
+        record = one.folder / f"{model}.tuning.json"
+        return Tuning(name, one.axes, record, budget=protocol.BUDGET, host=host, identity=identity)
+
+    def finish(tuning: Tuning) -> None:
+        text = preset_text(tuning.editor, model, edits.name, horizon, tuning.settings(), tuning.chosen, words)
+        atomic_write_text(tuning.record.with_name(f"{model}.toml"), text)
+
+    campaign = Campaign(list(asked_for), begin, finish)
+    first = campaign.opened()
+    home = options.home_folder(home)
+    sent = asked(given, data=data or (), skip_bad=skip_bad_records, ability_data=ability_data or (),
+                 stats_text=stats_text)  # fmt: skip
+
+    def ticket_of(tuning: Tuning) -> TrialTicket:
+        assert tuning.next is not None
+        return TrialTicket(
+            home=str(home.absolute()),
+            means=sent,
+            versions=versions_here(),
+            editor=tuning.editor,
+            model=entry.source or model,
+            task=absolute_task(task),
+            config=tuning.next.config,
+            host=None if tuning.host is None else dict(tuning.host),
+            to_beat=tuning.next.to_beat,
+            abilities=kept.names,
+            ability_limit=kept.limit,
+            edits=horizon.edits,
+            batch_size=horizon.batch_size,
+            checkpoints=horizon.checkpoints,
+        )
+
+    def bench() -> Bench:
+        # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
+        from palimpsest.harness.runs.loaded_model import load
+
+        loaded = load(entry, home, statistics=given.statistics, texts=given.installed.texts)
+        return Bench(loaded, edits, kept, horizon)
+
+    count = slots(at_once(on), len(campaign.left), 1, _memory(editors, entry, model, given))
+    if count > 1:
+        side_by_side(campaign, first, ticket_of, count)
+    else:
+        one_after_another(campaign, first, bench)
+    _tell([campaign.done[name] for name in asked_for], model, everything=everything, as_json=as_json)
 
 
-def _one_after_another(
-    study: Tuning,
-    entry: ModelEntry,
-    task: EditTask,
-    editor: str,
-    abilities: AbilityChoice,
-    given: means.Means,
-    home: Path,
-) -> None:
-    """Do the trials that are left in this process; they share the loaded model."""
-    # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
-    from palimpsest.harness.runs.loaded_model import load
-
-    loaded = load(entry, home, statistics=given.statistics, texts=given.installed.texts)
-    run_tuning(study, loaded, task, editor, lambda trial: _tell(study, trial), abilities=abilities)
-
-
-def _several_at_once(tickets: Sequence[TrialTicket], count: int, study: Tuning) -> None:
-    """Do each trial that is left in a process of its own, ``count`` at once.
-
-    Raises:
-        RunFailed: A trial could not be done; the others are recorded.
-        typer.Exit: A signal came.
-    """
-    configs = {ticket.name: ticket.config for ticket in tickets}
-
-    def tell(name: str, event: Mapping[str, Any]) -> None:
-        if event["event"] == "trial":
-            trial = Trial(**event["trial"])
-            study.add(trial)
-            _tell(study, trial)
-        if event["event"] == "warning":
-            output.note(f"trial {configs[name]}: {event['message']}")
-
-    output.note(f"{len(tickets)} trials, {count} at once")
-    ends = dispatch(tickets, count, tell=tell)
-    stopped = next((end.code for end in ends.values() if end.verdict in ("stopped", "not begun")), None)
-    if stopped is not None:
-        output.note(f"{len(study.trials)} trials are recorded; the same command does those that are left.")
-        raise typer.Exit(stopped)
-    if study.left:
-        reasons = [f"trial {configs[name]}: {end.reason}" for name, end in ends.items() if end.verdict != "done"]
-        raise RunFailed("\n".join([*reasons, "The same command tries again what is left."]))
-
-
-def _tell(study: Tuning, trial: Trial) -> None:
-    failure = f" ({trial.failure})" if trial.failure else ""
-    output.note(
-        f"trial {study.number(trial)}: {trial.config} → score {trial.score_argmax:.1f}, "
-        f"abilities kept {trial.abilities_kept:.1f} %, objective {trial.objective:.4f}, {trial.seconds:.0f} s{failure}"
-    )
-
-
-def _require_fitting(values: dict[str, list[Any]], file: Path, editor: str, model: str) -> None:
-    """Refuse values that the editor's configuration does not take, before a model is loaded.
+def _editors(name: str | None, model: str, grid: Path | None, out: Path | None) -> list[_Editor]:
+    """The editors to be tuned with their axes, checked before a model is loaded; no name: all that have a grid.
 
     Raises:
-        ConfigError: Lists each once, with the file.
+        ConfigError: A grid that is none, or with values that the editor does not take; lists each once, with the file.
     """
+    shipped = Path(str(palimpsest.editors.__file__)).parent / "presets"
+    file = grid or shipped / "grids.toml"
+    table = read_grids(file)
+    found: list[_Editor] = []
     problems: dict[str, None] = {}
-    for trial in configurations(values):
-        try:
-            resolve_config(editor, model, trial)
-        except ConfigError as error:
-            problems |= dict.fromkeys(f"{file}: {line}" for line in str(error).splitlines())
+    for one, own in _grids(table, name, whole=grid is not None).items():
+        outermost = parse(one)[0]  # only its own fields are varied and kept; its host has the host's preset
+        if not isinstance(own, dict):
+            raise ConfigError(
+                f"{file}: no grid for {outermost!r}. Give one with --grid FILE (a list of values per field)."
+            )
+        axes = axes_of(own, str(file) if own is table else f"{file}, {outermost}", _now(one, model))
+        problems |= dict.fromkeys(f"{file}: {line}" for line in _misfits(one, model, axes))
+        base = shipped if out is None else out
+        found.append(_Editor(one, axes, base if out is not None and name is not None else base / outermost))
     if problems:
         raise ConfigError("\n".join(problems))
+    for editor in found:
+        editor.folder.mkdir(parents=True, exist_ok=True)
+    return found
 
 
-def _presets() -> Path:
-    return Path(str(palimpsest.editors.__file__)).parent / "presets"
+def _grids(table: dict[str, Any], name: str | None, *, whole: bool) -> dict[str, Any]:
+    """Complete name → grid, if there is one.
+
+    Args:
+        table: Of the file.
+        name: The editor; None: all that the file has tables for.
+        whole: The whole table is the grid of the one editor.
+    """
+    if name is None:
+        return {canonical_name(one): own for one, own in table.items()}
+    one = canonical_name(name)
+    return {one: table if whole else table.get(parse(one)[0])}
 
 
-def _grid(path: Path, editor: str, *, own: bool) -> dict[str, list[Any]]:
-    """The editor's table in the shipped grids, or the whole of a file of one's own."""
+def _now(editor: str, model: str) -> dict[str, Any]:
+    """The editor's configuration without tuning; empty where it has none."""
     try:
-        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML ({error}).") from None
-    table = table if own else table.get(editor)
-    if table is None:
-        raise ConfigError(f"{path}: no grid for {editor!r}. Give one with --grid FILE (a list of values per field).")
-    wrong = [f"{path}, {name}: expected a list of values, got {value!r}." for name, value in table.items()
-             if not isinstance(value, list) or not value]  # fmt: skip
-    if wrong:
-        raise ConfigError("\n".join(wrong))
-    return dict(table)
+        return resolve_config(editor, model, {})
+    except ConfigError:
+        return {}
+
+
+def _start(axes: Sequence[Axis]) -> dict[str, Any]:
+    return {axis.name: axis.value(axis.published) for axis in axes}
+
+
+def _misfits(editor: str, model: str, axes: Sequence[Axis]) -> list[str]:
+    """What the editor's configuration does not take of the listed values."""
+    problems: list[str] = []
+    for axis in axes:
+        for value in axis.values:
+            try:
+                complete_config(editor, model, {**_start(axes), axis.name: value}, None)
+            except ConfigError as error:
+                problems += str(error).splitlines()
+    return problems
+
+
+def _memory(editors: Sequence[_Editor], entry: ModelEntry, model: str, given: means.Means) -> int:
+    """Bytes that the largest of the editors needs."""
+    configs = [complete_config(one.name, model, _start(one.axes), None) for one in editors]
+    return max(memory_of(entry, config, given.placement) for config in configs)
+
+
+def _tell(tunings: Sequence[Tuning], model: str, *, everything: bool, as_json: bool) -> None:
+    """Say what was chosen."""
+    if as_json:
+        found = [
+            {"editor": one.editor, "model": model, "best": one.chosen, "optimum": one.optimum, "trials": one.trials}
+            for one in tunings
+        ]
+        output.json_line(found if everything else found[0])
+        return
+    rows = [
+        (
+            one.editor,
+            round(one.chosen.effective_edits, 1),
+            len(one.trials),
+            output.duration(sum(trial.cpu_seconds for trial in one.trials)),
+            ", ".join(f"{name} {value}" for name, value in one.chosen.config.items()),
+            ", ".join(name for name, place in one.optimum.items() if place in ("edge", "untried")),
+        )
+        for one in tunings
+    ]
+    output.table(("editor", "effective edits", "trials", "CPU", "chosen", "not settled"), rows)
+    for one in tunings:
+        output.line(f"Preset: {one.record.with_name(f'{model}.toml')}")

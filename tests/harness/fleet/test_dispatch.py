@@ -35,6 +35,7 @@ class Stage:
         self.most = 0
         self.let_go = threading.Event()
         self.on_start: Callable[[], None] = lambda: None
+        self.following: dict[str, Sequence[Ticket]] = {}
 
     def start(self, ticket: Ticket, hear: Hear) -> Any:
         run = ticket.name
@@ -77,15 +78,21 @@ class Stage:
     def tell(self, run: str, event: Mapping[str, Any]) -> None:
         self.told.append((run, event))
 
+    def has_ended(self, run: str, end: RunEnd) -> None:
+        self.ended[run] = end
+        if end.verdict == "done":
+            self.add(self.following.pop(run, ()))
+
     def play(self, tickets: Sequence[Ticket], slots: int) -> dict[str, RunEnd]:
         dispatcher = Dispatcher(
             tickets,
             slots,
             self.start,
             tell=self.tell,
-            ended=lambda run, end: self.ended.update({run: end}),
+            ended=self.has_ended,
             clock=self.clock,
         )
+        self.add = dispatcher.add
         result = dispatcher.run(self.interrupts)
         assert result == self.ended and not self.going
         return result
@@ -119,6 +126,29 @@ def test_never_more_at_once_than_there_are_slots(tmp_path: Path) -> None:
     stage.on_start = lambda: stage.let_go.set() if len(stage.started) == 2 else None
     stage.play(found, 2)
     assert stage.most == 2 and sorted(stage.started) == sorted(ids(found))
+
+
+def test_what_follows_from_work_that_is_done_goes_before_what_waits(tmp_path: Path) -> None:
+    found = tickets(tmp_path, [9.0, 8.0, 1.0])
+    first, second, after = ids(found)
+    stage = Stage({run: [[Ended(0)]] for run in ids(found)})
+    stage.following = {first: found[2:]}
+    ends = stage.play(found[:2], 1)
+    assert stage.started == [first, after, second] and {end.verdict for end in ends.values()} == {"done"}
+
+
+def test_nothing_follows_after_a_signal(tmp_path: Path) -> None:
+    found = tickets(tmp_path, [9.0, 8.0])
+    interrupts = Interrupts()
+    stage = Stage({ids(found)[0]: [[Ended(0)]]}, interrupts)
+    stage.following = {ids(found)[0]: found[1:]}
+
+    def signalled() -> None:
+        interrupts.requested = "interrupted"
+
+    stage.on_start = signalled
+    stage.play(found[:1], 1)
+    assert stage.started == ids(found)[:1]
 
 
 def sharing(one: RunTicket) -> RunTicket:

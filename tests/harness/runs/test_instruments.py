@@ -33,6 +33,6 @@ def test_scores_of_the_unedited_model_are_measured_anew_when_code_that_makes_the
 
 def test_they_are_kept_when_other_code_changes(copy: Path) -> None:
     before = scoring_sources(copy)
-    for name in ("authoring/tuning.py", "forecast/prediction.py", "diagnostics/gauge.py", "runs/run.py"):
+    for name in ("authoring/report.py", "forecast/prediction.py", "diagnostics/gauge.py", "runs/run.py"):
         (copy / name).write_text("# changed\n", encoding="utf-8")
     assert scoring_sources(copy) == before

@@ -7,32 +7,38 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from palimpsest.harness.authoring.tuning import BATCH_SIZE, EDITS, Trial
+from palimpsest.cli.tuning.protocol import Horizon
+from palimpsest.cli.tuning.trials import Trial
 
 
 def preset_text(
     editor_name: str,
     model_name: str,
     task_name: str,
+    horizon: Horizon,
     settings: Mapping[str, Any],
     trial: Trial,
     options: Sequence[str] = (),
 ) -> str:
-    """The preset file of the best trial: every field that is set, with what was tuned and what was fixed.
+    """The preset file of the chosen trial: every field that is set, with what was tuned and what was fixed.
 
     Args:
         editor_name: As it was tuned.
         model_name: On which model.
         task_name: On which task.
+        horizon: Edits of each trial.
         settings: Every field of the preset.
-        trial: The best one.
+        trial: The chosen one.
         options: Further words of the command that was given.
     """
     command = shlex.join(["palimpsest", "tune", editor_name, "--model", model_name, *options])
+    kept = trial.points[-1].abilities_kept if trial.points else None
     lines = [
-        f"# {editor_name} on {model_name}: the best of `{command}`",
-        f"# ({EDITS} edits of {task_name} in batches of {BATCH_SIZE}; every trial is in the file beside this one):",
-        f"# score {trial.score_argmax:.1f} (argmax), abilities kept {trial.abilities_kept:.1f} %.",
+        f"# {editor_name} on {model_name}: chosen by `{command}`",
+        f"# ({horizon.edits} edits of {task_name} in batches of {horizon.batch_size}; "
+        "every trial is in the file beside this one):",
+        f"# {trial.effective_edits:.1f} effective edits"
+        + ("." if kept is None else f", abilities kept at the end {kept:.1f} %."),
     ]
     for name, value in settings.items():
         if value is None:

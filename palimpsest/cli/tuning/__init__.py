@@ -1,0 +1,1 @@
+"""How presets are chosen: one protocol, one budget and one search for every editor."""

@@ -1,0 +1,37 @@
+"""What every tuning has in common: how many trials, and what each of them edits and asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BUDGET = 12
+"""Trials that every editor has."""
+EDITS = 500
+"""Edits of a trial; all of the split where it has fewer."""
+BATCH_SIZE = 50
+CHECKPOINTS = (50, 150, 300, 500)
+"""Edits after which a trial is scored: those of the suite ``editors``."""
+ABILITY_LIMIT: int | None = None
+"""Items of each ability task; None: all."""
+RESAMPLES = 100
+"""Draws of cases and items, the same for all trials, from which the standard error of a difference is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """The edits of one trial."""
+
+    edits: int
+    batch_size: int
+    checkpoints: tuple[int, ...]
+    """Ascending; the last is ``edits``."""
+
+    def batches(self) -> list[tuple[int, int]]:
+        """First and last place (exclusive) of each batch."""
+        return [(n, min(n + self.batch_size, self.edits)) for n in range(0, self.edits, self.batch_size)]
+
+
+def horizon(cases: int) -> Horizon:
+    """The horizon of trials on a split with this many cases."""
+    edits = min(EDITS, cases)
+    return Horizon(edits, BATCH_SIZE, (*(point for point in CHECKPOINTS if point < edits), edits))
