@@ -1,1 +1,1 @@
-"""How presets are chosen: one protocol, one budget and one search for every editor."""
+"""Choice of presets: one protocol, one budget and one search for every editor."""

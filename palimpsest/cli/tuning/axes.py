@@ -121,7 +121,7 @@ def axes_of(grid: Mapping[str, Any], place: str, now: Mapping[str, Any]) -> list
 
 
 def _problem(table: Any) -> str | None:
-    """What is wrong with the table of an axis."""
+    """Fault of the table of an axis."""
     if not isinstance(table, dict) or not isinstance(table.get("values"), list) or not table["values"]:
         given = table.get("values") if isinstance(table, dict) and "values" in table else table
         return f"expected a list of values, got {shown(given)}."

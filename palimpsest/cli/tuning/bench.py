@@ -51,7 +51,7 @@ def complete_config(
 
 @dataclass(slots=True)
 class _Measured:
-    """What was measured of one trial so far."""
+    """Measurements of one trial so far."""
 
     tables: dict[int, CaseTable]
     """Checkpoint → values of each case; at 0 edits the unedited model's neighborhood."""

@@ -65,7 +65,7 @@ class Campaign:
         return found
 
     def after(self, tuning: Tuning) -> list[Tuning]:
-        """What goes on after a trial of a tuning: itself, or what waited for its end."""
+        """Tunings that go on after a trial of one: itself, or what waited for its end."""
         if tuning.next is not None:
             return [tuning]
         self._end(tuning)

@@ -1,4 +1,4 @@
-"""What every tuning has in common: how many trials, and what each of them edits and asks."""
+"""Protocol of all tunings: number of trials, and what each of them edits and asks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ CHECKPOINTS = (50, 150, 300, 500)
 """Edits after which a trial is scored: those of the suite ``editors``."""
 ABILITY_LIMIT: int | None = None
 """Items of each ability task; None: all."""
+LITTLE = 0.05
+"""Share of a trial's edits: a best trial with fewer effective edits holds next to nothing, and shows no direction."""
 RESAMPLES = 100
 """Draws of cases and items, the same for all trials, from which the standard error of a difference is taken."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import ModelRef
 
 FORMAT = 2
-"""Of records; those of format 1 had no number, and other trials."""
+"""Number of the records' form; those of form 1 had no number, and other trials."""
 
 
 class Tuning:
@@ -36,6 +36,7 @@ class Tuning:
         record: Path,
         *,
         budget: int,
+        little: float = 0.0,
         host: Mapping[str, Any] | None,
         identity: Mapping[str, Any],
     ) -> None:
@@ -46,6 +47,7 @@ class Tuning:
             axes: Of the search, the most important first.
             record: The file.
             budget: Trials.
+            little: As `Search` takes it.
             host: Complete configuration of a filter's host; None: the editor has none.
             identity: From `identity_of`; trials of another one are not taken over.
 
@@ -57,7 +59,7 @@ class Tuning:
         self.record = record
         self._model = str(identity["model"])
         self._identity = {"format": FORMAT, "editor": editor, **identity, "fixed": self._fixed(axes), "host": host}
-        self._search = Search(axes, self._fits, budget)
+        self._search = Search(axes, self._fits, budget, little)
         self._known = {key(trial.config): trial for trial in _read(record, self._identity)}
         self._tried, self.next = self._search.replay(self._known)
 
@@ -71,7 +73,7 @@ class Tuning:
 
     @property
     def chosen(self) -> Trial:
-        """What the preset is made of, of a tuning that has a trial."""
+        """Trial that the preset is made of, in a tuning that has one."""
         return self._search.chosen(self._tried)
 
     @property
@@ -127,7 +129,7 @@ class Tuning:
 def identity_of(
     model: ModelRef, task: EditTask, horizon: Horizon, abilities: AbilityChoice, statistics: str | None
 ) -> dict[str, Any]:
-    """What trials depend on besides editor, host and configuration.
+    """Everything that trials depend on besides editor, host and configuration.
 
     Args:
         model: On which model.

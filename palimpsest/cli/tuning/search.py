@@ -34,21 +34,26 @@ class Next:
 class Search:
     """The search along some axes."""
 
-    def __init__(self, axes: Sequence[Axis], fits: Callable[[Mapping[str, Any]], bool], budget: int) -> None:
+    def __init__(
+        self, axes: Sequence[Axis], fits: Callable[[Mapping[str, Any]], bool], budget: int, little: float = 0.0
+    ) -> None:
         """Set up.
 
         Args:
             axes: The most important first.
             fits: Tells if an editor takes a configuration; what it does not take lies beyond an end.
             budget: Trials.
+            little: Effective edits; a best trial with no more holds next to nothing and shows no direction. Then no
+                trial is stopped, and the search goes on along an axis up to the end of its list.
         """
         self.axes = tuple(axes)
         self._fits = fits
         self._budget = budget
+        self.little = little
 
     @property
     def published(self) -> Places:
-        """Where the search begins."""
+        """Start of the search."""
         return tuple(float(axis.published) for axis in self.axes)
 
     def config(self, places: Places) -> dict[str, Any]:
@@ -65,7 +70,7 @@ class Search:
         walk = self._walk()
         places = next(walk)
         while len(tried) < self._budget:
-            config, least = self.config(places), to_beat(tried.values())
+            config, least = self.config(places), to_beat(tried.values(), self.little)
             trial = known.get(key(config))
             if trial is None or not (trial.complete or _hopeless(trial, least)):
                 return tried, Next(config, least)
@@ -137,15 +142,19 @@ class _Walker:
         return (yield from self._along(number, longer * size)) or (yield from self._along(number, -longer * size))
 
     def _along(self, number: int, step: float) -> Generator[Places, Trial, bool]:
-        moved = False
-        while self._is_new(there := _shifted(self._centre, number, step)):
+        here, moved = self._centre, False
+        while self._is_new(there := _shifted(here, number, step)):
             self._seen.add(key(self._search.config(there)))
             trial = yield there
-            within = 0 <= there[number] <= len(self._search.axes[number].values) - 1
-            if not _better(trial, self._best, within=within):
+            if trial.complete and trial.effective_edits > self._best.effective_edits:
+                self._centre, self._best, moved = there, trial, True
+            elif self._best.effective_edits > self._search.little or not self._listed(there, number):
                 break
-            self._centre, self._best, moved = there, trial, True
+            here = there
         return moved
+
+    def _listed(self, there: Places, number: int) -> bool:
+        return 0 <= there[number] <= len(self._search.axes[number].values) - 1
 
     def _is_new(self, there: Places) -> bool:
         return self._search.exists(there) and key(self._search.config(there)) not in self._seen
@@ -158,12 +167,6 @@ def key(config: Mapping[str, Any]) -> str:
 
 def _shifted(places: Places, number: int, by: float) -> Places:
     return (*places[:number], places[number] + by, *places[number + 1 :])
-
-
-def _better(trial: Trial, best: Trial, *, within: bool) -> bool:
-    """True for what is worth going on from; where nothing is held at all, going on is, up to the end of the list."""
-    nothing = best.effective_edits == 0 and within
-    return trial.complete and (trial.effective_edits > best.effective_edits or nothing)
 
 
 def _hopeless(trial: Trial, least: float | None) -> bool:

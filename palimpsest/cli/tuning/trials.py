@@ -29,7 +29,7 @@ class Trial:
     config: dict[str, Any]
     """Values of the axes."""
     effective_edits: float
-    """Of a trial that was stopped: up to there."""
+    """Area under h; in a trial that was stopped, up to there."""
     points: tuple[Point, ...]
     cpu_seconds: float
     collapsed_at: int | None = None
@@ -75,14 +75,17 @@ def best(trials: Iterable[Trial]) -> Trial | None:
     return max((trial for trial in trials if trial.complete), key=lambda trial: trial.effective_edits, default=None)
 
 
-def to_beat(trials: Iterable[Trial]) -> float | None:
-    """Effective edits that a further trial must be able to reach: one standard error less than the best one has."""
+def to_beat(trials: Iterable[Trial], little: float = 0.0) -> float | None:
+    """Effective edits that a further trial must be able to reach: one standard error less than the best one has.
+
+    None where the best one has no more than ``little``: then there is nothing to be measured by.
+    """
     found = best(trials)
-    return None if found is None else found.effective_edits - spread(found.draws)
+    return None if found is None or found.effective_edits <= little else found.effective_edits - spread(found.draws)
 
 
 def chosen(trials: Sequence[Trial], distance: Callable[[Trial], float]) -> Trial:
-    """Of the complete trials within one standard error of the best, the one nearest to the published setting.
+    """The complete trial nearest to the published setting among those within one standard error of the best.
 
     Args:
         trials: At least one of them complete.

@@ -44,7 +44,7 @@ class _Editor:
     """Complete."""
     axes: list[Axis]
     folder: Path
-    """Of its preset and record."""
+    """Folder of its preset and record."""
 
 
 @app.command(
@@ -116,7 +116,8 @@ def tune(
         one = asked_for[name]
         host = without_host(name, resolve_config(name, model, {}))[1] if host is None else host
         record = one.folder / f"{model}.tuning.json"
-        return Tuning(name, one.axes, record, budget=protocol.BUDGET, host=host, identity=identity)
+        little = protocol.LITTLE * horizon.edits
+        return Tuning(name, one.axes, record, budget=protocol.BUDGET, little=little, host=host, identity=identity)
 
     def finish(tuning: Tuning) -> None:
         text = preset_text(tuning.editor, model, edits.name, horizon, tuning.settings(), tuning.chosen, words)
@@ -217,7 +218,7 @@ def _start(axes: Sequence[Axis]) -> dict[str, Any]:
 
 
 def _misfits(editor: str, model: str, axes: Sequence[Axis]) -> list[str]:
-    """What the editor's configuration does not take of the listed values."""
+    """Messages about listed values that the editor does not take."""
     problems: list[str] = []
     for axis in axes:
         for value in axis.values:

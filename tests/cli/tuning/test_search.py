@@ -99,12 +99,19 @@ def test_what_is_left_of_the_budget_refines() -> None:
     assert one.chosen(searched(one, peak(strength=32.0))).config == {"strength": 32.0}
 
 
-def test_where_nothing_is_held_the_search_goes_on_to_where_something_is() -> None:
+@pytest.mark.parametrize(("start", "alive"), [(3, 1.0), (1, 1000.0), (2, 1.0)])
+@pytest.mark.parametrize("noise", [0.0, 5.0])
+def test_where_next_to_nothing_is_held_the_search_goes_on_to_where_something_is(
+    start: int, alive: float, noise: float
+) -> None:
     def dead(config: Mapping[str, Any]) -> float:
-        return 100.0 if config["strength"] == 1.0 else 0.0
+        return 100.0 if config["strength"] == alive else noise * (config["strength"] == 10.0)
 
-    one = search(STRENGTH)
-    assert one.chosen(searched(one, dead)).config == {"strength": 1.0}
+    one = Search([Axis("strength", STRENGTH.values, start), LAYERS], everything_fits, 12, little=20.0)
+    tried = searched(one, dead)
+    assert one.chosen(tried).config["strength"] == alive
+    first = next(places for places, trial in tried.items() if trial.effective_edits == 100.0)
+    assert all(trial.complete for trial in list(tried.values())[: list(tried).index(first)]), "none is stopped before"
 
 
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been() -> None:
