@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from palimpsest.results.analysis.claims import Outcome, outcomes
 from palimpsest.results.records import BoardRow, EventRow, LedgerRow, SampleAnswer, Segment, TimingSummary, Track
 from palimpsest.results.store.bulk import Course, EditorRun, RunHead, Series, Text
+from palimpsest.results.store.claim_record import ClaimRecord
+from palimpsest.results.store.claim_values import measured
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,6 +79,10 @@ class Source(Protocol):
         """The record of submissions, in the order of time."""
         ...
 
+    def claims(self, record: ClaimRecord) -> list[Outcome]:
+        """What the runs say about each claim of a record."""
+        ...
+
 
 class StoreSource:
     """The interface on top of an open store."""
@@ -137,3 +144,7 @@ class StoreSource:
     def ledger(self) -> list[LedgerRow]:
         """The record of submissions, in the order of time."""
         return self._boards.ledger(self._store)
+
+    def claims(self, record: ClaimRecord) -> list[Outcome]:
+        """What the runs say about each claim of a record."""
+        return outcomes(record.claims, record.by_row, measured(self._store, record.run_ids))

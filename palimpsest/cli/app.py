@@ -23,7 +23,7 @@ from palimpsest.harness.system.trouble import trouble
 
 VERBS = {
     "doctor": "Check that this machine has what Palimpsest needs; exit 4 when something is lacking.",
-    "list": "List editors, models, tasks, abilities, suites, runs or metrics.",
+    "list": "List editors, models, tasks, abilities, suites, claims, runs or metrics.",
     "plan": "Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not.",
     "run": "Run editors over tasks: skip what is done, continue what is partial, begin what is missing.",
     "show": "Show a run: its spec, its state, its latest scores.",
@@ -31,6 +31,7 @@ VERBS = {
     "export": "Write the edited model of a run, with its tokenizer, as a folder that transformers loads.",
     "store": "Keep the DuckDB store of all runs.",
     "site": "Build the leaderboard page and look at it.",
+    "claims": "Run what a set of claims needs, and say which claims are shown, refuted or open.",
     "tune": "Search for the best configuration on the tuning split, write it as the preset, record every trial.",
     "new-editor": "Write a small package with an editor of your own, complete with a test, that runs as it is.",
     "check": "Try whether editors keep what editors promise, on both pocket models; takes about a minute each.",

@@ -11,8 +11,10 @@ import jinja2
 from palimpsest.results.analysis.published import PublishedNumber, load_published
 from palimpsest.results.records import BoardRow, Track
 from palimpsest.results.store.bulk import RunHead, chunks
+from palimpsest.results.store.claim_record import read_records
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.pages import badges, downloads, plan_extras
+from palimpsest.site.pages import claims as claims_page
 from palimpsest.site.pages import editor as editor_page
 from palimpsest.site.pages import run as run_page
 from palimpsest.site.pages import track as track_page
@@ -30,9 +32,14 @@ CHUNK = 64
 
 def batches(source: Source, version: str, code: str, options: Options) -> Iterator[Batch]:
     """Everything that the site is made of."""
-    site = _Site(source, environment(version), code)
+    heads = source.heads()
+    records = claims_page.shown_records(read_records(options.claims) if options.claims else (), heads)
+    code = fingerprint(code, bool(records))  # of which all pages have a link
+    site = _Site(source, heads, environment(version, claims=bool(records)), code)
     yield from site.batches()
-    runs = {head.run_id for head in site.heads}
+    if records:
+        yield claims_page.claims_batch(site.page, code, records, heads, source.claims)
+    runs = {head.run_id for head in heads}
     yield plan_extras.history_batch(site.page, code, source.ledger(), runs, options.base_url)
     yield plan_extras.nights_batch(site.page, code, options.nights)
     yield plan_extras.index_batch(code, site.tracks, version, options.base_url)
@@ -41,11 +48,11 @@ def batches(source: Source, version: str, code: str, options: Options) -> Iterat
 class _Site:
     """One build: what all jobs share."""
 
-    def __init__(self, source: Source, env: jinja2.Environment, code: str) -> None:
+    def __init__(self, source: Source, heads: Sequence[RunHead], env: jinja2.Environment, code: str) -> None:
         self.source = source
         self.env = env
         self.code = code
-        self.heads = source.heads()
+        self.heads = heads
         self.tracks = track_page.order_tracks(source.tracks())
         self.published = load_published()
         self.by_track: dict[str, list[RunHead]] = {track.track_id: [] for track in self.tracks}

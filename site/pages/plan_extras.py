@@ -30,6 +30,8 @@ class Options:
     """Folder of nights, ``<day>/night.json``."""
     base_url: str = ""
     """Address of the site, ending in a slash; empty: anywhere, then the feed's addresses are relative."""
+    claims: Path | None = None
+    """Folder of the records of claims."""
 
 
 def history_batch(page: Page, code: str, ledger: Sequence[LedgerRow], runs: set[str], base_url: str) -> Batch:

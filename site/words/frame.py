@@ -18,18 +18,24 @@ NAVIGATION = (
     ("board", "index.html", "Leaderboard"),
     ("editors", "editors.html", "Editors"),
     ("compare", "compare.html", "Compare"),
+    ("claims", "claims.html", "Claims"),
     ("downloads", "downloads.html", "Data"),
     ("history", "history.html", "History"),
     ("nights", "nights.html", "Nights"),
     ("reading", "reading.html", "How to read it"),
 )
-"""(page, file, title) of the links at the top."""
+"""(page, file, title) of the links at the top; "claims" only where there are some."""
 
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
-def environment(version: str) -> jinja2.Environment:
-    """Templates with escaping always on, foreign text cleaned, and an error for every name that does not exist."""
+def environment(version: str, *, claims: bool = False) -> jinja2.Environment:
+    """Templates with escaping always on, foreign text cleaned, and an error for every name that does not exist.
+
+    Args:
+        version: Of Palimpsest.
+        claims: Whether there is a page of claims.
+    """
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -43,7 +49,7 @@ def environment(version: str) -> jinja2.Environment:
     env.filters["file_name"] = text.file_name
     env.globals.update(
         csp=POLICY,
-        navigation=NAVIGATION,
+        navigation=[entry for entry in NAVIGATION if claims or entry[0] != "claims"],
         version=version,
         count=text.count,
         fixed=text.fixed,

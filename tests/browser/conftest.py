@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from palimpsest.site.build import build_from
 from palimpsest.site.pages.plan_extras import Options
+from tests.labs.sample_claims import write_claims
 from tests.labs.sample_nights import write_nights
 from tests.labs.sample_source import RUNS, MadeUp, SampleSource, hostile_source, track
 
@@ -74,14 +75,19 @@ def shoot(page: Page, name: str, *, full: bool = False) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     out = folder / "deep path" / "site"
-    build_from(SampleSource(), out, Options(nights=write_nights(folder / "nights")))
+    source = SampleSource()
+    extras = Options(nights=write_nights(folder / "nights"), claims=write_claims(folder / "claims", source))
+    build_from(source, out, extras)
     return out
 
 
 @pytest.fixture(scope="session")
 def hostile_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    build_from(hostile_source(), folder / "site", Options(nights=write_nights(folder / "nights", hostile=True)))
+    source = hostile_source()
+    claims = write_claims(folder / "claims", source, hostile=True)
+    extras = Options(nights=write_nights(folder / "nights", hostile=True), claims=claims)
+    build_from(source, folder / "site", extras)
     return folder / "site"
 
 

@@ -55,6 +55,14 @@ def test_the_nights_have_no_violation(visit: Open, site: Path, scheme: str) -> N
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_claims_have_no_violation(visit: Open, site: Path, scheme: str) -> None:
+    page = visit(site / "claims.html", color_scheme=scheme, reduced_motion="reduce").page
+    for details in page.locator("details").all():
+        details.evaluate("node => { node.open = true; }")
+    assert violations(page) == []
+
+
 def test_a_phone_has_no_violation_either(visit: Open, site: Path) -> None:
     page = visit(site / "index.html", width=390, height=844).page
     expect(page.locator("#board input[type='checkbox']").first).to_be_visible()

@@ -42,7 +42,7 @@ def test_hostile_texts_are_plain_text_on_every_other_page(visit: Open, hostile_s
     assert page.locator("main img, iframe, body script:not([src])").count() == 0
     page.locator(".crumbs a").nth(1).click()
     expect(page.locator("h1")).to_contain_text(NAME)
-    for path in ("editors.html", "downloads.html"):
+    for path in ("editors.html", "downloads.html", "claims.html"):
         page.goto((hostile_site / path).as_uri())
         assert page.title() != "owned"
         assert page.locator("main img, iframe, body script:not([src])").count() == 0

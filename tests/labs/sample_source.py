@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from palimpsest.harness.specs.run_spec import PROTOCOL
+from palimpsest.results.analysis.claims import Measured, Outcome, outcomes
 from palimpsest.results.analysis.effective_edits import course, effective_edits
 from palimpsest.results.records import (
     BoardRow,
@@ -25,6 +26,7 @@ from palimpsest.results.records import (
     Track,
 )
 from palimpsest.results.store.bulk import Course, EditorRun, RunHead, Series, Text
+from palimpsest.results.store.claim_record import ClaimRecord
 from palimpsest.site.source import RunParts
 
 CHECKPOINTS = (0, 50, 100, 200, 300, 400, 500)
@@ -224,6 +226,14 @@ class SampleSource:
             LedgerRow("2026-03-11T09:00:00+00:00", "replace", first, editor, reason, other, verdict),
             LedgerRow("2026-03-12T09:00:00+00:00", "rerun", first, editor, "release 1.0", None, "bits"),
         ]
+
+    def claims(self, record: ClaimRecord) -> list[Outcome]:
+        known = {}
+        for row in (row for home in self.all_tracks for row in self.track(home.track_id)[1]):
+            values = {"effective_edits": row.effective_edits.value, "abilities_kept": row.abilities_kept.value}
+            found = {(name, 500): value for name, value in values.items() if value is not None}
+            known[row.run_id] = Measured(row.status, found)
+        return outcomes(record.claims, record.by_row, known)
 
     def tables(self) -> dict[str, pa.Table]:
         names = [head.editor.encode("utf-8", "replace").decode() for head in self.heads()]

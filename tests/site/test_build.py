@@ -14,6 +14,7 @@ from palimpsest.site.build import MARKER, build_from
 from palimpsest.site.pages.plan_extras import Options
 from palimpsest.site.serve import make_server
 from palimpsest.site.words.frame import POLICY
+from tests.labs.sample_claims import write_claims
 from tests.labs.sample_nights import write_nights
 from tests.labs.sample_source import HOSTILE, RUNS, MadeUp, SampleSource, hostile_source, track
 
@@ -58,8 +59,10 @@ class Facts(HTMLParser):
 @pytest.fixture(scope="module", params=["ordinary", "hostile"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, hostile = tmp_path_factory.mktemp("built"), request.param == "hostile"
-    options = Options(nights=write_nights(folder / "nights", hostile=hostile))
-    build_from(hostile_source() if hostile else SampleSource(), folder / "site", options)
+    source = hostile_source() if hostile else SampleSource()
+    claims = write_claims(folder / "claims", source, hostile=hostile)
+    options = Options(nights=write_nights(folder / "nights", hostile=hostile), claims=claims)
+    build_from(source, folder / "site", options)
     return folder / "site"
 
 

@@ -15,12 +15,13 @@ from palimpsest.harness.metrics.probes import METRICS
 from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.harness.plugins.entry_points import available_editors, misnamed
 from palimpsest.tasks.ability_library import ability_groups, ability_names
+from palimpsest.tasks.claim_files import claim_set_names
 from palimpsest.tasks.registry import task_names
 from palimpsest.tasks.suite_files import suite_names
 
 app = typer.Typer(add_completion=False)
 
-KINDS = ("editors", "models", "tasks", "abilities", "suites", "runs", "metrics")
+KINDS = ("editors", "models", "tasks", "abilities", "suites", "claims", "runs", "metrics")
 
 
 @app.command(
@@ -32,7 +33,7 @@ def list_names(
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """List editors, models, tasks, abilities, suites, runs or metrics."""
+    """List editors, models, tasks, abilities, suites, claims, runs or metrics."""
     if what not in KINDS:
         raise unknown_name("Kind of list", what, KINDS, "palimpsest list --help")
     headers, rows = _runs(home) if what == "runs" else _LISTINGS[what]()
@@ -84,6 +85,10 @@ def _suites() -> Listing:
     return ("name", "description"), list(suite_names().items())
 
 
+def _claims() -> Listing:
+    return ("name", "description"), list(claim_set_names().items())
+
+
 def _metrics() -> Listing:
     rows: list[tuple[object, ...]] = [
         (m.name, m.kind, m.direction, m.unit, m.applies, m.since_protocol, m.definition) for m in METRICS
@@ -115,5 +120,6 @@ _LISTINGS: dict[str, Callable[[], Listing]] = {
     "tasks": _tasks,
     "abilities": _abilities,
     "suites": _suites,
+    "claims": _claims,
     "metrics": _metrics,
 }

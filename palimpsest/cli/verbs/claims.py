@@ -1,0 +1,154 @@
+"""`palimpsest claims`: run what a set of claims needs, and print what the runs say about each claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.cli import claims_text, means, options, output
+from palimpsest.cli.carry_out import How, asked, carry_out
+from palimpsest.cli.many_runs import exit_code, last_line, own_command
+from palimpsest.cli.pool import at_once
+from palimpsest.cli.store_place import included, store_path
+from palimpsest.cli.wiring import installed_catalog
+from palimpsest.harness.errors import UsageError
+from palimpsest.harness.forecast.outlook import Outlook
+from palimpsest.harness.runs.reading import run_state
+from palimpsest.harness.specs.planning import PlannedRun, plan
+from palimpsest.harness.system.validation_messages import dotted
+from palimpsest.results.analysis.claims import outcomes
+from palimpsest.results.store.claim_record import ClaimRecord, RowRun, write_record
+from palimpsest.results.store.claim_values import measured
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.ingest import ingest_all
+from palimpsest.tasks.claim_files import ClaimSet, load_claims
+
+app = typer.Typer(add_completion=False)
+Planned = dict[tuple[str, int], PlannedRun]
+"""(row, seed) → the run; two rows that have come to one configuration share theirs."""
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest claims\n\npalimpsest claims pocket-llama --dry-run\n\n"
+    "palimpsest claims mine.toml --only-verdicts --json\n\n"
+    "The same command continues what was interrupted. More: docs/claims.md"
+)
+def claims(
+    name: Annotated[
+        str, typer.Argument(help="A set of palimpsest list claims, or a TOML file.", metavar="[SET]")
+    ] = "pocket-llama",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run nothing: show each run, how far it is, and how long it takes.")
+    ] = False,
+    only_verdicts: Annotated[
+        bool, typer.Option("--only-verdicts", help="Run nothing: say what the runs that are there say.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown tables.", rich_help_panel=options.OUTPUT)
+    ] = False,
+    submissions: options.SubmissionsOption = options.SUBMISSIONS,
+    on: options.OnOption = None,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Run what a set of claims needs, and say which claims are shown, refuted or open."""
+    if dry_run and only_verdicts:
+        raise UsageError("--dry-run and --only-verdicts exclude each other; give one of them.")
+    if markdown and (as_json or dry_run):
+        raise UsageError("--markdown prints verdicts, without --json and --dry-run.")
+    at_once(on)
+    place = options.home_folder(home)
+    found = load_claims(name)
+    given = means.checked("cpu", None, offload=False)
+    planned = _plan(found, name, given, fetch=not (dry_run or only_verdicts))
+    if dry_run:
+        _look_ahead(found, planned, place, given, as_json=as_json)
+        return
+    code = 0 if only_verdicts else _run(planned, place, How(given=given, asked=asked(given), quiet=quiet, on=on))
+    if code in (130, 143):
+        output.note(f"Not complete; continue: {own_command()}")
+        raise typer.Exit(code)
+    report = ingest_all(store_path(place), place / "runs", submissions=included(submissions))
+    for problem in report.problems:
+        output.note(f"{problem.path}: {problem.message}")
+    record = _record(found, planned)
+    write_record(place / "claims", record)
+    with Store.open(store_path(place), read_only=True) as store:
+        runs = measured(store, record.run_ids)
+    view = claims_text.View(record, runs, outcomes(found, record.by_row, runs))
+    if as_json:
+        output.json_line(view.as_json())
+    else:
+        view.print_markdown() if markdown else view.print_table()
+        if not quiet:
+            output.note(f"On a page of their own: palimpsest site build{options.home_words(place)}")
+    if code or report.problems:
+        raise typer.Exit(code or 1)
+
+
+def _plan(found: ClaimSet, name: str, given: means.Means, *, fetch: bool) -> Planned:
+    """The run of each row and seed; the same runs as those of the suite, where a row is one of its own."""
+
+    def where(path: Sequence[str | int]) -> str:
+        if path[0] == "editors":
+            return f"claims {name}, row {found.rows[int(path[1])].name}"
+        return f"suite {found.suite}, {dotted(path)}"
+
+    runs = plan(found.suite_of_rows(), installed_catalog(given.installed, fetch=fetch), place=where)
+    places = [(row.name, seed) for seed in found.seeds for row in found.rows]
+    return dict(zip(places, runs, strict=True))
+
+
+def _each_once(planned: Planned) -> list[PlannedRun]:
+    return list({run.spec.id: run for run in planned.values()}.values())
+
+
+def _record(found: ClaimSet, planned: Planned) -> ClaimRecord:
+    runs = tuple(
+        RowRun(row=row, seed=seed, run=run.spec.id, batch_size=run.spec.schedule.batch_size)
+        for (row, seed), run in planned.items()
+    )
+    return ClaimRecord(claims=found, runs=runs)
+
+
+def _run(planned: Planned, home: Path, how: How) -> int:
+    """Do the runs that are not done; the exit code."""
+    left = [run for run in _each_once(planned) if run_state(home, run.spec).status not in ("complete", "collapsed")]
+    if not how.quiet:
+        output.note(f"{len(left)} of {len(_each_once(planned))} runs are left.")
+    results = carry_out(left, home, how) if left else []
+    for result in results:
+        if result.reason and not how.quiet:
+            output.note(last_line(result, own_command()))
+    return exit_code(results)
+
+
+def _look_ahead(found: ClaimSet, planned: Planned, home: Path, given: means.Means, *, as_json: bool) -> None:
+    """Show each run of the set; nothing is run and nothing measured."""
+    outlook = Outlook(home, given.placement, given.installed, statistics=None, measure=False, tell=output.note)
+    runs = _each_once(planned)
+    rows = {run.spec.id: row for run, row in zip(runs, outlook.rows(runs), strict=True)}
+    shown = [
+        {"row": row, "seed": seed, "batch_size": run.spec.schedule.batch_size, **_of_run(rows[run.spec.id])}
+        for (row, seed), run in planned.items()
+    ]
+    if as_json:
+        output.json_line({"set": found.name, "runs": shown})
+        return
+    columns = ("run", "row", "batch_size", "seed", "state")
+    output.table(
+        [*(column.replace("_", " ") for column in columns), "takes"],
+        [[*(one[column] for column in columns), output.duration(one["seconds"])] for one in shown],
+    )
+    left = [row for row in rows.values() if row["seconds"] != 0]
+    known = [row["seconds"] for row in left if row["seconds"] is not None]
+    takes = f", about {output.duration(sum(known))} one after another" if known and len(known) == len(left) else ""
+    output.line(f"{len(left)} of {len(rows)} runs are left{takes}.")
+
+
+def _of_run(row: dict[str, object]) -> dict[str, object]:
+    return {name: row[name] for name in ("run", "editor", "state", "seconds")}

@@ -1,0 +1,98 @@
+"""The record of a set of claims in a home: its claims as they were written down, and the run of each row and seed.
+
+Which run belongs to a row depends on presets and on the fingerprints of model and data; whoever shows claims later, as
+the page does, has none of these. So `palimpsest claims` keeps a small JSON file, ``<home>/claims/<name>.json``. Numbers
+are not in it: they come from the store each time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from palimpsest.harness.errors import StoreError, first_line
+from palimpsest.harness.system.atomic_files import atomic_write_text, remove_partials
+from palimpsest.harness.system.strict import Strict
+from palimpsest.results.analysis.claims import Runs
+from palimpsest.results.reading.cleaning import clean_text
+from palimpsest.tasks.claim_files import ClaimSet
+
+MOST_RECORDS = 100
+"""Records that `read_records` reads."""
+
+
+class RowRun(Strict):
+    """One run of a row."""
+
+    row: str
+    seed: int
+    run: str = Field(pattern=r"^[0-9a-f]{12}$")
+    batch_size: int = Field(ge=1)
+    """Rows are compared, and shown together, only with rows in batches of as many edits."""
+
+
+class ClaimRecord(Strict):
+    """A set of claims with its runs, whether they are done or not."""
+
+    format: Literal[1] = 1
+    claims: ClaimSet
+    runs: tuple[RowRun, ...]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        rows = {row.name for row in self.claims.rows}
+        strangers = {name for claim in self.claims.claims for pair in claim.pairs for name in pair} - rows
+        if strangers:
+            raise ValueError(f"claims are about rows that are not there: {', '.join(sorted(strangers))}")
+        if {(one.row, one.seed) for one in self.runs} != {(row, seed) for row in rows for seed in self.claims.seeds}:
+            raise ValueError("expected one run for each row and seed")
+        return self
+
+    @property
+    def by_row(self) -> Runs:
+        """Name of a row → seed → run id."""
+        found: dict[str, dict[int, str]] = {}
+        for one in self.runs:
+            found.setdefault(one.row, {})[one.seed] = one.run
+        return found
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Name of a row → edits at once."""
+        return {one.row: one.batch_size for one in self.runs}
+
+    @property
+    def run_ids(self) -> list[str]:
+        """All runs, each once: rows may have come to the same configuration."""
+        return sorted({one.run for one in self.runs})
+
+
+def write_record(folder: Path, record: ClaimRecord) -> None:
+    """Keep a record in the folder of claims, in place of an earlier one of the same name; see `read_records`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_partials(folder, older_than=3600.0)
+    atomic_write_text(folder / f"{record.claims.name}.json", record.model_dump_json(indent=1) + "\n")
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The records in a folder, by name, at most `MOST_RECORDS`."""
+    return sorted(folder.glob("*.json"))[:MOST_RECORDS]
+
+
+def read_records(folder: Path) -> list[ClaimRecord]:
+    """The records of `record_files`, in their order.
+
+    Raises:
+        StoreError: One of them cannot be read; all such are named.
+    """
+    found, wrong = [], []
+    for path in record_files(folder):
+        try:
+            found.append(ClaimRecord.model_validate_json(path.read_bytes()))
+        except (ValidationError, OSError) as error:
+            wrong.append(f"{path}: {clean_text(first_line(error), 300)}")
+    if wrong:
+        raise StoreError("\n".join([*wrong, "Move what is damaged away; palimpsest claims writes it anew."]))
+    return found
