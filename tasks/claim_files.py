@@ -13,9 +13,9 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, field_validator
 
 from palimpsest.harness.errors import ConfigError, PalimpsestError, UsageError, unknown_name
 from palimpsest.harness.specs.composition import parse as parse_editor
@@ -85,7 +85,7 @@ class Claim(Strict):
     """In plain words."""
     source: Annotated[str, AfterValidator(_arxiv)]
     """The paper that says so: its number at arXiv."""
-    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
+    pairs: tuple[tuple[str, str], ...]
     """Rows A and B, by name; of several pairs the difference of a seed is the mean of theirs."""
     metric: str
     """One of `palimpsest.tasks.claim_quantities.QUANTITIES`."""
@@ -115,17 +115,19 @@ class ClaimSet(Strict):
     description: str = Field(min_length=1, max_length=300)
     suite: str = Field(min_length=1)
     """The suite whose model, task, schedule, scoring and abilities the runs have."""
-    seeds: tuple[int, ...] = Field(min_length=LEAST_SEEDS, max_length=100)
+    seeds: tuple[int, ...]
     level: float = Field(gt=0, le=0.2)
     """Chance that anything is said wrongly, of all claims together."""
-    rows: tuple[Row, ...] = Field(min_length=2)
-    claims: tuple[Claim, ...] = Field(min_length=1)
+    rows: tuple[Row, ...]
+    claims: tuple[Claim, ...]
 
-    @model_validator(mode="after")
-    def _seeds_are_distinct(self) -> Self:
-        if len(set(self.seeds)) < len(self.seeds) or any(not 0 <= seed <= LARGEST_SEED for seed in self.seeds):
-            raise ValueError(f"seeds: expected distinct whole numbers of at least 0, got {shown(list(self.seeds))}")
-        return self
+    @field_validator("seeds")
+    @classmethod
+    def _enough_and_distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < max(LEAST_SEEDS, len(value)) or any(not 0 <= seed <= LARGEST_SEED for seed in value):
+            what = f"at least {LEAST_SEEDS} whole numbers of at least 0, none of them twice"
+            raise ValueError(f"expected {what}, got {shown(list(value))}")
+        return value
 
     @property
     def by_name(self) -> dict[str, Row]:
@@ -196,6 +198,8 @@ def _problems(found: ClaimSet) -> Iterator[Problem]:
         return
     if len(suite.models) != 1 or len(suite.tasks) != 1:
         yield ("suite",), f"expected a suite of one model and one task, {shown(found.suite)} has more."
+    if not found.claims:
+        yield ("claims",), "expected at least one claim."
     yield from _problems_of_rows(found)
     yield from _twice("claims", "id", (claim.id for claim in found.claims))
     for place, claim in enumerate(found.claims):
@@ -226,6 +230,8 @@ def _problems_of(claim: Claim, found: ClaimSet, suite: Suite) -> Iterator[Proble
     if claim.edits not in ends:
         what = "the end of the suite" if claim.metric == HEADLINE else "a checkpoint of the suite"
         yield ("edits",), f"expected {what} {found.suite}, {_or(ends)}, got {claim.edits}."
+    if not claim.pairs:
+        yield ("pairs",), "expected at least one pair of rows, A and B."
     rows, sizes = found.by_name, set()
     for place, pair in enumerate(claim.pairs):
         for side, name in enumerate(pair):

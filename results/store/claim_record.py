@@ -43,6 +43,8 @@ class ClaimRecord(Strict):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         rows = {row.name for row in self.claims.rows}
+        if not self.claims.claims or not all(claim.pairs for claim in self.claims.claims):
+            raise ValueError("expected claims, each about at least one pair of rows")
         strangers = {name for claim in self.claims.claims for pair in claim.pairs for name in pair} - rows
         if strangers:
             raise ValueError(f"claims are about rows that are not there: {', '.join(sorted(strangers))}")
