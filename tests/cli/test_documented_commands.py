@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SKELETON = ROOT / "harness" / "authoring" / "skeleton" / "README.md.txt"
 RUN = ("run", "--editor", "memit", "--model", "pocket-gpt2", "--task", "pocket-counterfact", "--edits", "4",
        "--batch-size", "2", "--checkpoints", "0,4", "--sample", "4", "--quiet")  # fmt: skip
-COSTLY = {"run", "check", "tune", "nightly", "stats", "new-editor", "plan"}
+COSTLY = {"run", "claims", "check", "tune", "nightly", "stats", "new-editor", "plan"}
 """Verbs that other tests try; here only their words are read."""
 
 
@@ -98,7 +98,7 @@ def test_the_cheap_commands_of_a_document_work_one_after_another(
     assert tried >= 2
 
 
-@pytest.mark.parametrize("what", ["editors", "models", "tasks", "abilities", "suites", "runs", "metrics"])
+@pytest.mark.parametrize("what", ["editors", "models", "tasks", "abilities", "suites", "claims", "runs", "metrics"])
 def test_every_kind_of_list_that_is_named_works(what: str, home: Path) -> None:
     code, out, _ = cli("list", what, home=home)
     assert code == 0 and len(out.splitlines()) > 1
