@@ -80,7 +80,7 @@ class Source(Protocol):
         ...
 
     def claims(self, record: ClaimRecord) -> list[Outcome]:
-        """What the runs say about each claim of a record."""
+        """Each claim of a record with all that the runs say about it."""
         ...
 
 
@@ -146,5 +146,5 @@ class StoreSource:
         return self._boards.ledger(self._store)
 
     def claims(self, record: ClaimRecord) -> list[Outcome]:
-        """What the runs say about each claim of a record."""
+        """Each claim of a record with all that the runs say about it."""
         return outcomes(record.claims, record.by_row, measured(self._store, record.run_ids))

@@ -53,7 +53,7 @@ class Row(Strict):
     """An editor as it is run: with what of its preset changed, and why."""
 
     name: Word
-    """What claims call it."""
+    """Its name in claims."""
     editor: str = Field(min_length=1, max_length=200)
     """A registered editor, or a composition such as ``revive(memit)``."""
     set: dict[str, JsonValue] = Field(default_factory=dict)
@@ -94,7 +94,7 @@ class Claim(Strict):
     direction: Literal["higher", "lower"]
     """A is higher, or lower, than B."""
     test: Test
-    """Of the differences A − B of the seeds, whose mean is 0 if nothing is the matter."""
+    """Test of the differences A − B of the seeds, whose mean is 0 if nothing is the matter."""
 
     @property
     def side(self) -> int:

@@ -61,9 +61,9 @@ class Judgement:
     """Lower end of the interval that fits the verdict: 0 lies outside just if the test finds something. None: open."""
     high: float | None
     confidence: float
-    """Of that interval: 1 − the share of the level that the test had."""
+    """Confidence of that interval: 1 − the share of the level that the test had."""
     p: float
-    """Of the test alone."""
+    """Student's, of the test alone."""
     adjusted: float
     """Holm's: the test finds something if it is at most the level."""
     verdict: Verdict
@@ -93,7 +93,7 @@ class Outcome:
 
 
 def outcomes(claims: ClaimSet, runs: Runs, measured: Mapping[str, Measured]) -> list[Outcome]:
-    """What is known about each claim of a set, in their order.
+    """All that is known about each claim of a set, in their order.
 
     Args:
         claims: The set.

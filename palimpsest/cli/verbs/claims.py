@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -150,5 +150,5 @@ def _look_ahead(found: ClaimSet, planned: Planned, home: Path, given: means.Mean
     output.line(f"{len(left)} of {len(rows)} runs are left{takes}.")
 
 
-def _of_run(row: dict[str, object]) -> dict[str, object]:
+def _of_run(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("run", "editor", "state", "seconds")}
