@@ -1,6 +1,8 @@
 """Put what `palimpsest claims --markdown` prints between the markers of docs/findings.md; nothing else changes there.
 
-palimpsest claims --markdown | python docs/write_findings.py [FILE]
+    palimpsest claims --markdown | python docs/write_findings.py [FILE]
+
+Without FILE that is docs/findings.md itself.
 """
 
 from __future__ import annotations
