@@ -155,7 +155,7 @@ def load_claims(name: str | Path) -> ClaimSet:
     path = _file(name)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"Claims {path}: not readable as TOML: {error}.") from error
     try:
         # As JSON, in which a list is what a tuple is written as. A date becomes text, which no field takes for one.

@@ -31,7 +31,7 @@ def commands(path: Path) -> Iterator[list[str]]:
     for line in re.findall(r"^ {4}(?:\$ )?((?:\.venv/bin/)?palimpsest .*)$", text, re.M):
         words = shlex.split(line, comments=True)
         for part in " ".join(map(shlex.quote, words)).split(" '&&' "):
-            one = shlex.split(part.split(" '>' ")[0])
+            one = shlex.split(part.split(" '>' ")[0].split(" '|' ")[0])
             if one[0].endswith("palimpsest"):
                 yield one[1:]
 

@@ -1,9 +1,10 @@
-"""Damaged specs, suites and ability tasks: a message that names the file, or values as they stand in it."""
+"""Damaged specs, suites, claims and ability tasks: a message that names the file, or values as they stand in it."""
 
 from __future__ import annotations
 
 import json
 import random
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.runs.reading import read_spec
 from palimpsest.harness.specs.suite import Suite
 from palimpsest.tasks.ability_library import AbilityLibrary
+from palimpsest.tasks.claim_files import CLAIMS_FOLDER, load_claims
 from palimpsest.tasks.suite_files import load_suite
 from tests.fuzz.damage import damaged_bytes, damaged_value
 from tests.labs.ability_tasks import write_tasks
 from tests.labs.run_lab import spec as lab_spec
 from tests.labs.tiny_models import tiny_model
 
-SPECS, SUITES, ABILITIES = 70, 70, 60
+SPECS, SUITES, CLAIMS, ABILITIES = 70, 70, 60, 60
 
 SUITE = """\
 name: mine
@@ -90,6 +92,21 @@ def test_damaged_suites_are_refused_by_name_or_read_as_they_stand(tmp_path: Path
         else:
             _check_suite(suite, yaml.load(text, Loader=yaml.BaseLoader), f"seed {seed}")  # noqa: S506
     assert SUITES // 4 < refused < SUITES
+
+
+def test_damaged_claims_are_refused_by_name_or_read_as_they_stand(tmp_path: Path) -> None:
+    path, refused = tmp_path / "mine.toml", 0
+    good = (CLAIMS_FOLDER / "pocket-llama.toml").read_bytes()
+    for seed in range(CLAIMS):
+        path.write_bytes(damaged_bytes(good, random.Random(seed)))
+        try:
+            found = load_claims(path)
+        except PalimpsestError as error:
+            refused += 1
+            assert str(path) in str(error), f"seed {seed}: {error}"
+        else:
+            assert _inside(tomllib.loads(path.read_text(encoding="utf-8")), found.model_dump(mode="json")), seed
+    assert CLAIMS // 4 < refused < CLAIMS
 
 
 def _check_suite(suite: Suite, stated: Any, seed: str) -> None:
