@@ -1,11 +1,15 @@
 """Power and errors of the rule that separates the rows of a board, by simulation of whole tracks.
 
-    python -m benchmarks.ranking [--tracks 2000] [--seed 0]
+    python -m benchmarks.ranking [--tracks 2000] [--seed 0] [--part rules|residuals|intervals]
+    python -m benchmarks.ranking --store FILE
 
 A track is a table of editors × seeds: a seed moves all editors alike (SD 1.6 points), residuals have an SD of 1 point,
 or of 3 points for the last two editors where the line says so. One editor is better than all others by d points. Of
 every rule the table gives the power, as the share of its pairs with ordinary editors that are found, and in brackets
 the family-wise error: the share of tracks in which any two equal editors are told apart.
+
+Three tables: the rules; what a smaller residual gains the board's rule; and how often the interval of a row covers its
+true mean, for ordinary and for wide rows. With ``--store``, the pairs of each recorded track that every rule tells apart.
 
 Rules: ``per pair`` is a t test of each pair's differences with Holm's procedure, that of protocol 1; ``pooled`` is one
 variance for all rows and Tukey's range; ``flagged`` leaves rows out of the pool that an F test at 1 % finds out of line
@@ -16,14 +20,16 @@ with the others, and compares these by their own variance (Games and Howell 1976
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from palimpsest.results.analysis.separation import separate, studentized_range
+from palimpsest.results.analysis.separation import LEAST_SEEDS, separate, studentized_range
+from palimpsest.results.store.database import Store
 
 Floats = NDArray[np.float64]
 Found = NDArray[np.bool_]
@@ -39,21 +45,30 @@ class Scene:
     seeds: int
     better_by: float
     wide: int = 0
-    """Editors of the wide residual spread."""
+    """Editors of the wide residual spread, `WIDE` times the others'."""
+    residual: float = RESIDUAL
+    missing: float = 0.0
+    """Share of courses that are missing; three of every editor never are."""
 
     @property
     def name(self) -> str:
         """The scene as the first column of the table has it."""
         wide = f", {self.wide} wide" if self.wide else ""
-        return f"{self.editors} × {self.seeds}, {self.better_by:g} points{wide}"
+        missing = f", {100 * self.missing:.0f} % missing" if self.missing else ""
+        return f"{self.editors} × {self.seeds}, {self.better_by:g} points{wide}{missing}"
 
     def draw(self, generator: np.random.Generator) -> Floats:
         """A track, editors × seeds; the first editor is the better one, the last ones are wide."""
-        spread = np.full(self.editors, RESIDUAL)
-        spread[self.editors - self.wide :] = WIDE
+        spread = np.full(self.editors, self.residual)
+        spread[self.editors - self.wide :] *= WIDE
         track = generator.normal(size=(self.editors, self.seeds)) * spread[:, None]
         track += generator.normal(0, SEED_SPREAD, self.seeds)
         track[0] += self.better_by
+        if self.missing:
+            absent = generator.random(track.shape) < self.missing
+            for row in absent:
+                row[generator.permutation(self.seeds)[:LEAST_SEEDS]] = False
+            track[absent] = np.nan
         return track
 
 
@@ -137,6 +152,42 @@ def simulate(scene: Scene, rule: Callable[[Floats], Found], tracks: int, seed: i
     return power / tracks, errors / tracks
 
 
+def coverage(scene: Scene, tracks: int, seed: int) -> tuple[float, float]:
+    """Share of the intervals that cover the row's true mean: of ordinary rows, and of wide ones (NaN without any)."""
+    generator = np.random.default_rng(seed)
+    truth = np.zeros(scene.editors)
+    truth[0] = scene.better_by
+    covered = np.zeros(scene.editors)
+    for _ in range(tracks):
+        track = scene.draw(generator)
+        covered += np.abs(np.nanmean(track, axis=1) - truth) <= separate(track).half
+    ordinary, wide = np.split(covered / tracks, [scene.editors - scene.wide])
+    return float(ordinary.mean()), float(wide.mean()) if scene.wide else float("nan")
+
+
+def told_apart(found: Found) -> int:
+    """Number of pairs that a rule tells apart."""
+    return int(np.triu(found, 1).sum())
+
+
+def recorded(path: Path) -> Iterator[tuple[str, Floats]]:
+    """Tracks of a store with their tables of rows × seeds, without rows that lack a seed."""
+    courses = (
+        "SELECT track_id, model, task, edits_planned, row_id, list(h.edits ORDER BY seed), list(seed ORDER BY seed)"
+        " FROM shown_runs JOIN headlines h USING (run_id) WHERE h.quantity = 'effective_edits' AND h.edits IS NOT NULL"
+        " AND status IN ('complete', 'collapsed') GROUP BY ALL ORDER BY ALL"
+    )
+    with Store.open(path, read_only=True) as store:
+        tracks: dict[tuple[object, ...], list[tuple[list[int], list[float]]]] = {}
+        for *key, _, values, seeds in store.rows(courses):
+            tracks.setdefault(tuple(key), []).append((seeds, values))
+    for key, rows in tracks.items():
+        most = max((seeds for seeds, _ in rows), key=len)
+        table = np.array([values for seeds, values in rows if seeds == most])
+        if len(most) >= LEAST_SEEDS and len(table) > 1:
+            yield ", ".join(map(str, key[1:])), table
+
+
 def _residuals(track: Floats) -> Floats:
     return track - track.mean(axis=1, keepdims=True) - track.mean(axis=0) + track.mean()
 
@@ -146,20 +197,72 @@ def _distances(track: Floats) -> Floats:
     return np.abs(np.subtract.outer(means, means))
 
 
+def print_rules(tracks: int, seed: int) -> None:
+    """Power and errors of every rule in every scene."""
+    _head("editors × seeds, better by", *RULES)
+    for scene in SCENES:
+        cells = []
+        for rule in RULES.values():
+            power, error = simulate(scene, rule, tracks, seed)
+            cells.append(f"{power:.2f} ({error:.2f})" if scene.better_by else f"– ({error:.2f})")
+        _line(scene.name, *cells)
+
+
+def print_residuals(tracks: int, seed: int) -> None:
+    """Power of the board's rule by the residual's spread."""
+    spreads = (1.0, 0.8, 0.6, 0.5)
+    _head("editors × seeds, better by", *(f"residual {spread:g}" for spread in spreads))
+    for seeds in (3, 5):
+        for better_by in (1.0, 2.0, 4.0):
+            scenes = [Scene(18, seeds, better_by, residual=spread) for spread in spreads]
+            _line(scenes[0].name, *(f"{simulate(scene, mixed, tracks, seed)[0]:.2f}" for scene in scenes))
+
+
+def print_intervals(tracks: int, seed: int) -> None:
+    """Coverage of the rows' intervals."""
+    _head("editors × seeds", "ordinary rows", "wide rows")
+    scenes = [Scene(editors, seeds, 0.0) for editors in (1, 2, 6, 18) for seeds in (3, 5, 10)]
+    scenes += [Scene(18, seeds, 0.0, wide=2) for seeds in (3, 5, 10)] + [Scene(18, 6, 0.0, 2, missing=0.3)]
+    for scene in scenes:
+        ordinary, wide = coverage(scene, tracks, seed)
+        _line(scene.name.replace(", 0 points", ""), f"{ordinary:.3f}", "–" if np.isnan(wide) else f"{wide:.3f}")
+
+
+def print_store(path: Path) -> None:
+    """Pairs that every rule tells apart on the recorded tracks."""
+    _head("track", "editors × seeds", "pairs", *RULES)
+    for name, table in recorded(path):
+        rows, seeds = table.shape
+        counts = [str(told_apart(rule(table))) for rule in RULES.values()]
+        _line(name, f"{rows} × {seeds}", str(rows * (rows - 1) // 2), *counts)
+
+
+def _head(*cells: str) -> None:
+    _line(*cells)
+    print("|" + " --- |" * len(cells))
+
+
+def _line(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+PARTS = {"rules": print_rules, "residuals": print_residuals, "intervals": print_intervals}
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tracks", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES))
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--store", type=Path)
     options = parser.parse_args()
-    print(f"| editors × seeds, better by | {' | '.join(options.rules)} |\n| --- |{' --- |' * len(options.rules)}")
-    for scene in SCENES:
-        cells = []
-        for name in options.rules:
-            power, error = simulate(scene, RULES[name], options.tracks, options.seed)
-            cells.append(f"{power:.2f} ({error:.2f})" if scene.better_by else f"– ({error:.2f})")
-        print(f"| {scene.name} | {' | '.join(cells)} |", flush=True)
+    if options.store:
+        print_store(options.store)
+        return
+    for part in options.part:
+        PARTS[part](options.tracks, options.seed)
+        print()
 
 
 if __name__ == "__main__":

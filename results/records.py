@@ -6,6 +6,7 @@ are still foreign text: escape them like any other. Times are ISO 8601 texts in 
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -42,6 +43,42 @@ class EditsUntil:
     """Upper end; None with a ``low``: open, the end of the run lies inside the interval."""
 
 
+class Pair(NamedTuple):
+    """Two rows of a track, compared over the seeds that both have."""
+
+    above: str
+    """Row id of the one that holds more edits."""
+    below: str
+    seeds: int
+    """Number of seeds that both have."""
+    difference: float | None = None
+    """Mean difference of effective edits over these seeds; None: too few to compare the rows."""
+    least: float | None = None
+    """Smallest difference that these two rows can be told apart by."""
+
+    @property
+    def told_apart(self) -> bool:
+        """True if one of the two surely holds more edits."""
+        return self.difference is not None and self.least is not None and abs(self.difference) > self.least
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Place of one row on the board of its track, over all of its courses."""
+
+    courses: int
+    """Courses (one a seed) that ended by themselves."""
+    effective_edits: Interval
+    """Mean over the courses. With three or more the interval covers what other seeds would give; with fewer, only what
+    other cases would give in these courses."""
+    rank_low: int | None = None
+    """Best rank that the data allow; None for a row without a rank, which has fewer than three courses."""
+    rank_high: int | None = None
+    wide: bool = False
+    """True if its courses spread more widely than those of the other rows, so that it was compared by a variance of its
+    own."""
+
+
 class CurvePoint(NamedTuple):
     """One checkpoint on a curve."""
 
@@ -69,7 +106,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Model × task × schedule × protocol: the only place within which runs are ranked."""
+    """Model × task × schedule × protocol: the only place within which rows are ranked."""
 
     track_id: str
     model: str
@@ -98,8 +135,19 @@ class Track:
     """The harmonic score of the form that the headline goes by: ``score_argmax``, or ``score_token_accuracy``."""
     abilities_counted: tuple[str, ...] = ()
     """Ability tasks on which the unedited model is surely above chance; empty: a track without abilities."""
-    resolution: float | None = None
-    """Smallest difference of effective edits that the track can resolve; see `ranking`."""
+    pairs: tuple[Pair, ...] = ()
+    """All pairs of the rows that have a rank; see `separation`."""
+
+    @property
+    def resolution(self) -> float | None:
+        """The difference of effective edits from which on two rows are told apart, in the middle of all pairs."""
+        known = [pair.least for pair in self.pairs if pair.least is not None]
+        return statistics.median(known) if known else None
+
+    @property
+    def told_apart(self) -> int:
+        """Number of pairs of which one row surely holds more edits."""
+        return sum(pair.told_apart for pair in self.pairs)
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -128,9 +176,8 @@ class BoardRow:
 
     run_id: str
     track_id: str
-    rank_low: int | None
-    """Best rank compatible with the intervals; None for runs that are not ranked (partial, failed)."""
-    rank_high: int | None
+    standing: Standing | None
+    """Place of the run's row; None for a run that takes no part in it: partial, failed, or without a headline."""
     editor: str
     distribution: str
     version: str

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from palimpsest.results.analysis.claims import Outcome, outcomes
 from palimpsest.results.records import BoardRow, EventRow, LedgerRow, SampleAnswer, Segment, TimingSummary, Track
-from palimpsest.results.store.bulk import Course, EditorRun, RunHead, Series, Text
+from palimpsest.results.store.bulk import Course, RunHead, Series, Text
 from palimpsest.results.store.claim_record import ClaimRecord
 from palimpsest.results.store.claim_values import measured
+from palimpsest.results.store.editor_runs import EditorRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +41,7 @@ class Source(Protocol):
         ...
 
     def tracks(self) -> list[Track]:
-        """Every track with at least one run; without its resolution."""
+        """Every track with at least one run; without its pairs."""
         ...
 
     def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
@@ -88,18 +89,19 @@ class StoreSource:
     """The interface on top of an open store."""
 
     def __init__(self, store: Store) -> None:
-        from palimpsest.results.store import boards, bulk
+        from palimpsest.results.store import boards, bulk, editor_runs
 
         self._store = store
         self._boards = boards
         self._bulk = bulk
+        self._editor_runs = editor_runs.editor_runs
 
     def heads(self) -> list[RunHead]:
         """Every run, by id: where it belongs and whether it changed."""
         return self._bulk.run_heads(self._store)
 
     def tracks(self) -> list[Track]:
-        """Every track with at least one run; without its resolution."""
+        """Every track with at least one run; without its pairs."""
         return self._bulk.track_heads(self._store)
 
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
@@ -108,12 +110,11 @@ class StoreSource:
 
     def editor_runs(self, editor: str) -> list[EditorRun]:
         """All runs of an editor."""
-        return self._bulk.editor_runs(self._store, editor)
+        return self._editor_runs(self._store, editor)
 
     def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
         """A track and its runs in the order of rank."""
-        rows = self._boards.board(self._store, track_id)
-        return self._boards.track(self._store, track_id, rows), rows
+        return self._boards.track(self._store, track_id), self._boards.board(self._store, track_id)
 
     def series(self, run_ids: Sequence[str]) -> dict[str, list[Series]]:
         """Scores, abilities and seconds of some runs."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from palimpsest.harness.errors import unknown_name
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT
-from palimpsest.results.analysis.ranking import ranked_rows, resolution
+from palimpsest.results.analysis.ranking import has_ended, in_order
 from palimpsest.results.records import (
     BoardRow,
     EditsUntil,
@@ -19,6 +15,7 @@ from palimpsest.results.records import (
     LedgerRow,
     Track,
 )
+from palimpsest.results.store import standings
 from palimpsest.results.store.bulk import track_heads
 from palimpsest.results.store.database import Store
 
@@ -42,13 +39,8 @@ def ledger(store: Store) -> list[LedgerRow]:
     return [LedgerRow(*row) for row in store.rows(f"SELECT {columns} FROM ledger ORDER BY line")]
 
 
-def track(store: Store, track_id: str, rows: Sequence[BoardRow] | None = None) -> Track:
-    """One track with the differences that it can resolve.
-
-    Args:
-        store: an open store.
-        track_id: of a track with at least one run.
-        rows: its `board`, if it is at hand.
+def track(store: Store, track_id: str) -> Track:
+    """One track with the pairs of its rows.
 
     Raises:
         UsageError: the store has none of this id; names the near ones.
@@ -57,20 +49,16 @@ def track(store: Store, track_id: str, rows: Sequence[BoardRow] | None = None) -
     if not heads:
         known = [row[0] for row in store.rows("SELECT DISTINCT track_id FROM runs")]
         raise unknown_name("Track", track_id, known, "palimpsest store query 'FROM runs'")
-    given = _board_rows(store, track_id) if rows is None else rows
-    return replace(heads[0], resolution=resolution(given, rank_draws(store, track_id)))
+    return replace(heads[0], pairs=standings.pairs(store, track_id))
 
 
 def board(store: Store, track_id: str) -> list[BoardRow]:
-    """The runs of one track with rank intervals, best first; see `ranking`."""
+    """The runs of one track with the places of their rows, best first; see `ranking`."""
+    places = standings.rows(store, [track_id])
     rows = _board_rows(store, track_id)
-    return ranked_rows(rows, rank_draws(store, track_id))
-
-
-def rank_draws(store: Store, track_id: str) -> dict[str, NDArray[np.float64]]:
-    """Resampled effective edits of the runs of a track, as `ranking` wants them."""
-    rows = store.rows("SELECT run_id, draws FROM rank_draws JOIN runs USING (run_id) WHERE track_id = ?", [track_id])
-    return {run_id: np.asarray(draws, dtype=np.float64) for run_id, draws in rows}
+    return in_order(
+        replace(row, standing=places.get((track_id, row.row_id))) if has_ended(row) else row for row in rows
+    )
 
 
 def _board_rows(store: Store, track_id: str) -> list[BoardRow]:
@@ -103,8 +91,7 @@ def _board_row(
     nothing = EditsUntil()
     held = headlines.get("effective_edits", nothing)
     return BoardRow(
-        rank_low=None,
-        rank_high=None,
+        standing=None,
         effective_edits=Interval(held.edits, held.low, held.high),
         until_80=headlines.get("until_80", nothing),
         until_50=headlines.get("until_50", nothing),

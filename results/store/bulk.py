@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from palimpsest.harness.metrics.probes import main_score
 from palimpsest.results.reading.text_files import asked_beyond
-from palimpsest.results.records import EventRow, Interval, SampleAnswer, Segment, TimingSummary, Track
+from palimpsest.results.records import EventRow, SampleAnswer, Segment, TimingSummary, Track
 from palimpsest.results.store.database import Store
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ _TRACK_COLUMNS = (
 
 
 def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
-    """Tracks without their resolution, by model, task and length.
+    """Tracks without their pairs, by model, task and length.
 
     Args:
         store: an open store.
@@ -153,49 +153,6 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
         for row in rows
     ]
     return sorted(found, key=lambda t: (t.model, t.task, t.edits, t.batch_size, t.track_id))
-
-
-class EditorRun(NamedTuple):
-    """One run in the list of all runs of an editor."""
-
-    run_id: str
-    row_id: str
-    track_id: str
-    model: str
-    task: str
-    task_form: str
-    edits: int
-    batch_size: int
-    seed: int
-    distribution: str
-    version: str
-    status: str
-    edits_done: int
-    date: str
-    config: dict[str, Any]
-    effective_edits: Interval
-    score: float | None
-    """The main score at the last checkpoint."""
-    abilities_kept: float | None
-    seconds_per_edit: float | None
-    protocol: int
-
-
-def editor_runs(store: Store, editor: str) -> list[EditorRun]:
-    """All runs of one editor: by model, task, length and version, newest first."""
-    rows = store.rows(
-        "SELECT run_id, row_id, track_id, model, task, task_form, edits_planned, batch_size, seed,"
-        " distribution, version, status, edits_done, coalesce(finished_at, started_at, ''), spec->'$.editor.config',"
-        " e.edits, e.low, e.high, m.score, a.kept, seconds_per_edit, protocol"
-        " FROM shown_runs LEFT JOIN (FROM headlines WHERE quantity = 'effective_edits') e USING (run_id)"
-        " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS score FROM metrics WHERE \"window\" = 'all' AND metric IN"
-        " ('score_argmax', 'score_token_accuracy') GROUP BY run_id) m USING (run_id)"
-        " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS kept FROM metrics WHERE metric = 'abilities_kept' GROUP BY"
-        " run_id) a USING (run_id) WHERE editor = ?"
-        " ORDER BY model, task, edits_planned, batch_size, track_id, finished_at DESC NULLS LAST, seed, run_id",
-        [editor],
-    )
-    return [EditorRun._make([*row[:14], json.loads(row[14] or "{}"), Interval(*row[15:18]), *row[18:]]) for row in rows]
 
 
 def diagnostic_series(store: Store, run_ids: Sequence[str]) -> dict[str, list[Series]]:
@@ -330,6 +287,8 @@ def chunks(run_ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 RESULT_TABLES = (
     "runs",
+    "standings",
+    "pairs",
     "headlines",
     "checkpoints",
     "metrics",
@@ -344,6 +303,10 @@ RESULT_TABLES = (
 
 def result_tables(store: Store) -> dict[str, pa.Table]:
     """`RESULT_TABLES` in an order that depends on the content alone; each line with its run's protocol."""
-    protocol = "LEFT JOIN (SELECT run_id, protocol FROM runs) USING (run_id)"
-    joined = {name: "" if name in ("runs", "ledger") else protocol for name in RESULT_TABLES}
-    return {name: store.arrow(f'FROM "{name}" {join} ORDER BY ALL') for name, join in joined.items()}
+    keys = {"standings": "track_id", "pairs": "track_id"}
+    joined = {name: _PROTOCOL.format(key=keys.get(name, "run_id")) for name in RESULT_TABLES}
+    joined |= {"runs": "", "ledger": ""}
+    return {name: store.arrow(f'FROM "{name}" {joined[name]} ORDER BY ALL') for name in RESULT_TABLES}
+
+
+_PROTOCOL = "LEFT JOIN (SELECT DISTINCT {key}, protocol FROM runs) USING ({key})"

@@ -18,6 +18,7 @@ from palimpsest.results.reading.problems import Invalid, Problem
 from palimpsest.results.reading.run_folder import RUN_ID, folder_digest, read_run_folder
 from palimpsest.results.store.database import OtherSchema, Store, connect
 from palimpsest.results.store.run_rows import RUN_TABLES, run_tables
+from palimpsest.results.store.standings import forget_standings, keep_standings
 from palimpsest.results.submissions.bounded import require_readable
 from palimpsest.results.submissions.bundle import check_sealed
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
@@ -119,6 +120,7 @@ def ingest(
         done = _ingest_folder(store, folder, known.get(name), report, included.get(name))
         if progress is not None:
             progress(clean_text(name, 40), done)
+    keep_standings(store)
     report.orphaned = sorted(set(known) - set(folders))
     return report
 
@@ -128,6 +130,8 @@ def _keep_ledger(store: Store, entries: Sequence[Entry]) -> None:
     with store.transaction():
         store.rows("DELETE FROM ledger")
         store.insert("ledger", [{key: _cleaned(value) for key, value in row.items()} for row in rows])
+        submitted = store.rows("SELECT DISTINCT track_id FROM runs WHERE bundle IS NOT NULL")
+        forget_standings(store, [track_id for (track_id,) in submitted])  # a re-run moves a submission to its row
 
 
 def _cleaned(value: object) -> object:
@@ -212,6 +216,7 @@ def _ingest_folder(
                 if known is not None:
                     store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [run.run_id])
                 store.insert(table, tables[table])
+            forget_standings(store, [run.spec.track_id])
     except (duckdb.DataError, pa.ArrowException, OverflowError, ValueError, TypeError) as error:
         reason = f"holds what the store cannot take ({type(error).__name__}: {clean_text(error, 500)})"
         report.problems.append(Problem(shown, f"{reason}; this run was left out"))

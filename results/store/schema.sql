@@ -208,6 +208,28 @@ CREATE TABLE rank_draws (
     draws FLOAT[] NOT NULL               -- effective edits in each resample, see analysis/ranking.py
 );
 
+CREATE TABLE standings (
+    track_id VARCHAR NOT NULL,
+    row_id VARCHAR NOT NULL,             -- an editor with its configuration, over its seeds
+    courses INTEGER NOT NULL,            -- seeds that ended by themselves
+    effective_edits DOUBLE NOT NULL,     -- mean over the courses
+    low DOUBLE,                          -- of what other seeds would give; with one or two courses of these alone
+    high DOUBLE,
+    rank_low INTEGER,                    -- NULL: no rank, fewer than three courses
+    rank_high INTEGER,
+    wide BOOLEAN NOT NULL                -- compared by a wider variance of its own
+);
+
+CREATE TABLE pairs (
+    track_id VARCHAR NOT NULL,
+    above VARCHAR NOT NULL,              -- row that holds more edits
+    below VARCHAR NOT NULL,
+    seeds INTEGER NOT NULL,              -- that both have
+    difference DOUBLE,                   -- of effective edits, mean over these seeds; NULL: fewer than three
+    least DOUBLE,                        -- the smallest that these two can be told apart by
+    told_apart BOOLEAN NOT NULL
+);
+
 CREATE TABLE case_courses (
     run_id VARCHAR NOT NULL,
     position INTEGER NOT NULL,

@@ -21,6 +21,8 @@ TEXT_ROWS = 20_000
 DATABASE = "palimpsest-results.duckdb"
 TABLES = {
     "runs": "one line per run: what was run, how it ended, what it cost",
+    "standings": "rows of each track: courses, mean effective edits with their interval, rank",
+    "pairs": "pairs of rows with a rank: difference, and the least one that they can be told apart by",
     "headlines": "effective edits of each run with their interval, and the edits until limits",
     "checkpoints": "scored checkpoints of each run",
     "metrics": "every score with its interval, per run, checkpoint and window",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.harness.system.environment import DISTRIBUTION
-from palimpsest.results.analysis.ranking import RANKED
+from palimpsest.results.analysis.ranking import ENDED
 from palimpsest.results.analysis.seeds import combine
-from palimpsest.results.store.bulk import EditorRun
+from palimpsest.results.store.editor_runs import EditorRun
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
 from palimpsest.site.parts.descriptions import Description
@@ -96,7 +96,7 @@ def editor_view(name: str, runs: Sequence[EditorRun], parts: Sequence[Descriptio
 
 
 def _counted(group: Sequence[EditorRun]) -> Sequence[EditorRun]:
-    return [run for run in group if run.status in RANKED] or group
+    return [run for run in group if run.status in ENDED] or group
 
 
 def _row(group: Sequence[EditorRun]) -> EditorRow:
@@ -121,8 +121,11 @@ def _row(group: Sequence[EditorRun]) -> EditorRow:
 
 
 def _effective(group: Sequence[EditorRun]) -> Figure:
-    most = float(group[0].edits)
-    return figures.effective_figure(combine([run.effective_edits for run in _counted(group)], most=most))
+    counted = _counted(group)
+    standing = counted[0].standing
+    if standing is not None:
+        return figures.effective_figure(standing.effective_edits)
+    return figures.effective_figure(combine([run.effective_edits for run in counted], most=float(group[0].edits)))
 
 
 def _average(values: Sequence[float | None]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from palimpsest.harness.specs.command import command_words
@@ -79,7 +79,7 @@ def run_view(row: BoardRow, track: Track, parts: RunParts, curves: Sequence[Seri
     scored = tuple(edits for edits in parts.scored if edits > 0)
     imputed = tuple(edits for edits in track.checkpoints if row.status == "collapsed" and edits > row.edits_done)
     shown = tuple(sorted({*scored, *imputed}))
-    (alone,) = table_rows(track, [row], {row.run_id: curves})
+    (alone,) = table_rows(track, [replace(row, standing=None)], {row.run_id: curves})  # its own figures, not its row's
     measured = [curve(one) for one in parts.diagnostics]
     ability_lines = [one for one in curves if one.metric.startswith("ability:")]
     return RunView(

@@ -59,6 +59,11 @@ class TrackView:
     """Metric and title of further columns."""
     total: int
     resolution: str
+    """Difference from which on two rows are told apart, in the middle of all pairs; empty without pairs."""
+    pairs: int
+    told_apart: int
+    rankless: bool
+    """True if some row has a course and none has a rank."""
     last: int
 
 
@@ -89,8 +94,16 @@ def track_view(
         extras=tuple((name, labels.metric_title(name)) for name in track.extras),
         total=len(rows),
         resolution=count(max(1.0, track.resolution)) if track.resolution is not None else "",
+        pairs=len(track.pairs),
+        told_apart=track.told_apart,
+        rankless=_rankless(rows),
         last=last,
     )
+
+
+def _rankless(rows: Sequence[TableRow]) -> bool:
+    found = [row.standing for row in rows if row.standing is not None]
+    return bool(found) and all(standing.rank_low is None for standing in found)
 
 
 def static_row(row: TableRow, forms: Sequence[str], extras: Sequence[str], edits: int) -> StaticRow:
@@ -118,6 +131,9 @@ def track_files(track: Track, rows: Sequence[TableRow], references: Sequence[Any
             at = payload.at_payload(rows, names, edits)
             yield File(f"data/track/{name}/at-{edits}.js", script(f"at/{name}/{edits}", at))
     yield from table_files(f"data/track/{name}/table", table_columns(track, rows))
+    yield File(f"data/track/{name}/pairs.js", script(f"pairs/{name}", payload.pairs_payload(track)))
+    if track.pairs:
+        yield from table_files(f"data/track/{name}/pairs", pair_columns(track, rows))
 
 
 def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]]:
@@ -132,8 +148,11 @@ def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]
         "runs": [" ".join(run.run_id for run in row.runs) for row, _ in lines],
         "seeds": [len(row.counted) for row, _ in lines],
         "status": [", ".join(f"{n} {status}" for status, n in row.statuses) for row, _ in lines],
-        "rank_low": [row.first.rank_low for row, _ in lines],
-        "rank_high": [row.first.rank_high for row, _ in lines],
+        "courses": [row.standing.courses if row.standing else 0 for row, _ in lines],
+        "cases": [row.cases for row, _ in lines],
+        "spreads_widely": [bool(row.standing and row.standing.wide) for row, _ in lines],
+        "rank_low": [row.standing.rank_low if row.standing else None for row, _ in lines],
+        "rank_high": [row.standing.rank_high if row.standing else None for row, _ in lines],
         "effective_edits": [_float(row.effective_edits.value) for row, _ in lines],
         "effective_edits_low": [_float(row.effective_edits.low) for row, _ in lines],
         "effective_edits_high": [_float(row.effective_edits.high) for row, _ in lines],
@@ -151,6 +170,22 @@ def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]
         columns[f"{name}_low"] = [_float(one.low) for one in found]
         columns[f"{name}_high"] = [_float(one.high) for one in found]
     return columns
+
+
+def pair_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]]:
+    """Every pair of rows with a rank: one line each."""
+    titles = {row.id: row.label for row in rows}
+    return {
+        "protocol": [track.protocol for _ in track.pairs],
+        "above": [pair.above for pair in track.pairs],
+        "above_editor": [titles[pair.above] for pair in track.pairs],
+        "below": [pair.below for pair in track.pairs],
+        "below_editor": [titles[pair.below] for pair in track.pairs],
+        "seeds": [pair.seeds for pair in track.pairs],
+        "difference": [_float(pair.difference) for pair in track.pairs],
+        "least_difference": [_float(pair.least) for pair in track.pairs],
+        "told_apart": [pair.told_apart for pair in track.pairs],
+    }
 
 
 def _float(value: float | None) -> float | None:

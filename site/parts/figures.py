@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from palimpsest.results.records import BoardRow, EditsUntil, Interval
+from palimpsest.results.analysis.separation import LEAST_SEEDS
+from palimpsest.results.records import EditsUntil, Interval, Standing
 from palimpsest.site.parts.table import TableRow
 from palimpsest.site.words.text import MISSING, NARROW, count, fixed, is_number, memory, seconds
 
@@ -106,10 +107,34 @@ def _percent(edits: float, planned: int) -> float:
     return round(min(100.0, max(0.0, 100.0 * edits / planned)), 2)
 
 
-def rank_figure(row: BoardRow) -> Figure:
-    """The interval of ranks that the data allow."""
-    if row.rank_low is None or row.rank_high is None:
-        return Figure(MISSING, "not ranked")
-    same = row.rank_low == row.rank_high
-    text = str(row.rank_low) if same else f"{row.rank_low}–{row.rank_high}"
-    return Figure(text, "", repr(row.rank_low + row.rank_high / 1000))
+def rank_figure(standing: Standing | None) -> Figure:
+    """The interval of ranks that the data allow; without a rank a dash, and the reason beside it."""
+    if standing is None:
+        return Figure(MISSING, "no rank: not finished")
+    if standing.rank_low is None or standing.rank_high is None:
+        return Figure(MISSING, f"no rank: {courses(standing.courses)}; a rank needs {LEAST_SEEDS}")
+    same = standing.rank_low == standing.rank_high
+    text = str(standing.rank_low) if same else f"{standing.rank_low}–{standing.rank_high}"
+    return Figure(text, "", repr(standing.rank_low + standing.rank_high / 1000))
+
+
+def courses_figure(row: TableRow) -> Figure:
+    """Courses × cases of each; beside them whether the courses spread more widely than others do."""
+    standing = row.standing
+    if standing is None:
+        return Figure(MISSING)
+    text = f"{standing.courses}{NARROW}×{NARROW}{count(row.cases)}"
+    return Figure(text, "spreads widely" if standing.wide else "", repr(standing.courses))
+
+
+def interval_note(standing: Standing | None) -> str:
+    """Reach of the interval of effective edits, in words."""
+    if standing is not None and standing.courses >= LEAST_SEEDS:
+        return "95 % interval: other courses"
+    these = "this course" if standing is None or standing.courses == 1 else "these courses"
+    return f"95 % interval: other cases in {these} only"
+
+
+def courses(number: int) -> str:
+    """A number of courses in words."""
+    return f"{number} course{'' if number == 1 else 's'}"

@@ -40,7 +40,7 @@ def row_payload(row: TableRow) -> dict[str, Any]:
     """One row."""
     first = row.first
     bar = figures.effective_bar(row)
-    rank = figures.rank_figure(first)
+    rank, courses = figures.rank_figure(row.standing), figures.courses_figure(row)
     until = [figures.until_figure(value) for value in (row.until_80, row.until_50)]
     seconds, memory = figures.seconds_figure(row.seconds), figures.memory_figure(row.memory)
     return {
@@ -53,8 +53,10 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "third": "" if row.built_in else first.distribution,
         "version": first.version,
         "look": [row.look.colour, list(row.look.dash), row.look.marker],
-        "rank": [rank.text, rank.sort],
-        "effective": [bar.figure.text, bar.figure.span, bar.figure.sort],
+        "rank": [rank.text, rank.span],
+        "ended": row.standing is not None,
+        "courses": [courses.text, courses.span, courses.sort],
+        "effective": [bar.figure.text, bar.figure.span, bar.figure.sort, figures.interval_note(row.standing)],
         "bar": [bar.reached, bar.made, bar.low, bar.high],
         "until": [[one.text, one.span, one.sort] for one in until],
         "ring": row.until_80.edits,
@@ -70,6 +72,14 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "runs": [_run(run) for run in row.runs],
         "counted": [run.run_id for run in row.counted] if len(row.counted) < len(row.runs) else None,
     }
+
+
+def pairs_payload(track: Track) -> dict[str, Any]:
+    """Pairs of rows with a rank, for the comparison: [row, row, difference, least difference, told apart]."""
+    rows = sorted({row for pair in track.pairs for row in (pair.above, pair.below)})
+    place = {row: index for index, row in enumerate(rows)}
+    found = [[place[p.above], place[p.below], _round(p.difference), _round(p.least), p.told_apart] for p in track.pairs]
+    return {"rows": [file_name(row) for row in rows], "pairs": found}
 
 
 def _run(run: BoardRow) -> list[Any]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from palimpsest.harness.system.environment import DISTRIBUTION
-from palimpsest.results.analysis.ranking import is_ranked
+from palimpsest.results.analysis.ranking import has_ended
 from palimpsest.results.analysis.seeds import by_row, combine, combine_until
-from palimpsest.results.records import BoardRow, EditsUntil, Interval, Track
+from palimpsest.results.records import BoardRow, EditsUntil, Interval, Standing, Track
 from palimpsest.results.store.bulk import Series
 from palimpsest.site.words import labels
 from palimpsest.site.words.looks import Look, row_looks
@@ -26,7 +26,9 @@ class TableRow:
     runs: tuple[BoardRow, ...]
     """All of them, by seed."""
     counted: tuple[BoardRow, ...]
-    """Runs that the figures are about: the ranked ones, or all if none is."""
+    """Runs that the figures are about: those that ended by themselves, or all if none did."""
+    cases: int
+    """Cases that each of its courses is scored on at the end."""
     look: Look
     effective_edits: Interval
     until_80: EditsUntil
@@ -44,6 +46,11 @@ class TableRow:
     def first(self) -> BoardRow:
         """Run from which everything can be read that all runs of the row have in common."""
         return self.counted[0]
+
+    @property
+    def standing(self) -> Standing | None:
+        """Place of the row; None where no run of it ended by itself."""
+        return self.first.standing
 
     @property
     def built_in(self) -> bool:
@@ -84,26 +91,29 @@ def table_rows(track: Track, runs: Sequence[BoardRow], curves: Mapping[str, Sequ
     groups = by_row(runs)
     looks = row_looks({key: group[0].editor for key, group in groups.items()})
     titles = _row_labels(groups)
-    return tuple(_row(key, group, looks[key], titles[key], names, curves) for key, group in groups.items())
+    cases = min(track.edits, track.sample or track.edits)
+    return tuple(_row(key, group, cases, looks[key], titles[key], names, curves) for key, group in groups.items())
 
 
 def _row(
     key: str,
     group: Sequence[BoardRow],
+    cases: int,
     look: Look,
     label: str,
     names: Sequence[str],
     curves: Mapping[str, Sequence[Series]],
 ) -> TableRow:
-    counted = tuple(run for run in group if is_ranked(run)) or tuple(group)
+    counted = tuple(run for run in group if has_ended(run)) or tuple(group)
     found = [_values(curves.get(run.run_id, ()), names) for run in counted]
     metrics, single = _over_seeds(found, names)
     return TableRow(
         id=key,
         runs=tuple(group),
         counted=counted,
+        cases=cases,
         look=look,
-        effective_edits=combine([run.effective_edits for run in counted], most=float(group[0].edits_planned)),
+        effective_edits=_effective_edits(counted),
         until_80=combine_until([run.until_80 for run in counted]),
         until_50=combine_until([run.until_50 for run in counted]),
         seconds=_mean([run.seconds_per_edit for run in counted]),
@@ -112,6 +122,13 @@ def _row(
         by_seed=single if len(counted) > 1 else {},
         label=label,
     )
+
+
+def _effective_edits(counted: Sequence[BoardRow]) -> Interval:
+    standing = counted[0].standing
+    if standing is not None:
+        return standing.effective_edits
+    return combine([run.effective_edits for run in counted], most=float(counted[0].edits_planned))
 
 
 def _over_seeds(

@@ -12,7 +12,7 @@
   const SHOWN = 100;
   const CHOSEN = 6;
   const COLUMNS = [
-    ["rank", "Rank", "up"], ["editor", "Editor", "up"], ["effective", "Effective edits", "down"], ["until", "h under 80 / 50 %", "down"],
+    ["rank", "Rank", "up"], ["editor", "Editor", "up"], ["effective", "Effective edits", "down"], ["courses", "Courses", "down"], ["until", "h under 80 / 50 %", "down"],
     ["score", "Score", "down"], ["efficacy", "Efficacy", "down"], ["paraphrase", "Paraphrase", "down"],
     ["neighborhood", "Neighborhood", "down"], ["abilities", "Abilities kept", "down"], ["seconds", "Time per edit", "up"],
     ["memory", "Peak memory", "up"], ["status", "Status", "up"], ["date", "Date", "down"],
@@ -158,8 +158,8 @@
     if (column === "editor") return row.label.toLocaleLowerCase("en");
     if (column === "status") return row.status[0][0];
     if (column === "date") return row.date;
-    if (column === "rank") return row.rank[1] === "" ? null : row.index;
-    const text = { effective: row.effective[2], until: row.until[0][2], seconds: row.seconds[1], memory: row.memory[1] }[column];
+    if (column === "rank") return row.ended ? row.index : null;
+    const text = { effective: row.effective[2], courses: row.courses[2], until: row.until[0][2], seconds: row.seconds[1], memory: row.memory[1] }[column];
     return text === "" ? null : Number(text);
   }
 
@@ -173,7 +173,7 @@
     if (state.origin === "built-in" && row.third) return false;
     if (state.origin === "third" && !row.third) return false;
     if (state.part && !row.parts.includes(state.part)) return false;
-    if (state.status === "ranked") return row.rank[1] !== "";
+    if (state.status === "ranked") return row.rank[1] === "";
     return !state.status || row.status.some(function (one) { return one[0] === state.status; });
   }
 
@@ -300,12 +300,13 @@
     const state = P.board.state;
     const box = el("input", { type: "checkbox", checked: on, autocomplete: "off", "aria-label": "Show " + row.label + " in the figures", data: { focus: "pick " + row.id },
       on: { change: function (event) { pick(row, event.currentTarget.checked); } } });
-    return el("tr", { role: "row", data: { row: row.id }, class: row.rank[1] === "" ? "unranked" : null },
+    return el("tr", { role: "row", data: { row: row.id }, class: row.ended ? null : "unranked" },
       el("td", { role: "cell", class: "choose" }, box),
-      el("td", { role: "cell", class: "rank" }, el("span", { class: "value" }, row.rank[0], row.rank[1] === "" ? el("span", { class: "visually-hidden" }, " not ranked") : null)),
+      el("td", { role: "cell", class: "rank", title: row.rank[1] || null }, el("span", { class: "value" }, row.rank[0]), row.rank[1] ? el("span", { class: "visually-hidden" }, " " + row.rank[1]) : null),
       nameCell(row),
-      td("effective", "Effective edits", "effective", el("div", { class: "gauge" }, el("span", { class: "headline" }, row.effective[0]), course(row.bar), el("span", { class: "span" }, row.effective[1]),
+      td("effective", "Effective edits", "effective", el("div", { class: "gauge" }, el("span", { class: "headline" }, row.effective[0]), course(row.bar), el("span", { class: "span", title: row.effective[3] }, row.effective[1]),
         el("span", { class: "span" }, "h " + P.fixed((cell(row, "quality") || [null])[0]) + " %"))),
+      td("courses", "Courses", "num", el("span", { class: "value" }, row.courses[0]), span(row.courses[1])),
       td("until", "h under 80 / 50 %", "num", el("span", { class: "value" }, row.until[0][0]), span(row.until[1][0])),
       SCORES.map(function (part) { return td(part, part.charAt(0).toUpperCase() + part.slice(1), part === "score" ? "num strong" : "num", interval(cell(row, part + "_" + form))); }),
       extras.map(function (column) { return td(column[0], column[1], "num", interval(cell(row, column[0]))); }),
@@ -329,7 +330,7 @@
       return el("tr", { role: "row", class: "seed", data: { run: run[0] } },
         el("td", { role: "cell", class: "choose" }), el("td", { role: "cell", class: "rank" }),
         el("th", { role: "rowheader", scope: "row", class: "editor" }, el("a", { href: P.root + "run/" + run[0] + ".html" }, "seed " + run[1])),
-        td("effective", "Effective edits", "effective", el("span", { class: "headline" }, run[4])), td("until", "h under 80 / 50 %", "num"),
+        td("effective", "Effective edits", "effective", el("span", { class: "headline" }, run[4])), td("courses", "Courses", "num"), td("until", "h under 80 / 50 %", "num"),
         SCORES.map(function (part) { return td(part, part.charAt(0).toUpperCase() + part.slice(1), "num", number(part + "_" + form)); }),
         extras.map(function (column) { return td(column[0], column[1], "num", number(column[0])); }),
         td("abilities", "Abilities kept", "num", number("abilities_kept")),
@@ -346,7 +347,7 @@
     return el("tr", { role: "row", class: "published" },
       el("td", { role: "cell", class: "choose" }), el("td", { role: "cell", class: "rank" }, el("span", { class: "visually-hidden" }, "not ranked")),
       el("th", { role: "rowheader", scope: "row", class: "editor" }, el("span", { class: "name" }, row.title), el("span", { class: "span" }, el("span", { class: "chip" }, "published, not measured here"), " ", source, row.note ? " · " + row.note : "")),
-      td("effective", "Effective edits", "effective"), td("until", "h under 80 / 50 %", "num"),
+      td("effective", "Effective edits", "effective"), td("courses", "Courses", "num"), td("until", "h under 80 / 50 %", "num"),
       SCORES.map(function (part) {
         const found = row.values[part + "_" + form];
         return td(part, part.charAt(0).toUpperCase() + part.slice(1), "num", el("span", { class: "value" }, P.fixed(found)));

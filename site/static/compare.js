@@ -2,7 +2,9 @@
 
    A difference is taken case by case: each case's value is averaged over the seeds of a column, and the standard error is
    that of the mean of the paired differences, plus s²/k for what differs between the k seeds of either column. For the
-   score, a harmonic mean, the cases enter by its derivatives. Holm's procedure runs over the columns of a line. */
+   score, a harmonic mean, the cases enter by its derivatives. Holm's procedure runs over the columns of a line.
+
+   Effective edits are not tested here: columns that are whole rows of the track show the pair as the board has it. */
 (function () {
   "use strict";
   const P = window.palimpsest;
@@ -18,6 +20,7 @@
   const figures = {};
   let columns = [];
   let shown = [];
+  let board = { rows: [], ranked: [], pairs: [] };
 
   const look = function (i) { return [i, DASHES[i], MARKERS[i]]; };
   const note = function (text) { document.getElementById("compare-note").textContent = text; };
@@ -220,22 +223,45 @@
         column.label = column.runs[0].title + (column.runs.length > 1 ? ", " + column.runs.length + " seeds" : twin ? ", seed " + column.runs[0].seed : "");
         column.look = look(i);
       });
-      offerMore();
-      draw();
+      return loadBoard(columns[0].runs[0].track).then(function () {
+        if (stamp !== refresh.stamp) return;
+        offerMore();
+        draw();
+      });
     }, function (error) { note("A run could not be loaded: " + error.message + ". Is its id right?"); });
+  }
+
+  /* The rows of a track, and the pairs of those that have a rank. */
+  function loadBoard(track) {
+    board = { rows: [], ranked: [], pairs: [] };
+    if (!/^[0-9a-z]+$/.test(track)) return Promise.resolve();
+    return Promise.all(["rows", "pairs"].map(function (part) { return P.need(part + "/" + track, "data/track/" + track + "/" + part + ".js"); })).then(function ([rows, pairs]) {
+      board = { rows: rows.rows, ranked: pairs.rows, pairs: pairs.pairs };
+    }, function () { /* a track page of another build: naming runs by id still works */ });
+  }
+
+  const coursesOf = function (row) { return row.counted || row.runs.map(function (run) { return run[0]; }); };
+
+  /* The row of the track that a column is, with all of its courses and no other run. */
+  function rowOf(column) {
+    const own = column.runs.map(function (run) { return run.id; }).sort().join(".");
+    return board.rows.find(function (row) { return coursesOf(row).slice().sort().join(".") === own; });
+  }
+
+  /* What the board says about a column beside the first one; the interval holds for all pairs of the track at once. */
+  function onBoard(column) {
+    const [first, other] = [columns[0], column].map(function (one) { const row = rowOf(one); return row ? board.ranked.indexOf(row.id) : -1; });
+    const pair = board.pairs.find(function (one) { return (one[0] === first && one[1] === other) || (one[0] === other && one[1] === first); });
+    if (!pair || pair[2] === null) return null;
+    const value = pair[0] === other ? pair[2] : -pair[2];
+    return { value, low: value - pair[3], high: value + pair[3], apart: pair[4] };
   }
 
   /* Other rows of the first column's track. */
   function offerMore() {
-    const track = columns[0].runs[0].track;
-    const select = document.getElementById("add");
-    if (select.dataset.track === track || !/^[0-9a-z]+$/.test(track)) return;
-    select.dataset.track = track;
-    P.need("rows/" + track, "data/track/" + track + "/rows.js").then(function (data) {
-      select.replaceChildren(el("option", { value: "" }, "an editor of this track"), ...data.rows.map(function (row) {
-        return el("option", { value: (row.counted || row.runs.map(function (run) { return run[0]; })).join(".") }, row.label);
-      }));
-    }, function () { /* a track page of another build: naming runs by id still works */ });
+    document.getElementById("add").replaceChildren(el("option", { value: "" }, "an editor of this track"), ...board.rows.map(function (row) {
+      return el("option", { value: coursesOf(row).join(".") }, row.label);
+    }));
   }
 
   /* ------------------------------------------------------------------ drawing */
@@ -278,9 +304,11 @@
     });
   }
 
+  const wordOf = function (found, significant) { return !significant ? "tie" : found.value > 0 ? "better" : "worse"; };
+
   function verdict(found, significant) {
     if (!found) return null;
-    const word = !significant ? "tie" : found.value > 0 ? "better" : "worse";
+    const word = wordOf(found, significant);
     const shape = { tie: "=", better: "▲", worse: "▼" }[word];
     const sign = found.value >= 0 ? "+" : "";
     return el("span", { class: "verdict " + word }, el("span", { "aria-hidden": "true" }, shape + " "), word, " ", sign + P.fixed(found.value), el("span", { class: "span" }, P.fixed(found.low) + " to " + P.fixed(found.high)));
@@ -291,9 +319,21 @@
     return el("tr", {}, el("th", { scope: "row" }, label), columns.map(function (column, i) {
       const found = value(column, key, state.at);
       const text = found ? P.fixed(mean(found)) : "–";
-      shown.push([label, column.label, text, i && test && compared[i][test] ? [compared[i][test].value, compared[i][test].low, compared[i][test].high, significant.has(i) ? (compared[i][test].value > 0 ? "better" : "worse") : "tie"] : []]);
+      shown.push([label, column.label, text, i && test && compared[i][test] ? [compared[i][test].value, compared[i][test].low, compared[i][test].high, wordOf(compared[i][test], significant.has(i))] : []]);
       return el("td", { class: "num" }, el("span", { class: "value" }, text), range(column, key, state.at) ? el("span", { class: "span" }, range(column, key, state.at)) : null,
         i && test ? verdict(compared[i][test], significant.has(i)) : null);
+    }));
+  }
+
+  /* Whole rows as on the board, other columns run by run. */
+  function headline() {
+    return el("tr", {}, el("th", { scope: "row" }, "Effective edits"), columns.map(function (column, i) {
+      const row = rowOf(column);
+      const pair = i && sameTrack() ? onBoard(column) : null;
+      const figures = row ? [row.effective] : column.runs.map(function (run) { return run.effective; });
+      shown.push(["Effective edits", column.label, figures.map(function (one) { return one[0]; }).join(" "), pair ? [pair.value, pair.low, pair.high, wordOf(pair, pair.apart)] : []]);
+      return el("td", { class: "num" }, figures.map(function (one) { return el("span", { class: "value block" }, one[0], one[1] ? el("span", { class: "span" }, one[1]) : null); }),
+        pair ? verdict(pair, pair.apart) : i && sameTrack() ? el("span", { class: "span" }, "not compared") : null);
     }));
   }
 
@@ -316,7 +356,7 @@
     })));
     const body = el("tbody", {},
       plain("Model and task", function (column) { const run = column.runs[0]; return [run.model, el("span", { class: "span" }, run.task + ", " + P.thousands(run.edits) + " edits" + run.older)]; }),
-      plain("Effective edits", function (column) { return column.runs.map(function (run) { return el("span", { class: "value block" }, run.effective[0], run.effective[1] ? el("span", { class: "span" }, run.effective[1]) : null); }); }),
+      headline(),
       Object.keys(NAMES).map(function (part) { return line(NAMES[part] + ", %", part + "_" + state.form + "|all", part, compared); }),
       line("Abilities kept, %", "abilities_kept|", "abilities", compared),
       plain("Seconds per edit", function (column) { return P.significant(costs(column, "seconds")); }),

@@ -13,6 +13,7 @@ import pyarrow as pa
 from palimpsest.harness.specs.run_spec import PROTOCOL
 from palimpsest.results.analysis.claims import Measured, Outcome, outcomes
 from palimpsest.results.analysis.effective_edits import course, effective_edits
+from palimpsest.results.analysis.ranking import CourseResult, has_ended, standings
 from palimpsest.results.records import (
     BoardRow,
     CurvePoint,
@@ -25,8 +26,9 @@ from palimpsest.results.records import (
     TimingSummary,
     Track,
 )
-from palimpsest.results.store.bulk import Course, EditorRun, RunHead, Series, Text
+from palimpsest.results.store.bulk import Course, RunHead, Series, Text
 from palimpsest.results.store.claim_record import ClaimRecord
+from palimpsest.results.store.editor_runs import EditorRun
 from palimpsest.site.source import RunParts
 
 CHECKPOINTS = (0, 50, 100, 200, 300, 400, 500)
@@ -75,10 +77,15 @@ RUNS = (
     MadeUp("ft-l", 150, 170, status="collapsed", end=300, seconds=0.034, memory=968),
     MadeUp("alphaedit", 2800, 3100, seed=1, seconds=0.133, memory=1312),
     MadeUp("r-rome", 700, 800, status="partial", end=200, seconds=0.2, memory=1100),
+    MadeUp("alphaedit", 2850, 3200, seed=2, seconds=0.132, memory=1312),
+    MadeUp("memit-seq", 1450, 1250, seed=1, seconds=0.142, memory=1287),
+    MadeUp("memit-seq", 1550, 1270, seed=2, seconds=0.142, memory=1287),
+    MadeUp("revive(memit)", 1070, 1180, seed=1, seconds=0.15, memory=1250, distribution="my-editors"),
+    MadeUp("revive(memit)", 1110, 1210, seed=2, seconds=0.15, memory=1250, distribution="my-editors"),
 )
 
 
-def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: int = 7) -> Track:
+def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: int = len(RUNS)) -> Track:
     form = "zsre" if "zsre" in task else "counterfact"
     return Track(
         track_id=f"{abs(sum(map(ord, task + model))):012x}",
@@ -97,7 +104,6 @@ def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: i
         runs=runs,
         task_hash="51c08b6e" * 8,
         main_metric="score_token_accuracy" if form == "zsre" else "score_argmax",
-        resolution=3.4,
     )
 
 
@@ -144,7 +150,13 @@ class SampleSource:
     def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
         self.calls.append(track_id)
         home = next(t for t in self.all_tracks if t.track_id == track_id)
-        return home, [board_row(home, run, i) for i, run in enumerate(self._made(track_id))]
+        rows = [board_row(home, run, i) for i, run in enumerate(self._made(track_id))]
+        ended = [row for row in rows if has_ended(row)]
+        found = standings(
+            CourseResult(row.row_id, row.run_id, row.seed, row.effective_edits, row.edits_planned) for row in ended
+        )
+        placed = [replace(row, standing=found.rows[row.row_id]) if has_ended(row) else row for row in rows]
+        return replace(home, pairs=found.pairs), placed
 
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
         return self.series([row.run_id for row in self.track(track_id)[1]])
@@ -355,12 +367,10 @@ def board_row(home: Track, run: MadeUp, index: int) -> BoardRow:
             point = metric_point(run, component, form, "all", at)
             metrics[f"{component}_{form}"] = Interval(point.value, point.low, point.high, at)
     kept = kept_point(run, at)
-    ranked = run.status in ("complete", "collapsed")
     return BoardRow(
         run_id=identity(home, index),
         track_id=home.track_id,
-        rank_low=(1, 1, 3, 4, 5, 1)[index % 6] if ranked else None,
-        rank_high=(2, 2, 3, 4, 5, 2)[index % 6] if ranked else None,
+        standing=None,
         editor=name(run),
         distribution=HOSTILE[1] if run.hostile else run.distribution,
         version=HOSTILE[5] if run.hostile else "0.1.0",

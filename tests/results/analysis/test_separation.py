@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.ranking import Scene, mixed, per_pair, pooled, simulate
+from benchmarks.ranking import Scene, coverage, mixed, per_pair, pooled, simulate
 from palimpsest.results.analysis.separation import separate
 
 
@@ -79,3 +79,35 @@ def test_two_wide_rows_lead_to_fewer_errors_than_one_variance_for_all() -> None:
 
 def test_the_rule_of_protocol_1_separates_nothing_at_three_seeds() -> None:
     assert simulate(Scene(18, 3, 4.0), per_pair, 100, 5)[0] < 0.05
+
+
+@pytest.mark.parametrize("rows", [1, 2, 6, 18])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_intervals_hold_what_they_should(rows: int, seeds: int) -> None:
+    """Over 600 tracks; a track's rows share their seeds, so its intervals miss together."""
+    assert 0.92 <= coverage(Scene(rows, seeds, 0.0), 600, seed=1)[0] <= 0.98
+
+
+def test_intervals_of_rows_that_spread_widely_hold_what_they_should() -> None:
+    quiet, wide = coverage(Scene(18, 5, 0.0, wide=2), 600, seed=2)
+    assert 0.92 <= quiet <= 0.98 and 0.90 <= wide <= 0.98
+
+
+def test_intervals_hold_where_rows_lack_some_seeds() -> None:
+    assert 0.92 <= coverage(Scene(9, 6, 0.0, missing=0.3), 600, seed=3)[0] <= 0.98
+
+
+def test_a_row_that_never_moves_widens_no_other() -> None:
+    values = track(6, 4)
+    found = separate(np.concatenate([values, np.zeros((2, 4))]))
+    assert np.allclose(found.variance[:6], separate(values).variance)
+    assert np.allclose(found.half[:6], separate(values).half)
+    assert found.difference[6, 7] == 0 and not found.better[6:, 6:].any()
+
+
+def test_what_drawing_other_cases_would_do_is_added() -> None:
+    values = track(4, 3)
+    cases = np.full((4, 4), 20.0) + np.eye(4)
+    alone, drawn = separate(values), separate(values, cases)
+    assert np.allclose(drawn.least**2 - alone.least**2, separate(values, cases / 2).least ** 2 * 2 - alone.least**2 * 2)
+    assert (drawn.half > alone.half).all() and (drawn.least[0, 1:] > alone.least[0, 1:]).all()

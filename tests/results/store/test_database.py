@@ -53,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 def test_new_store_has_every_table_and_no_rows(path: Path) -> None:
     with Store.open(path) as store:
         names = {row[0] for row in store.rows("SHOW TABLES")}
-        assert names == {*RUN_TABLES, "ledger", "store_schema", "shown_runs"}
+        assert names == {*RUN_TABLES, "ledger", "standings", "pairs", "store_schema", "shown_runs"}
         for table in RUN_TABLES:
             columns = [row[0] for row in store.rows(f'DESCRIBE "{table}"')]
             assert columns[0] == "run_id"

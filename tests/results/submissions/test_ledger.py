@@ -11,6 +11,7 @@ from palimpsest.harness.errors import StoreError, UsageError
 from palimpsest.results.records import BoardRow
 from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
+from palimpsest.results.store.editor_runs import editor_runs
 from palimpsest.results.store.ingest import Submissions, ingest, rebuild
 from palimpsest.results.submissions.bundle import check_sealed, write_bundle
 from palimpsest.results.submissions.editor_sources import editor_sources
@@ -173,7 +174,10 @@ def test_a_stranger_s_seed_is_no_seed_of_the_built_in_row_until_it_is_reproduced
         apart = {head.row_id for head in bulk.run_heads(store)}
         assert len(apart) == 2 and bundle.name in apart
         assert row_of(store, bundle.name).row_id == bundle.name
-        assert len({run.row_id for run in bulk.editor_runs(store, "memit")}) == 2
+        assert {run.standing.courses for run in editor_runs(store, "memit") if run.standing} == {1}
+        assert len({run.row_id for run in editor_runs(store, "memit")}) == 2
         append(place.ledger, entry("rerun", bundle.name, verdict="bits", digest=digest))
         ingest(store, tmp_path / "runs", submissions=place)
         assert row_of(store, bundle.name).row_id == row_of(store, own).row_id
+        places = [row_of(store, name).standing for name in (bundle.name, own)]
+        assert [place.courses for place in places if place] == [2, 2]

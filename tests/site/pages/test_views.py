@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -6,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from palimpsest.results.analysis.published import PublishedNumber
-from palimpsest.results.records import EditsUntil, Interval, Track
+from palimpsest.results.records import EditsUntil, Interval, Standing, Track
 from palimpsest.site.build import build_from
 from palimpsest.site.pages import badges
 from palimpsest.site.pages import editor as editor_page
@@ -80,22 +81,84 @@ def test_a_track_without_abilities_says_so(tmp_path: Path) -> None:
 
 
 def test_a_tie_of_ranks_is_an_interval() -> None:
-    row = board_row(track(), RUNS[0], 0)
-    assert figures.rank_figure(row).text == "1–2"
-    assert figures.rank_figure(replace(row, rank_low=3, rank_high=3)).text == "3"
-    assert figures.rank_figure(replace(row, rank_low=None, rank_high=None)).sort == ""
+    standing = Standing(3, Interval(417.0), 1, 2)
+    assert figures.rank_figure(standing).text == "1–2"
+    assert figures.rank_figure(replace(standing, rank_low=3, rank_high=3)) == figures.Figure("3", "", "3.003")
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 course"), (2, "2 courses")])
+def test_without_three_courses_a_row_has_no_rank_and_says_why(number: int, words: str) -> None:
+    few = figures.rank_figure(Standing(number, Interval(417.0)))
+    assert few == figures.Figure("–", f"no rank: {words}; a rank needs 3")
+    assert figures.rank_figure(None) == figures.Figure("–", "no rank: not finished")
+
+
+def test_courses_are_seeds_times_cases_and_wide_ones_are_named() -> None:
+    best, *_, open_ended = rows_of(SampleSource())
+    assert figures.courses_figure(best).text == "3\u202f×\u202f500"
+    assert figures.courses_figure(open_ended).text == "–"
+    assert figures.courses_figure(best).span == ""
+    run = replace(best.first, standing=Standing(5, Interval(417.0), 1, 1, wide=True))
+    wide = figures.courses_figure(replace(best, counted=(run,), cases=200))
+    assert (wide.text, wide.span) == ("5\u202f×\u202f200", "spreads widely")
+
+
+def test_an_interval_says_how_far_it_reaches() -> None:
+    assert figures.interval_note(Standing(3, Interval(1.0))).endswith("other courses")
+    assert figures.interval_note(Standing(2, Interval(1.0))).endswith("in these courses only")
+    for one in (Standing(1, Interval(1.0)), None):
+        assert figures.interval_note(one).endswith("in this course only")
+
+
+def page_of(source: SampleSource, folder: Path, index: int) -> str:
+    site = build_from(source, folder / "site").path.parent
+    return (site / "track" / f"{source.all_tracks[index].track_id}.html").read_text(encoding="utf-8")
+
+
+def test_under_the_board_stands_what_tells_rows_apart_and_how_many_are(tmp_path: Path) -> None:
+    source = SampleSource()
+    page = page_of(source, tmp_path, 0)
+    assert re.search(r"differ by about <strong>\d+ effective edits</strong> to be told apart; 3 of 3 pairs are", page)
+    assert "--seed 0" not in page and page.count("no rank: 1 course; a rank needs 3") == 4, "title and text of two rows"
+
+
+def test_a_board_on_which_nothing_has_a_rank_says_once_how_to_get_one(tmp_path: Path) -> None:
+    page = page_of(SampleSource(), tmp_path, 1)
+    assert page.count("<code>--seed 0 --seed 1 --seed 2</code>") == 1 and "told apart; " not in page
+
+
+def test_a_run_shows_the_interval_of_its_own_course_and_its_row_that_of_all() -> None:
+    source = SampleSource()
+    home, runs = source.track(source.all_tracks[0].track_id)
+    alone = run_page.run_view(runs[0], home, parts_of(source, 0)[1], [])
+    row = rows_of(source)[0]
+    assert runs[0].standing is not None
+    assert row.effective_edits == runs[0].standing.effective_edits != runs[0].effective_edits
+    assert alone.bar.figure == figures.effective_figure(runs[0].effective_edits)
+
+
+def test_the_comparison_and_the_download_have_every_pair_of_rows_with_a_rank() -> None:
+    source = SampleSource()
+    home, _ = source.track(source.all_tracks[0].track_id)
+    found = payload.pairs_payload(home)
+    assert len(found["rows"]) == len(found["pairs"]) == len(home.pairs) == 3
+    columns = track_page.pair_columns(home, rows_of(source))
+    assert columns["above_editor"] == ["AlphaEdit", "AlphaEdit", "MEMIT-Seq"]
+    for (above, below, difference, least, apart), pair in zip(found["pairs"], home.pairs, strict=True):
+        assert [found["rows"][above], found["rows"][below]] == [file_name(pair.above), file_name(pair.below)]
+        assert apart == (abs(difference) > least) == pair.told_apart
 
 
 def test_seeds_are_one_row_with_its_mean_and_wider_interval() -> None:
     rows = rows_of(SampleSource())
-    assert [len(row.runs) for row in rows] == [2, 1, 1, 1, 1, 1]
+    assert [len(row.runs) for row in rows] == [3, 3, 3, 1, 1, 1]
     values = rows[0].metrics["score_argmax"][500]
     single = [v for v in rows[0].by_seed["score_argmax"][500] if v is not None]
-    assert values.value == pytest.approx(sum(single) / 2) and len(single) == 2
+    assert values.value == pytest.approx(sum(single) / 3) and len(single) == 3
     alone = rows_of(SampleSource(RUNS[:1]))[0].metrics["score_argmax"][500]
     assert values.high is not None and values.low is not None and alone.high is not None and alone.low is not None
     assert values.high - values.low > alone.high - alone.low
-    assert rows[1].by_seed == {}
+    assert rows[3].by_seed == {}
 
 
 def test_the_same_editor_looks_the_same_on_every_track() -> None:

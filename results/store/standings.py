@@ -1,0 +1,99 @@
+"""Standings in the store: one line per row of a track, and one per pair of rows with a rank.
+
+A run that is brought in takes the lines of its track away, in the same transaction; `keep_standings` then makes them of
+all tracks that have none. So they are never older than the runs, also where an ingest was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from palimpsest.results.analysis.ranking import ENDED, CourseResult, standings
+from palimpsest.results.records import Interval, Pair, Standing
+from palimpsest.results.store.database import Store
+
+_COURSES = """
+SELECT row_id, run_id, seed, h.edits, h.low, h.high, edits_planned
+FROM shown_runs JOIN headlines h USING (run_id)
+WHERE track_id = ? AND h.quantity = 'effective_edits' AND h.edits IS NOT NULL AND status IN (SELECT unnest(?))
+ORDER BY run_id
+"""
+
+
+def forget_standings(store: Store, track_ids: Iterable[str]) -> None:
+    """Take the lines of some tracks away; `keep_standings` makes them again."""
+    for track_id in track_ids:
+        for table in ("standings", "pairs"):
+            store.rows(f"DELETE FROM {table} WHERE track_id = ?", [track_id])
+
+
+def keep_standings(store: Store) -> None:
+    """Make the lines of all tracks that have none, in one transaction."""
+    missing = store.rows("SELECT DISTINCT track_id FROM runs WHERE track_id NOT IN (SELECT track_id FROM standings)")
+    with store.transaction():
+        for (track_id,) in sorted(missing):
+            _keep(store, track_id)
+
+
+def rows(store: Store, track_ids: Sequence[str]) -> dict[tuple[str, str], Standing]:
+    """Track id and row id → place, of some tracks."""
+    found = store.rows(
+        "SELECT track_id, row_id, courses, rank_low, rank_high, wide, effective_edits, low, high FROM standings"
+        " WHERE track_id IN (SELECT unnest(?))",
+        [list(track_ids)],
+    )
+    return {
+        (track_id, row_id): Standing(courses, Interval(*edits), rank_low, rank_high, wide)
+        for track_id, row_id, courses, rank_low, rank_high, wide, *edits in found
+    }
+
+
+def pairs(store: Store, track_id: str) -> tuple[Pair, ...]:
+    """Every pair of rows of a track that have a rank."""
+    columns = ", ".join(Pair._fields)
+    sql = f"SELECT {columns} FROM pairs WHERE track_id = ? ORDER BY above, below"
+    return tuple(Pair(*row) for row in store.rows(sql, [track_id]))
+
+
+def _keep(store: Store, track_id: str) -> None:
+    courses = [
+        CourseResult(row_id, run_id, seed, Interval(*interval), planned)
+        for row_id, run_id, seed, *interval, planned in store.rows(_COURSES, [track_id, list(ENDED)])
+    ]
+    found = standings(courses, _draws(store, track_id), same_cases=_same_cases(store, track_id))
+    store.insert("standings", [_line(track_id, row_id, one) for row_id, one in found.rows.items()])
+    lines = [pair._asdict() | {"track_id": track_id, "told_apart": pair.told_apart} for pair in found.pairs]
+    store.insert("pairs", lines)
+
+
+def _line(track_id: str, row_id: str, one: Standing) -> dict[str, object]:
+    edits = one.effective_edits
+    return {
+        "track_id": track_id,
+        "row_id": row_id,
+        "courses": one.courses,
+        "effective_edits": edits.value,
+        "low": edits.low,
+        "high": edits.high,
+        "rank_low": one.rank_low,
+        "rank_high": one.rank_high,
+        "wide": one.wide,
+    }
+
+
+def _draws(store: Store, track_id: str) -> dict[str, NDArray[np.float64]]:
+    """Resampled effective edits of the runs of a track."""
+    rows = store.rows("SELECT run_id, draws FROM rank_draws JOIN runs USING (run_id) WHERE track_id = ?", [track_id])
+    return {run_id: np.asarray(draws, dtype=np.float64) for run_id, draws in rows}
+
+
+def _same_cases(store: Store, track_id: str) -> bool:
+    """True if all runs of a track edit the same cases; their order may differ."""
+    ((different, planned),) = store.rows(
+        "SELECT count(DISTINCT case_id), max(edits_planned) FROM cases JOIN runs USING (run_id) WHERE track_id = ?",
+        [track_id],
+    )
+    return bool(different == planned)

@@ -1,0 +1,99 @@
+"""Standings in the store: made with the runs, never older than these, and the same in every place that shows them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from palimpsest.results.records import Standing
+from palimpsest.results.store import boards, bulk, standings
+from palimpsest.results.store.database import Store
+from palimpsest.results.store.editor_runs import editor_runs
+from palimpsest.results.store.ingest import ingest
+from tests.labs.synthetic import SyntheticRun, write_run
+
+SHORT = SyntheticRun(checkpoints=(0, 10, 20, 40), batch_size=10, neighborhood=2)
+GOOD = replace(SHORT, editor="alphaedit", half=900)
+BAD = replace(SHORT, editor="memit", half=15)
+
+
+def lines(store: Store) -> dict[str, Standing]:
+    """Editor → the place of its only row."""
+    (track,) = bulk.track_heads(store)
+    found = standings.rows(store, [track.track_id])
+    return {row.editor: found[row.track_id, row.row_id] for row in boards.board(store, track.track_id)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seeds of two editors, and their store."""
+    folder = tmp_path_factory.mktemp("standings")
+    for seed in range(3):
+        write_run(folder / "runs", replace(GOOD, seed=seed))
+        write_run(folder / "runs", replace(BAD, seed=seed))
+    with Store.open(folder / "store.duckdb") as store:
+        assert ingest(store, folder / "runs").problems == []
+    return folder
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Iterator[Store]:
+    """A copy of the store, with the runs beside it."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    with Store.open(tmp_path / "store.duckdb") as store:
+        yield store
+
+
+def test_three_seeds_give_ranks_and_pairs_in_the_store_and_everywhere_the_same(store: Store) -> None:
+    found = lines(store)
+    assert [(name, one.courses, one.rank_low, one.rank_high) for name, one in found.items()] == [
+        ("alphaedit", 3, 1, 1),
+        ("memit", 3, 2, 2),
+    ]
+    (head,) = bulk.track_heads(store)
+    track, rows = boards.track(store, head.track_id), boards.board(store, head.track_id)
+    assert {row.standing for row in rows} == set(found.values())
+    assert {run.standing for run in editor_runs(store, "memit")} == {found["memit"]}
+    (pair,) = track.pairs
+    assert pair.told_apart and pair.seeds == 3 and track.told_apart == 1 and track.resolution == pair.least
+    tables = bulk.result_tables(store)
+    assert [line["told_apart"] for line in tables["pairs"].to_pylist()] == [True]
+    assert {line["rank_low"] for line in tables["standings"].to_pylist()} == {1, 2}
+    lines_of_both = [line for name in ("pairs", "standings") for line in tables[name].to_pylist()]
+    assert {line["protocol"] for line in lines_of_both} == {head.protocol}
+
+
+def test_a_new_course_changes_the_lines_of_its_track(store: Store, tmp_path: Path) -> None:
+    write_run(tmp_path / "runs", replace(GOOD, seed=3))
+    write_run(tmp_path / "runs", replace(BAD, seed=3, status="partial", stops_at=20))
+    ingest(store, tmp_path / "runs")
+    assert {name: one.courses for name, one in lines(store).items()} == {"alphaedit": 4, "memit": 3}
+    assert len(store.rows("FROM pairs")) == 1
+
+
+def test_an_ingest_that_was_killed_before_the_standings_is_made_good_by_the_next(store: Store, tmp_path: Path) -> None:
+    before = lines(store)
+    (head,) = bulk.track_heads(store)
+    standings.forget_standings(store, [head.track_id])
+    assert ingest(store, tmp_path / "runs").updated == []
+    assert lines(store) == before
+
+
+def test_ingesting_twice_keeps_every_line(store: Store, tmp_path: Path) -> None:
+    before = store.rows("FROM standings ORDER BY ALL"), store.rows("FROM pairs ORDER BY ALL")
+    ingest(store, tmp_path / "runs")
+    assert (store.rows("FROM standings ORDER BY ALL"), store.rows("FROM pairs ORDER BY ALL")) == before
+
+
+def test_where_all_seeds_ask_the_same_cases_their_variance_is_added(store: Store) -> None:
+    """The synthetic runs edit the file in its order: three seeds that agree say nothing about other cases."""
+    (head,) = bulk.track_heads(store)
+    assert head.edit_order == "file order"
+    first = store.rows("SELECT low, high FROM headlines WHERE quantity = 'effective_edits'")
+    one = lines(store)["alphaedit"].effective_edits
+    assert one.low is not None and one.high is not None
+    assert one.high - one.low > 0.8 * min(high - low for low, high in first)
