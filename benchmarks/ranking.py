@@ -9,7 +9,7 @@ every rule the table gives the power, as the share of its pairs with ordinary ed
 the family-wise error: the share of tracks in which any two equal editors are told apart.
 
 Three tables: the rules; what a smaller residual gains the board's rule; and how often the interval of a row covers its
-true mean, for ordinary and for wide rows. With ``--store``, the pairs of each recorded track that every rule tells apart.
+true mean, for ordinary and for wide rows. ``--store`` counts the pairs of recorded tracks that every rule tells apart.
 
 Rules: ``per pair`` is a t test of each pair's differences with Holm's procedure, that of protocol 1; ``pooled`` is one
 variance for all rows and Tukey's range; ``flagged`` leaves rows out of the pool that an F test at 1 % finds out of line

@@ -17,7 +17,9 @@ and n counts the shared seeds (Tukey 1953; Kramer 1956). How often that finds a 
 is simulated in ``benchmarks/ranking.py``; docs/ranking.md has the table.
 
 The mean of one row over n seeds has the variance (τ² + v[i]) / n. τ² comes from the seeds' effects on all rows, by the
-method of moments, and the quantile of the interval is Student's with Satterthwaite's degrees of freedom.
+method of moments, and the quantile of the interval is Student's with Satterthwaite's degrees of freedom. There every
+row is taken to spread widely with a chance of 20 % beforehand; with less, the intervals of those that do would
+hold too seldom.
 
 Where all seeds are asked about the same cases, the table says nothing about other cases. What drawing these would do
 is then added to both variances; see `separate`.
@@ -28,7 +30,7 @@ out of the estimates; against it, what a seed does to another row does not cance
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -45,6 +47,8 @@ LEVEL = 0.05
 """Share of tracks without any difference in which one is claimed."""
 WILD_SHARE = 0.05
 """Chance that a row belongs to those that spread widely, before its residuals are seen."""
+DOUBTED_SHARE = 0.2
+"""The same for intervals: a wide row that went unnoticed spoils few of all pairs, but all of its interval."""
 WILD_RATIO = 9.0
 """Variance of such a row, as a multiple of the others'."""
 _ROUNDS = 50
@@ -83,17 +87,45 @@ class Separation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Course:
-    """Variance of one course about its row's mean, of what a seed does to all rows and of the residual."""
+class _Residuals:
+    """What rows and seeds leave of a table by least squares."""
 
-    seed: float
-    """τ², at least 0."""
+    squares: Floats
+    """Sum of squares of each row."""
+    freedoms: Floats
+    """Degrees of freedom of each row."""
+    variance: float
+    """σ², of one residual of an ordinary row."""
+
+    def wild(self, share: float = WILD_SHARE) -> Floats:
+        """Chance of each row to spread widely, if ``share`` of all rows do."""
+        if self.variance == 0:
+            return np.zeros(len(self.squares))
+        beyond = self.squares / (2 * self.variance) * (1 - 1 / WILD_RATIO)
+        odds = np.log(share / (1 - share)) - self.freedoms / 2 * np.log(WILD_RATIO) + beyond
+        chance: Floats = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+        return chance
+
+    def of_rows(self, wild: Floats) -> Floats:
+        """Variance of one residual of each row."""
+        return self.variance * (1 - wild + WILD_RATIO * wild)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seeds:
+    """What seeds do to all rows."""
+
     mean_square: float
-    """Of the seeds' effects: its expectation is τ² + ``noise``."""
+    """Its expectation is τ² + ``noise``."""
     noise: float
     """What the residuals add to the mean square."""
     freedom: float
-    """Degrees of freedom of the mean square."""
+    """Degrees of freedom of the mean square; infinite where nothing moves."""
+
+    @property
+    def variance(self) -> float:
+        """τ²."""
+        return max(0.0, self.mean_square - self.noise)
 
 
 def separate(values: Floats, cases: Floats | None = None) -> Separation:
@@ -106,31 +138,21 @@ def separate(values: Floats, cases: Floats | None = None) -> Separation:
             about the same ones; None: each seed has its own, and the spread between seeds holds that of cases, too.
     """
     known = ~np.isnan(values)
-    moves = np.nanmax(values, axis=1) > np.nanmin(values, axis=1)
-    table, there = values[moves], known[moves]
-    residuals, freedoms = _residuals(table, there)
-    moved, wild = np.zeros((2, len(values)))
-    moved[moves], wild[moves] = _variances((residuals**2).sum(axis=1), freedoms)
-    course = _seeds(table, there, moved[moves])
-    variance = np.where(moves, moved, course.seed)
-    left = float(freedoms.sum())
-    freedom = left if left > _NOTHING else course.freedom
     drawn = np.zeros((len(values), len(values))) if cases is None else cases
-    shared = known.astype(np.int64) @ known.T.astype(np.int64)
-    filled = np.where(known, values, 0.0)
-    total = filled @ known.T - known.astype(np.float64) @ filled.T
-    enough = shared >= LEAST_SEEDS
-    count = np.where(enough, shared, 1)
+    moves = np.nanmax(values, axis=1) > np.nanmin(values, axis=1)
+    residuals = _residuals(values[moves], known[moves])
+    seeds = _seeds(values[moves], known[moves], residuals.of_rows(residuals.wild()))
+    variance, wild = np.full(len(values), seeds.variance), np.zeros(len(values))
+    wild[moves] = residuals.wild()
+    variance[moves] = residuals.of_rows(wild[moves])
+    single, freedom = _course(residuals, seeds)
+    half = _halves(np.full(len(values), seeds.variance), np.full(len(values), seeds.freedom), known.sum(axis=1), drawn)
+    half[moves] = _halves(single, freedom, known[moves].sum(axis=1), drawn[np.ix_(moves, moves)])
+    difference, count = _differences(values, known)
     own = np.diag(drawn)
     apart = np.add.outer(variance, variance) / count + np.maximum(np.add.outer(own, own) - 2 * drawn, 0.0)
-    return Separation(
-        difference=np.where(enough, total / count, np.nan),
-        apart=np.where(enough, apart, np.nan),
-        variance=variance,
-        wild=wild,
-        freedom=freedom,
-        half=_halves(np.where(moves, moved, course.noise), known.sum(axis=1), course, left, own),
-    )
+    left = float(residuals.freedoms.sum())
+    return Separation(difference, apart, variance, wild, left if left > _NOTHING else seeds.freedom, half)
 
 
 @lru_cache(maxsize=256)
@@ -139,67 +161,76 @@ def studentized_range(rows: int, freedom: float, level: float = LEVEL) -> float:
     return float(stats.studentized_range.ppf(1 - level, rows, freedom)) if rows > 1 and freedom > 0 else np.inf
 
 
+def _differences(values: Floats, known: Flags) -> tuple[Floats, Floats]:
+    """Mean difference of every two rows over the seeds that both have, and how many; NaN for fewer than enough."""
+    shared = known.astype(np.float64) @ known.T
+    filled = np.where(known, values, 0.0)
+    count = np.where(shared >= LEAST_SEEDS, shared, np.nan)
+    return (filled @ known.T - known.astype(np.float64) @ filled.T) / count, count
+
+
 def _within(values: Floats, known: Flags) -> tuple[Floats, Floats]:
     """What rows leave, 0 where nothing was measured; and each row's share of each of its seeds, (rows, seeds)."""
     count = known.sum(axis=1, keepdims=True)
     return np.where(known, values - np.nansum(values, axis=1, keepdims=True) / count, 0.0), known / count
 
 
-def _residuals(values: Floats, known: Flags) -> tuple[Floats, Floats]:
-    """What rows and seeds leave by least squares, 0 where nothing was measured; and each row's degrees of freedom."""
+def _residuals(values: Floats, known: Flags) -> _Residuals:
+    """Residuals of rows and seeds; σ² by expectation and maximisation over the wild rows, from the median row on."""
     deviation, share = _within(values, known)
     inverse = np.linalg.pinv(np.diag(known.sum(axis=0)) - share.T @ known, hermitian=True)
     effect = inverse @ deviation.sum(axis=0)
-    residuals = np.where(known, deviation - effect + (share @ effect)[:, None], 0.0)
+    squares = (np.where(known, deviation - effect + (share @ effect)[:, None], 0.0) ** 2).sum(axis=1)
     projected = share @ inverse
     leverage = share + np.diag(inverse) - 2 * projected + (projected * share).sum(axis=1, keepdims=True)
-    return residuals, np.where(known, 1 - leverage, 0.0).sum(axis=1)
-
-
-def _variances(squares: Floats, freedoms: Floats) -> tuple[Floats, Floats]:
-    """Variance of each row and its chance to be a wild one, by expectation and maximisation from the median row."""
+    freedoms = np.where(known, 1 - leverage, 0.0).sum(axis=1)
     taken = freedoms > _NOTHING
     if not taken.any() or not squares.any():
-        return np.zeros(len(squares)), np.zeros(len(squares))
+        return _Residuals(squares, freedoms, 0.0)
     own = squares[taken] / freedoms[taken]
-    variance = float(np.median(own)) or float(own.mean())
-    prior = np.log(WILD_SHARE / (1 - WILD_SHARE)) - freedoms / 2 * np.log(WILD_RATIO)
+    found = _Residuals(squares, freedoms, float(np.median(own)) or float(own.mean()))
     for _ in range(_ROUNDS):
-        wild = 1 / (1 + np.exp(-np.clip(prior + squares / (2 * variance) * (1 - 1 / WILD_RATIO), -500, 500)))
-        variance = float((squares * (1 - wild + wild / WILD_RATIO)).sum() / freedoms.sum())
-    return variance * (1 - wild + WILD_RATIO * wild), wild
+        wild = found.wild()
+        found = replace(found, variance=float((squares * (1 - wild + wild / WILD_RATIO)).sum() / freedoms.sum()))
+    return found
 
 
-def _seeds(values: Floats, known: Flags, variance: Floats) -> _Course:
-    """Spread of the seeds' effects, rows weighted by their variances: b' C b / tr C with C their information."""
+def _seeds(values: Floats, known: Flags, variance: Floats) -> _Seeds:
+    """Spread of the seeds' effects b, rows weighted by their variances: b' C b / tr C with C their information."""
     if not len(values):
-        return _Course(0.0, 0.0, 0.0, np.inf)
-    unit = float(variance.min()) or 1.0
-    weight = (unit / np.where(variance > 0, variance, unit))[:, None]
+        return _Seeds(0.0, 0.0, np.inf)
+    unit = float(variance.min())
+    weight = (unit / variance if unit > 0 else np.ones(len(values)))[:, None]
     deviation, share = _within(values, known)
     information = np.diag((weight * known).sum(axis=0)) - (weight * share).T @ known
     score = (weight * deviation).sum(axis=0)
     size = float(np.trace(information))
     mean_square = float(score @ np.linalg.pinv(information, hermitian=True) @ score) / size
-    noise = float(variance.min()) * int(np.linalg.matrix_rank(information, hermitian=True)) / size
-    return _Course(max(0.0, mean_square - noise), mean_square, noise, size**2 / float((information**2).sum()))
+    noise = unit * int(np.linalg.matrix_rank(information, hermitian=True)) / size
+    return _Seeds(mean_square, noise, size**2 / float((information**2).sum()))
 
 
-def _halves(variance: Floats, count: NDArray[np.int64], course: _Course, freedom: float, cases: Floats) -> Floats:
-    """Half widths of the rows' intervals.
+def _course(residuals: _Residuals, seeds: _Seeds) -> tuple[Floats, Floats]:
+    """Variance of one course about the mean of its row, τ² + v, and its degrees of freedom.
 
-    Args:
-        variance: Of one residual of each row.
-        count: Courses of each row.
-        course: Spread of the seeds' effects.
-        freedom: Degrees of freedom of the residuals.
-        cases: Variance of each mean from drawing other cases.
+    The more likely a row spreads by itself, the fewer degrees of freedom it borrows from the others.
     """
+    wild = residuals.wild(DOUBTED_SHARE)
+    own = residuals.of_rows(wild)
+    beyond = own - seeds.noise
+    single = np.maximum(seeds.mean_square + beyond, own)
+    alone = np.where(residuals.freedoms > _NOTHING, residuals.freedoms, np.inf)
+    whole = float(residuals.freedoms.sum())
+    borrowed = (1 - wild) / whole + wild / alone if whole > _NOTHING else np.zeros(len(own))
+    spread = seeds.mean_square**2 / seeds.freedom + beyond**2 * borrowed
+    return single, np.where(spread > 0, single**2 / np.where(spread > 0, spread, 1.0), np.inf)
+
+
+def _halves(single: Floats, freedom: Floats, count: NDArray[np.int64], cases: Floats) -> Floats:
+    """Half widths of intervals of means of ``count`` courses: by Student's t, of cases by the normal distribution."""
     found = []
-    for own, n, drawn in zip(variance.tolist(), count.tolist(), cases.tolist(), strict=True):
-        beyond = own - course.noise
-        single = max(course.mean_square + beyond, own)
-        total = single / n + drawn
-        spread = course.mean_square**2 / course.freedom + (beyond**2 / freedom if freedom > _NOTHING else 0.0)
-        found.append(student_quantile(total**2 * n**2 / spread if spread > 0 else np.inf) * np.sqrt(total))
+    for course, known, n, drawn in zip(single, freedom, count, np.diag(cases), strict=True):
+        total = course / n + drawn
+        share = course / n / total if total > 0 else 0.0
+        found.append(student_quantile(known / share**2 if share > 0 else np.inf) * np.sqrt(total))
     return np.array(found)
