@@ -35,6 +35,8 @@ class RunHead(NamedTuple):
     model: str
     task: str
     edits: int
+    place: str = ""
+    """Changes with the place of its row on the track's board, which rests on the courses of all rows."""
 
 
 class Series(NamedTuple):
@@ -76,9 +78,10 @@ def run_heads(store: Store) -> list[RunHead]:
         RunHead(*row)
         for row in store.rows(
             "SELECT run_id, track_id, row_id, texts_hash, md5(digest || coalesce(l.lines, '')), editor, distribution,"
-            " version, model, task, edits_planned FROM shown_runs LEFT JOIN (SELECT run AS run_id, string_agg(time ||"
-            " action || coalesce(verdict, '') || coalesce(digest, ''), '' ORDER BY line) AS lines FROM ledger"
-            " GROUP BY run) l USING (run_id) ORDER BY run_id"
+            " version, model, task, edits_planned, md5(concat_ws(' ', courses, effective_edits, low, high, rank_low,"
+            " rank_high)) FROM shown_runs LEFT JOIN standings USING (track_id, row_id) LEFT JOIN (SELECT run AS run_id,"
+            " string_agg(time || action || coalesce(verdict, '') || coalesce(digest, ''), '' ORDER BY line) AS lines"
+            " FROM ledger GROUP BY run) l USING (run_id) ORDER BY run_id"
         )
     ]
 

@@ -61,4 +61,5 @@ def editor_runs(store: Store, editor: str) -> list[EditorRun]:
 
 
 def _run(*row: Any) -> EditorRun:
-    return EditorRun(*row[:14], json.loads(row[14] or "{}"), Interval(*row[15:18]), *row[18:])
+    config, edits = json.loads(row[14] or "{}"), Interval(*row[15:18])
+    return EditorRun._make([*row[:14], config, edits, *row[18:], None])

@@ -59,11 +59,6 @@ class _Site:
         for head in self.heads:
             self.by_track[head.track_id].append(head)
 
-    @cached_property
-    def prints(self) -> dict[str, str]:
-        """Track → fingerprint of all of its runs: a row's interval rests on the courses of all rows."""
-        return {track: fingerprint([(h.run_id, h.digest) for h in heads]) for track, heads in self.by_track.items()}
-
     def batches(self) -> Iterator[Batch]:
         yield self._plain()
         for index, head in enumerate(self.tracks):
@@ -113,8 +108,13 @@ class _Site:
         for head in self.heads:
             by_editor.setdefault(head.editor, []).append(head)
         parts = {name: descriptions(name, found[-1].distribution) for name, found in by_editor.items()}
-        prints = {name: sorted({self.prints[head.track_id] for head in found}) for name, found in by_editor.items()}
-        jobs = [Job(f"editor/{name}", fingerprint(self.code, prints[name], parts[name])) for name in sorted(by_editor)]
+        jobs = [
+            Job(
+                f"editor/{name}",
+                fingerprint(self.code, sorted((h.run_id, h.digest, h.place) for h in found), parts[name]),
+            )
+            for name, found in sorted(by_editor.items())
+        ]
         listed = [(name, found[-1].distribution, len(found), sorted({h.model for h in found}))
                   for name, found in sorted(by_editor.items())]  # fmt: skip
 
@@ -197,7 +197,7 @@ class _Track:
     def batch(self) -> Batch:
         chooser = track_page.chooser(self.head, self.site.tracks, _track_path)
         references = self.site.references(self.head)
-        runs = self.site.prints[self.head.track_id]
+        runs = [(head.run_id, head.digest) for head in self.heads]
         totals = (len(self.site.heads), len(self.site.tracks)) if self.front else None
         print_of = fingerprint(self.site.code, runs, chooser, references, totals)
         return Batch([Job(f"track/{self.head.track_id}", print_of)], self._make)

@@ -28,10 +28,12 @@ def line(page: Page, name: str) -> list[str]:
 def test_editors_are_compared_by_case_with_the_first(visit: Open, site: Path) -> None:
     page = compared(visit(site / "index.html").page)
     expect(page.locator("#compare-table thead th")).to_have_count(4)
-    expect(page.locator("#compare-table thead")).to_contain_text("AlphaEdit, 2 seeds")
+    expect(page.locator("#compare-table thead")).to_contain_text("AlphaEdit, 3 seeds")
     first, second, third = line(page, "Efficacy, %")
     assert "worse" not in first and "worse" in second and "worse" in third
-    assert line(page, "Effective edits")[0].count("–") == 2
+    headlines = line(page, "Effective edits")
+    assert headlines[0].count("–") == 1, "the interval of the row, as on the board"
+    assert "▼ worse −" in headlines[1] and "▼ worse −" in headlines[2]
     expect(page.locator("#compare-how")).to_be_visible()
     page.locator("#compare-scores").scroll_into_view_if_needed()
     expect(page.locator("#compare-scores canvas")).to_have_count(1)
@@ -73,7 +75,22 @@ def test_runs_are_added_by_name_and_by_id_removed_and_saved(visit: Open, site: P
         page.locator("#compare-csv").click()
     rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text(encoding="utf-8"))))
     assert {row["verdict"] for row in rows if row["column"] == "MEMIT-Seq"} <= {"better", "worse", "tie"}
-    assert len(rows) == 15
+    assert len(rows) == 18
+    held = [row for row in rows if row["metric"] == "Effective edits"]
+    assert [row["verdict"] for row in held] == ["", "worse", "worse"]
+    assert float(held[1]["high"]) < 0
+
+
+def test_effective_edits_of_less_than_a_whole_row_are_shown_and_not_compared(visit: Open, site: Path) -> None:
+    page = compared(visit(site / "index.html").page)
+    page.locator("#add").select_option(label="FT-L")
+    expect(page.locator("#compare-table thead th")).to_have_count(5)
+    assert "not compared" in line(page, "Effective edits")[3], "it has one course"
+    whole, other, *_ = page.url.partition("runs=")[2].split(",")
+    part = visit(site / "compare.html", fragment=f"#runs={'.'.join(whole.split('.')[:2])},{other}").page
+    expect(part.locator("#compare-table thead th")).to_have_count(3)
+    assert "not compared" in line(part, "Effective edits")[1]
+    assert "worse" in line(part, "Efficacy, %")[1]
 
 
 def test_runs_of_different_tracks_are_shown_but_not_tested(visit: Open, site: Path) -> None:

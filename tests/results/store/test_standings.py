@@ -68,11 +68,15 @@ def test_three_seeds_give_ranks_and_pairs_in_the_store_and_everywhere_the_same(s
 
 
 def test_a_new_course_changes_the_lines_of_its_track(store: Store, tmp_path: Path) -> None:
+    before = {head.run_id: head for head in bulk.run_heads(store)}
     write_run(tmp_path / "runs", replace(GOOD, seed=3))
     write_run(tmp_path / "runs", replace(BAD, seed=3, status="partial", stops_at=20))
     ingest(store, tmp_path / "runs")
     assert {name: one.courses for name, one in lines(store).items()} == {"alphaedit": 4, "memit": 3}
     assert len(store.rows("FROM pairs")) == 1
+    after = [head for head in bulk.run_heads(store) if head.run_id in before]
+    assert all(head.digest == before[head.run_id].digest for head in after), "their own pages stay"
+    assert all(head.place != before[head.run_id].place for head in after), "those with the row's interval do not"
 
 
 def test_an_ingest_that_was_killed_before_the_standings_is_made_good_by_the_next(store: Store, tmp_path: Path) -> None:
