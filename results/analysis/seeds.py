@@ -11,13 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from palimpsest.results.records import BoardRow, EditsUntil, Interval
 
-Floats = NDArray[np.float64]
 _NORMAL = 1.959963984540054
 
 
@@ -32,12 +29,6 @@ def by_row(runs: Sequence[BoardRow]) -> dict[str, list[BoardRow]]:
 def student_quantile(freedom: float, share: float = 0.975) -> float:
     """Quantile of Student's t; the normal one for infinite degrees of freedom."""
     return _NORMAL if math.isinf(freedom) and share == 0.975 else float(special.stdtrit(min(freedom, 1e9), share))
-
-
-def student_two_sided(t: Floats, freedom: Floats) -> Floats:
-    """Two-sided p of |t|, elementwise."""
-    p: Floats = 2 * special.stdtr(np.minimum(freedom, 1e9), -np.abs(t))
-    return p
 
 
 def half_width(case_half: float, values: Sequence[float]) -> float:

@@ -88,7 +88,7 @@ class Separation:
 
 @dataclass(frozen=True, slots=True)
 class _Residuals:
-    """What rows and seeds leave of a table by least squares."""
+    """Residuals that rows and seeds leave of a table by least squares."""
 
     squares: Floats
     """Sum of squares of each row."""
@@ -113,7 +113,7 @@ class _Residuals:
 
 @dataclass(frozen=True, slots=True)
 class _Seeds:
-    """What seeds do to all rows."""
+    """Effects of seeds on all rows."""
 
     mean_square: float
     """Its expectation is τ² + ``noise``."""
@@ -170,7 +170,7 @@ def _differences(values: Floats, known: Flags) -> tuple[Floats, Floats]:
 
 
 def _within(values: Floats, known: Flags) -> tuple[Floats, Floats]:
-    """What rows leave, 0 where nothing was measured; and each row's share of each of its seeds, (rows, seeds)."""
+    """Deviations from the rows' means, 0 where nothing was measured; and the share of each course in its row's mean."""
     count = known.sum(axis=1, keepdims=True)
     return np.where(known, values - np.nansum(values, axis=1, keepdims=True) / count, 0.0), known / count
 
