@@ -118,7 +118,7 @@ class _Seeds:
     mean_square: float
     """Its expectation is τ² + ``noise``."""
     noise: float
-    """What the residuals add to the mean square."""
+    """Part of the mean square that the residuals add."""
     freedom: float
     """Degrees of freedom of the mean square; infinite where nothing moves."""
 
