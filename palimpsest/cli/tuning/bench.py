@@ -17,6 +17,7 @@ from palimpsest.cli.tuning.trials import Point, Trial
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.metrics.probes import SCORES, CaseTable, Outcomes, case_table, main_score
+from palimpsest.harness.plugins.configuration import resolve_config
 from palimpsest.harness.specs.composition import HOST
 from palimpsest.harness.specs.run_spec import EditorRef
 from palimpsest.harness.system.atomic_files import atomic_write_json
@@ -44,8 +45,6 @@ def complete_config(
         config: Values of the axes.
         host: Complete configuration of a filter's host; None: the editor has none.
     """
-    from palimpsest.harness.plugins.configuration import resolve_config
-
     return resolve_config(editor, model, {**config, **({} if host is None else {HOST: host})})
 
 
