@@ -153,6 +153,7 @@ class Bench:
 
     def _score(self, editing: Editing, edits: int, found: _Measured) -> None:
         """Score all edits so far, and ask for the abilities."""
+        # Late: torch loads in 2 s, which planning a tuning need not wait for.
         from palimpsest.harness.scoring.probes import score_cases
 
         with editing.evaluated():
@@ -169,6 +170,7 @@ class Bench:
 
     def _neighborhood(self, task_hash: str) -> CaseTable:
         """The unedited model's neighborhood of every case, measured once where the model has a cache."""
+        # Late: torch loads in 2 s, which planning a tuning need not wait for.
         from palimpsest.harness.runs.instruments import scoring_environment
         from palimpsest.harness.scoring.probes import score_cases
 
