@@ -20,14 +20,15 @@ from palimpsest.harness.abilities.stock import stock_manager
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
 from palimpsest.harness.model.catalogue import require_no_pointer
 from palimpsest.harness.specs.run_spec import LARGEST, AbilityRef
-from palimpsest.tasks import ability_data
 from palimpsest.tasks.ability_data import data_file
 from palimpsest.tasks.ability_files import files_of
 
 FOLDER = Path(__file__).resolve().parent / "abilities"
-"""One ``<task>.yaml`` per ability with its items, code shared by them, and ``groups.toml``; ``papers/`` beside them."""
-PAPERS = "papers"
-"""Subfolder whose tasks read their items from the folders of ``--ability-data``."""
+"""One ``<task>.yaml`` per ability with its items, code shared by them, and ``groups.toml``; folders of others beside."""
+LOCAL = {"glue_lm_eval": "ability_data.py", "published": "general/*.py", "general": "general/*.py"}
+"""Subfolder whose tasks read their items from the folders of ``--ability-data`` → code in this room that they run by."""
+RENAMED = {"glue-papers": "glue-lm-eval", "glue-papers-generated": "glue-lm-eval-generated"}
+"""Former name of a group → its name now, of the same tasks."""
 _LIST = "palimpsest list abilities"
 
 
@@ -64,14 +65,17 @@ def ability_groups(folder: Path = FOLDER) -> dict[str, AbilityGroup]:
 
 def ability_names(folder: Path = FOLDER) -> tuple[str, ...]:
     """Names of the tasks that ship, those that need local data included."""
-    paths = [*folder.glob("*.yaml"), *(folder / PAPERS).glob("*.yaml")]
-    return tuple(sorted(path.stem for path in paths))
+    return tuple(sorted([*(path.stem for path in folder.glob("*.yaml")), *_local(folder)]))
 
 
 @cache
-def papers_tasks() -> frozenset[str]:
-    """Names of the tasks that ship without their items."""
-    return frozenset(path.stem for path in (FOLDER / PAPERS).glob("*.yaml"))
+def local_tasks() -> Mapping[str, Path]:
+    """Tasks that ship without their items, and the files that define them."""
+    return _local(FOLDER)
+
+
+def _local(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for kind in LOCAL for path in (folder / kind).glob("*.yaml")}
 
 
 def ability_refs(names: Sequence[str], limit: int | None, *, folder: Path = FOLDER) -> tuple[AbilityRef, ...]:
@@ -86,14 +90,14 @@ class AbilityLibrary:
         """Set up.
 
         Args:
-            data: Folders with the items of the papers' tasks (``--ability-data``).
+            data: Folders with the items of tasks that ship without (``--ability-data``).
             folder: Where the tasks are that ship.
         """
         self.data = tuple(Path(place) for place in data)
         self._folder = folder
         self._groups = ability_groups(folder)
         self._own = {path.stem: path for path in folder.glob("*.yaml")}
-        self._papers = {path.stem: path for path in (folder / PAPERS).glob("*.yaml")}
+        self._local = _local(folder)
         self._brought: dict[str, Path] = {}
 
     def refs(self, names: Sequence[str], limit: int | None) -> tuple[AbilityRef, ...]:
@@ -135,20 +139,25 @@ class AbilityLibrary:
         return AbilitySource(ref.name, None if path is None else path.parent, self._shots(ref.name))
 
     def _expand(self, name: str) -> Iterable[tuple[str, int | None]]:
+        if name in RENAMED:
+            raise UsageError(
+                f"The ability group {name} is called {RENAMED[name]} now: its prompts are lm-eval's. It asks the same, and "
+                "runs keep their ids. The papers' own form is glue-published."
+            )
         if name in self._groups:
             group = self._groups[name]
             tasks = group.local if group.local and (self.data or not group.stock) else group.stock
-            missing = sorted(set(tasks) & set(group.local) - set(self._own) - set(self._papers))
+            missing = sorted(set(tasks) & set(group.local) - set(self._own) - set(self._local))
             if missing:
                 raise UsageError(f"{self._folder / 'groups.toml'} names tasks without a file: {', '.join(missing)}.")
             return [(task, group.limit_of(task)) for task in tasks]
-        if name in self._own or name in self._papers or name in self._brought or name in self._stock_of_groups():
+        if name in self._own or name in self._local or name in self._brought or name in self._stock_of_groups():
             return [(name, None)]
         if Path(name).suffix in (".yaml", ".yml") or Path(name).is_dir():
             return [(task, None) for task in self._bring(Path(name))]
         stock = stock_manager().all_tasks  # lm-eval's own tasks, groups and tags
         if name not in stock:
-            known = (*self._groups, *self._own, *self._papers, *stock)
+            known = (*self._groups, *self._own, *self._local, *stock)
             raise unknown_name("ability", name, known, f"{_LIST} (or a task of lm-eval, a folder, a YAML file)")
         return [(name, None)]
 
@@ -164,14 +173,14 @@ class AbilityLibrary:
         if not found:
             raise UsageError(f"{place} holds no lm-eval task: expected YAML files with a field task.")
         for task, path in found:
-            if task in self._own or task in self._papers or self._brought.get(task, path) != path:
+            if task in self._own or task in self._local or self._brought.get(task, path) != path:
                 raise UsageError(f"{path}: an ability task called {task!r} is there already; give it another name.")
             self._brought[task] = path.resolve()
         return [task for task, _ in found]
 
     def _path(self, name: str) -> Path | None:
         """The YAML of a task; None for lm-eval's own."""
-        return self._own.get(name) or self._papers.get(name) or self._brought.get(name)
+        return self._own.get(name) or self._local.get(name) or self._brought.get(name)
 
     def _shots(self, name: str) -> int | None:
         """Settings that a group fixes for one of lm-eval's own tasks; the others say them in their YAML."""
@@ -185,8 +194,9 @@ class AbilityLibrary:
             return digest.hexdigest()
         if name in self._own:
             parts = [path, path.with_suffix(".jsonl"), *sorted(path.parent.glob("*.py"))]
-        elif name in self._papers:
-            parts = [path, *sorted(path.parent.glob("_*")), Path(str(ability_data.__file__))]
+        elif name in self._local:
+            code = Path(__file__).parent.glob(LOCAL[path.parent.name])
+            parts = [path, *sorted(path.parent.glob("_*")), *sorted(code)]
         else:
             parts = files_of(path)
         for part in parts:
@@ -196,12 +206,12 @@ class AbilityLibrary:
                     part.relative_to(path.parent).as_posix() if part.is_relative_to(path.parent) else part.name
                 )
                 digest.update(name_of_part.encode() + b"\0" + part.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-        if name in self._papers:
+        if name in self._local:
             digest.update(_unpacked(self._data_file(path)))
         return digest.hexdigest()
 
     def _data_file(self, path: Path) -> Path:
-        """The items of one of the papers' tasks; raises `MissingResource`."""
+        """The items of a task that ships without them; raises `MissingResource`."""
         found = data_file(_field(path, "  file:") or path.stem, [str(folder) for folder in self.data])
         require_no_pointer(found)
         return found

@@ -16,27 +16,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jinja2 import TemplateError
 
 from palimpsest.harness.abilities.items import (
-    PERPLEXITY,
     AbilityFinder,
+    AbilityOutcome,
     AbilitySource,
     ItemOutcome,
     mean_chance,
+    metric_of,
     outcome_of,
     score_of,
 )
-from palimpsest.harness.abilities.stock import quiet
-from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError
+from palimpsest.harness.abilities.stock import quiet, stock_manager
+from palimpsest.harness.errors import ConfigError, MissingResource, PalimpsestError, first_line
 from palimpsest.harness.specs.run_spec import AbilityRef
 
 if TYPE_CHECKING:
     from palimpsest.harness.abilities.engine import Engine
 
-
-from palimpsest.harness.abilities.items import AbilityOutcome
-from palimpsest.harness.abilities.stock import stock_manager
-from palimpsest.harness.errors import first_line
-
-METRIC = "acc"
 T = TypeVar("T")
 _OWN = (LookupError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError, TemplateError)
 """Errors that wrong definitions of tasks end in, inside lm-eval."""
@@ -139,8 +134,8 @@ class AbilityHarness:
             found = sorted(samples[task.task_name], key=lambda sample: int(sample["doc_id"]))
             filtered = found[0]["filter"]  # a task with several filters of its answers is judged by the first
             chosen = [sample for sample in found if sample["filter"] == filtered]
-            items += [outcome_of(task, sample, len(items) + i) for i, sample in enumerate(chosen)]
-        metric = PERPLEXITY if self._leaves[name][0].OUTPUT_TYPE == "loglikelihood_rolling" else METRIC
+            items += [outcome_of(task, sample, len(items) + i, self._lm.tokens) for i, sample in enumerate(chosen)]
+        metric = metric_of(self._leaves[name][0], chosen[0])
         return AbilityOutcome(
             name, metric, score_of(metric, items), self._chances[name], tuple(items), self._hashes[name]
         )
@@ -173,8 +168,8 @@ def _unusable(source: AbilitySource, error: Exception) -> PalimpsestError:
     if source.folder is None:
         return MissingResource(
             f"Ability task {source.name!r}: its items come from the hub and cannot be had now ({line}). Connect once "
-            "so that they are cached, or give local files: --abilities glue-papers --ability-data DIR, or a folder of "
-            "lm-eval tasks as --abilities."
+            "so that they are cached, or give local files: --abilities glue-lm-eval --ability-data DIR, or a folder "
+            "of lm-eval tasks as --abilities."
         )
     return ConfigError(f"Ability task {source.name!r} in {source.folder} cannot be loaded: {line}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.abilities.engine import Engine
+from palimpsest.harness.abilities.hf_engine import HfEngine
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.model.placement import ENGINES
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from palimpsest.harness.model.editable import EditableModel
-
-from palimpsest.harness.abilities.hf_engine import HfEngine
 
 
 def make_engine(name: str, model: EditableModel, folder: Path | None) -> Engine:

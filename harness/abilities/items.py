@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.specs.run_spec import AbilityRef
 
+ROUGE = "rouge"
+"""Metric of ability tasks whose items are right by degrees, 0..1."""
 _SHARES = ("acc", "exact_match", "em")
 """Metrics of lm-eval that are 0 or 1 for each item."""
 
@@ -31,17 +33,32 @@ class ItemOutcome:
     """Log-likelihood of running text, in nats."""
     words: int | None = None
     """Number of words of running text."""
+    score: float | None = None
+    """Degree to which the item is right, 0..1, where the task's metric has degrees; None: ``correct`` says all."""
 
 
-def outcome_of(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
+def metric_of(task: Any, sample: Mapping[str, Any]) -> str:
+    """Metric that a task's items are scored by, as lm-eval or the task itself calls it."""
+    if task.OUTPUT_TYPE != "generate_until":
+        return PERPLEXITY if task.OUTPUT_TYPE == "loglikelihood_rolling" else "acc"
+    return next((name for name in (*_SHARES, ROUGE) if name in sample), "acc")
+
+
+def outcome_of(task: Any, sample: Mapping[str, Any], item: int, tokens: Callable[[str, str], int]) -> ItemOutcome:
     """The outcome of one logged sample of one of lm-eval's tasks.
+
+    Args:
+        task: Of lm-eval. If its metadata say ``per_token``, likelihoods are compared per token, else in sum.
+        sample: As lm-eval logs it.
+        item: Number of the item within the task.
+        tokens: Counts those of a continuation behind its context.
 
     Raises:
         ConfigError: The task's kind or metrics say nothing about single items.
     """
     match task.OUTPUT_TYPE:
         case "multiple_choice":
-            return _choice(task, sample, item)
+            return _choice(task, sample, item, tokens)
         case "loglikelihood":
             log_likelihood, greedy = sample["filtered_resps"][0]
             return ItemOutcome(item, bool(greedy) and math.isfinite(log_likelihood))
@@ -54,12 +71,14 @@ def outcome_of(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
     raise ConfigError(f"Ability task {task.task_name!r}: output_type {task.OUTPUT_TYPE!r} is not supported.")
 
 
-def _choice(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
+def _choice(task: Any, sample: Mapping[str, Any], item: int, tokens: Callable[[str, str], int]) -> ItemOutcome:
     responses = sample["filtered_resps"]
     # Without this a broken model would be right wherever the first choice is, as argmax of NaN gives the first.
     finite = all(math.isfinite(value) for value, _ in responses)
     choices = task.doc_to_choice(sample["doc"])
     values = [value for value, _ in responses][: len(choices)]
+    if (task.config.metadata or {}).get("per_token"):
+        values = [value / tokens(*pair) for value, pair in zip(values, sample["arguments"], strict=False)]
     predicted = max(range(len(values)), key=values.__getitem__) if finite else -1
     gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
     labels = [_label(task, one, choices, item) for one in (gold if isinstance(gold, list) else [gold])]
@@ -80,22 +99,24 @@ def _label(task: Any, gold: Any, choices: Sequence[str], item: int) -> int:
 
 
 def _generated(task: Any, sample: Mapping[str, Any], item: int) -> ItemOutcome:
-    metric = next((name for name in _SHARES if name in sample), None)
-    value = sample.get(metric) if metric is not None else None
-    if not isinstance(value, int | float) or value not in (0, 1):
+    metric = metric_of(task, sample)
+    value = sample.get(metric)
+    if not isinstance(value, int | float) or not (0 <= value <= 1 if metric == ROUGE else value in (0, 1)):
         raise ConfigError(
-            f"Ability task {task.task_name!r}: expected a metric that is 0 or 1 for each item ({', '.join(_SHARES)}); "
-            f"it has {', '.join(sample['metrics'])}."
+            f"Ability task {task.task_name!r}: expected a metric that is 0 or 1 for each item ({', '.join(_SHARES)}), "
+            f"or {ROUGE} between them; it has {', '.join(sample['metrics'])}."
         )
+    if metric == ROUGE:
+        return ItemOutcome(item, value == 1, score=float(value))
     if "predicted" not in sample:
         return ItemOutcome(item, bool(value))
     return ItemOutcome(item, bool(value), int(sample["predicted"]), int(sample["target"]))
 
 
 def score_of(metric: str, items: Sequence[ItemOutcome]) -> float:
-    """Share of right items; for running text, the perplexity per word of all items together."""
+    """Share of right items, or mean of their degrees; of running text, the perplexity per word of all items."""
     if metric != PERPLEXITY:
-        return sum(item.correct for item in items) / len(items)
+        return sum(item.correct if item.score is None else item.score for item in items) / len(items)
     total = sum(item.log_likelihood or 0.0 for item in items)
     words = sum(item.words or 0 for item in items)
     if not all(item.correct for item in items) or not words or -total / words > 700:
@@ -123,9 +144,9 @@ class AbilityOutcome:
 
     name: str
     metric: str
-    """``acc``, or ``word_perplexity`` for running text."""
+    """``acc``, ``exact_match`` or ``em``: items are right or wrong; ``rouge``; ``word_perplexity`` for running text."""
     score: float
-    """Share of right items, 0..1; or perplexity per word."""
+    """Share of right items, or mean ROUGE, 0..1; or perplexity per word."""
     chance: float
     """Share that guessing would get, 0..1; from the task's metadata, else from its numbers of choices."""
     items: tuple[ItemOutcome, ...]

@@ -40,6 +40,10 @@ class EngineModel(HFLM):  # type: ignore[misc]
             self._encoded[pair] = super()._encode_pair(context, continuation)
         return self._encoded[pair]
 
+    def tokens(self, context: str, continuation: str) -> int:
+        """Number of tokens of a continuation behind its context."""
+        return len(self._encode_pair(context, continuation)[1])
+
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """Log-likelihood and exactness of each (context, continuation); see lm-eval."""
         return super().loglikelihood(requests, disable_tqdm=True)

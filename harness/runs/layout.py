@@ -108,6 +108,7 @@ SCORE_COLUMNS: Mapping[str, pa.Schema] = {
             *_later(items_hash=pa.string()),
             *_full(item=pa.int32(), correct=pa.bool_()),
             *_later(predicted=pa.int32(), label=pa.int32(), log_likelihood=pa.float64(), words=pa.int32()),
+            *_later(score=pa.float64()),
         ]
     ),
     DIAGNOSTICS: pa.schema([*_full(name=pa.string()), pa.field("layer", pa.int32()), pa.field("value", pa.float64())]),

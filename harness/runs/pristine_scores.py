@@ -140,7 +140,7 @@ def _outcome(content: pa.Table) -> AbilityOutcome:
     """The one outcome that `ability_table` made a table of."""
     rows = content.to_pylist()
     names = ItemOutcome.__dataclass_fields__
-    items = tuple(ItemOutcome(**{name: row[name] for name in names}) for row in rows)
+    items = tuple(ItemOutcome(**{name: row.get(name) for name in names}) for row in rows)
     first = rows[0]
     score = score_of(first["metric"], items)
     return AbilityOutcome(first["ability"], first["metric"], score, first["chance"], items, first["items_hash"])

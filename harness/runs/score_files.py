@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from palimpsest.harness.abilities.items import PERPLEXITY
+from palimpsest.harness.abilities.items import PERPLEXITY, ROUGE
 from palimpsest.harness.metrics.probes import Outcomes, aggregate, case_table, main_score
 from palimpsest.harness.runs import layout
 from palimpsest.harness.scoring.generation import continuations as continue_prompts
@@ -144,7 +144,8 @@ def ability_table(outcomes: Sequence[AbilityOutcome]) -> pa.Table:
     columns: dict[str, Any] = {"ability": [outcome.name for outcome, _ in pairs]}
     for name in ("metric", "chance", "items_hash"):
         columns[name] = [getattr(outcome, name) for outcome, _ in pairs]
-    for name in ("item", "correct", "predicted", "label", "log_likelihood", "words"):
+    graded = any(item.score is not None for _, item in pairs)  # a run without degrees has no column for them
+    for name in ("item", "correct", "predicted", "label", "log_likelihood", "words", *(["score"] if graded else [])):
         columns[name] = [getattr(item, name) for _, item in pairs]
     return layout.table(layout.SCORE_COLUMNS[layout.ABILITIES], columns)
 
@@ -168,7 +169,7 @@ def headline(tables: Mapping[str, pa.Table], form: str) -> dict[str, float]:
         names = (main_score(form), *(name for name in metrics if name.startswith("efficacy")))
         result = {name: metrics[name] for name in dict.fromkeys(names) if "magnitude" not in name}
     items = tables[layout.ABILITIES]
-    correct = items["correct"].to_numpy()[items["metric"].to_numpy() != PERPLEXITY]
+    correct = items["correct"].to_numpy()[~np.isin(items["metric"].to_pylist(), (PERPLEXITY, ROUGE))]
     if correct.size:
         result["abilities_right"] = 100.0 * float(correct.mean())
     return result

@@ -20,6 +20,7 @@ from palimpsest.harness.specs.windows import WINDOWS
 from palimpsest.harness.system.atomic_files import MANIFEST
 from palimpsest.results.analysis.effective_edits import THRESHOLDS, course, edits_until, effective_edits, quality
 from palimpsest.results.analysis.texts import TextMetrics
+from palimpsest.results.reading.tables import degrees
 
 Columns = Mapping[str, Any]
 
@@ -110,7 +111,7 @@ def _columns(folder: Path) -> tuple[Columns, Columns]:
     """Columns of the outcomes of probes and of ability items."""
     tables = [_table(folder / name) for name in (layout.PROBES, layout.ABILITIES)]
     probes, abilities = ({name: table[name].to_numpy() for name in table.column_names} for table in tables)
-    return probes, abilities
+    return probes, abilities | {"right": degrees(tables[1])}
 
 
 def _table(path: Path) -> pa.Table:
@@ -144,7 +145,7 @@ def _with_texts(folder: Path, edits: int, metrics: dict[str, dict[str, float]]) 
 @dataclass(frozen=True, slots=True)
 class _Task:
     score: float
-    """Share of right items."""
+    """Share of right items, or mean of their degrees."""
     chance: float
     items: int
 
@@ -154,7 +155,7 @@ def _ability_scores(items: Columns) -> dict[str, _Task]:
     names = sorted(set(items["ability"][items["metric"] != PERPLEXITY]))
     inside = {name: items["ability"] == name for name in names}
     return {
-        n: _Task(float(items["correct"][mask].mean()), float(items["chance"][mask][0]), int(mask.sum()))
+        n: _Task(float(items["right"][mask].mean()), float(items["chance"][mask][0]), int(mask.sum()))
         for n, mask in inside.items()
     }
 

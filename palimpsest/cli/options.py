@@ -71,7 +71,7 @@ AbilityDataOption = Annotated[
     typer.Option(
         "--ability-data",
         metavar="DIR",
-        help="Folder with the items of the papers' ability tasks, in place of the hub's; repeatable.",
+        help="Folder with items of ability tasks, in place of the hub's; repeatable.",
         rich_help_panel=DATA,
     ),
 ]

@@ -1,7 +1,8 @@
 """Scores of ability tasks from their stored items: shares, weighted F1, MCC, perplexity, and what of them is kept.
 
 Running text has a perplexity and no share of right items: it takes no part in the kept shares, since perplexity has no
-level of guessing to measure from. Run folders from before labels were stored have the shares alone.
+level of guessing to measure from. Where a metric has degrees (ROUGE), their mean stands for the share. Run folders from
+before labels were stored have the shares alone.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from palimpsest.results.analysis.uncertainty import (
     interval,
 )
 from palimpsest.results.reading.run_folder import CheckedRun
+from palimpsest.results.reading.tables import degrees
 from palimpsest.results.records import Interval, MetricRow
 
 ABILITIES_KEPT, F1_KEPT = "abilities_kept", "abilities_f1_kept"
@@ -48,7 +50,8 @@ class _Task:
     chance: float
     items_hash: str
     item: NDArray[np.int32]
-    correct: NDArray[np.bool_]
+    right: Floats
+    """1 or 0, or between them where the task's metric has degrees."""
     label: NDArray[np.int64] | None
     """None: the task's items have no single label."""
     predicted: NDArray[np.int64] | None
@@ -75,14 +78,14 @@ def ability_results(run: CheckedRun, resamples: int) -> AbilityResults:
     differ from the pristine model's is compared on none of them either.
     """
     start = _tasks(run.checkpoints[0]["abilities.parquet"]) if 0 in run.checkpoints else {}
-    alike = [AbilityItems(name, one.chance, one.correct, one.correct) for name, one in _shares(start).items()]
+    alike = [AbilityItems(name, one.chance, one.right, one.right) for name, one in _shares(start).items()]
     found = AbilityResults([], [], {}, tuple(task.name for task in counted(alike)))
     for edits, parts in run.checkpoints.items():
         now = _tasks(parts["abilities.parquet"])
         same = now.keys() == start.keys() and all(_same_items(now[name], start[name]) for name in now)
         shares = _shares(now)
         pairs = [
-            AbilityItems(name, task.chance, task.correct, start[name].correct if same else task.correct)
+            AbilityItems(name, task.chance, task.right, start[name].right if same else task.right)
             for name, task in shares.items()
         ]
         kept, single = bootstrap_abilities(pairs, resamples=resamples)
@@ -162,7 +165,7 @@ def _tasks(table: pa.Table) -> dict[str, _Task]:
             chance=rows["chance"][0].as_py(),
             items_hash=rows["items_hash"][0].as_py() or "",
             item=rows["item"].to_numpy(),
-            correct=rows["correct"].to_numpy(),
+            right=degrees(rows),
             label=label if predicted is not None else None,
             predicted=predicted if label is not None else None,
             log_likelihood=pc.fill_null(rows["log_likelihood"], float("nan")).to_numpy(),

@@ -12,6 +12,9 @@ character per probe of the case, by kind in the order of `KIND_ORDER` with dots 
 
 An empty block (two spaces in a row) means that the case was not scored; a block that begins with ``~`` was scored in
 another window than ``all``.
+
+The text of an ability task has ``1`` for each item that is right and ``0`` for the others. If the task's metric has
+degrees, the text begins with ``~`` and has a letter of `SHARES` for each item, its degree in sixtieths.
 """
 
 from __future__ import annotations
@@ -26,10 +29,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from palimpsest.harness.abilities.items import PERPLEXITY
+from palimpsest.results.reading.tables import degrees
 
 KIND_ORDER = ("rewrite", "paraphrase", "neighborhood")
 SHARES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _STEPS = 60
+_LETTERS = np.frombuffer(SHARES.encode(), dtype=np.uint8)
 
 
 def case_courses(checkpoints: Mapping[int, Mapping[str, pa.Table]], cases: pa.Table, form: str) -> list[dict[str, Any]]:
@@ -95,12 +100,15 @@ def _shares(columns: Mapping[str, NDArray[Any]], kind: NDArray[Any]) -> NDArray[
     hits = np.where(near, columns["hits_true"], columns["hits_new"])
     tokens = np.where(near, columns["tokens_true"], columns["tokens_new"])
     step = np.rint(_STEPS * hits / np.maximum(tokens, 1)).astype(np.int64)
-    letters = np.frombuffer(SHARES.encode(), dtype=np.uint8)
-    return np.where(_failed(columns), ord("x"), letters[np.clip(step, 0, _STEPS)]).astype(np.uint8)
+    return np.where(_failed(columns), ord("x"), _LETTERS[np.clip(step, 0, _STEPS)]).astype(np.uint8)
+
+
+def _letters(shares: NDArray[np.float64], steps: int) -> str:
+    return _LETTERS[np.rint(steps * shares).astype(np.int64)].tobytes().decode("ascii")
 
 
 def ability_courses(checkpoints: Mapping[int, Mapping[str, pa.Table]]) -> list[dict[str, Any]]:
-    """One row per checkpoint and ability task: which items were right, as zeros and ones in the order of items."""
+    """One row per checkpoint and ability task: which items were right, in the order of items."""
     rows = []
     for edits, parts in sorted(checkpoints.items()):
         table = parts["abilities.parquet"]
@@ -108,8 +116,9 @@ def ability_courses(checkpoints: Mapping[int, Mapping[str, pa.Table]]) -> list[d
             items = table.filter(pc.equal(table["ability"], name)).sort_by("item")
             if items["metric"][0].as_py() == PERPLEXITY:
                 continue  # running text has no right items
-            digits = (items["correct"].to_numpy() + np.uint8(ord("0"))).astype(np.uint8).tobytes().decode("ascii")
-            rows.append({"edits": edits, "ability": name, "chance": 100 * items["chance"][0].as_py(), "items": digits})
+            right, graded = degrees(items), items["score"].null_count < len(items)
+            text = ("~" if graded else "") + _letters(right, _STEPS if graded else 1)
+            rows.append({"edits": edits, "ability": name, "chance": 100 * items["chance"][0].as_py(), "items": text})
     return rows
 
 

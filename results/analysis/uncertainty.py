@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,9 @@ class AbilityItems:
     name: str
     chance: float
     """Expected share of right answers without any ability, 0..1."""
-    correct: NDArray[np.bool_]
-    pristine: NDArray[np.bool_]
+    correct: NDArray[Any]
+    """True or 1 for right items, false or 0 for wrong ones; between them where the task's metric has degrees."""
+    pristine: NDArray[Any]
     """Same items in the same order."""
 
 
@@ -208,7 +210,7 @@ def resampled_kept(tasks: Sequence[AbilityItems], *, resamples: int = RESAMPLES,
     return kept
 
 
-def _mean(correct: NDArray[np.bool_]) -> float:
+def _mean(correct: NDArray[Any]) -> float:
     return float(np.mean(correct)) if len(correct) else float("nan")
 
 

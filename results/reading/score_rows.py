@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from palimpsest.harness.abilities.items import ROUGE
 from palimpsest.harness.runs.layout import ABILITIES, ANSWERS, OPTIONAL_COLUMNS, PROBES
 from palimpsest.harness.specs.cases import SCORED_KINDS, ProbeKind
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.specs.windows import WINDOWS, choose_windows
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_text
 from palimpsest.results.reading.problems import Invalid
-from palimpsest.results.reading.tables import filled, values_of
+from palimpsest.results.reading.tables import degrees, filled, values_of
 
 PROBE_KINDS: tuple[str, ...] = get_args(ProbeKind)
 _PROBE = ["case_id", "kind", "index"]
@@ -158,6 +159,14 @@ def check_abilities(table: pa.Table, spec: RunSpec) -> None:
     labels = table.filter(pc.and_(pc.is_valid(table["label"]), pc.is_valid(table["predicted"])))
     if not pc.all(pc.equal(labels["correct"], pc.equal(labels["label"], labels["predicted"]))).as_py() and len(labels):
         raise Invalid("abilities.parquet calls items right or wrong against their labels")
+    graded = pc.equal(table["metric"], ROUGE)
+    if not pc.all(pc.equal(graded, pc.is_valid(table["score"]))).as_py():
+        raise Invalid(f"abilities.parquet must give degrees to the items of {ROUGE}, and to no others")
+    degree = degrees(table)
+    if not ((degree >= 0) & (degree <= 1)).all() or not np.array_equal(degree == 1, values_of(table, "correct")):
+        raise Invalid(
+            "abilities.parquet has degrees that are not from 0 to 1, or calls others than the whole ones right"
+        )
     if len(table.group_by(["ability", "item"]).aggregate([([], "count_all")])) != len(table):
         raise Invalid("abilities.parquet has an item twice")
     counted = table.group_by("ability").aggregate([("item", "min"), ("item", "max"), ("item", "count")])

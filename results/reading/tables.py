@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -74,6 +75,15 @@ def filled(table: pa.Table, name: str) -> NDArray[Any]:
     empty = pa.scalar(False if pa.types.is_boolean(column.type) else 0, column.type)
     values: NDArray[Any] = pc.fill_null(column, empty).to_numpy()
     return values
+
+
+def degrees(items: pa.Table) -> NDArray[np.float64]:
+    """How far each item of ability tasks is right, 0..1: its degree where its metric has degrees, else 1 or 0."""
+    right = items["correct"].cast(pa.float64())
+    found: NDArray[np.float64] = (
+        pc.coalesce(items["score"], right) if "score" in items.schema.names else right
+    ).to_numpy()
+    return found
 
 
 def values_of(table: pa.Table, name: str) -> NDArray[Any]:

@@ -138,7 +138,7 @@ CREATE TABLE ability_items (
     edits INTEGER NOT NULL,
     ability VARCHAR NOT NULL,
     item INTEGER NOT NULL,
-    correct BOOLEAN NOT NULL
+    correct BOOLEAN NOT NULL             -- of metrics with degrees: wholly right
 );
 
 CREATE TABLE diagnostics (
@@ -242,7 +242,7 @@ CREATE TABLE ability_courses (
     edits INTEGER NOT NULL,
     ability VARCHAR NOT NULL,
     chance DOUBLE NOT NULL,              -- percent
-    items VARCHAR NOT NULL               -- which were right, see analysis/courses.py
+    items VARCHAR NOT NULL               -- how far each was right, see analysis/courses.py
 );
 
 CREATE TABLE texts (

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from palimpsest.harness.runs.layout import ABILITIES, PROBES, TEXTS
-from palimpsest.results.reading.tables import filled
+from palimpsest.results.reading.tables import degrees, filled
 
 _PROBE = ("case_id", "kind", "index")
 _SIDES = ("new", "true", "top")
@@ -40,7 +40,7 @@ def compared(theirs: Mapping[str, pa.Table], ours: Mapping[str, pa.Table], edits
     (probes, own_probes), (items, own_items) = pairs[:2]
     nats = [_nats(probes, own_probes, side) for side in ("nll_new", "nll_true")]
     outcomes = [_unequal(probes, own_probes, f"{what}_{side}") for what in ("exact", "hits") for side in _SIDES]
-    answered = np.concatenate([np.any(outcomes, axis=0), _unequal(items, own_items, "correct")])
+    answered = np.concatenate([np.any(outcomes, axis=0), degrees(items) != degrees(own_items)])
     return Agreement(
         edits,
         same_bits=all(one.equals(other) for one, other in pairs),

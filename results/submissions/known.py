@@ -29,7 +29,7 @@ from palimpsest.results.reading.cleaning import TEXT_LENGTH, clean_text
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.editor_sources import package_hash
-from palimpsest.tasks.ability_library import FOLDER, PAPERS, ability_refs
+from palimpsest.tasks.ability_library import FOLDER, ability_refs, local_tasks
 from palimpsest.tasks.registry import load_task, task_names
 
 Found = Iterator[tuple[str, str]]
@@ -219,11 +219,9 @@ def _shipped_ability(name: str) -> tuple[str, int] | None:
 @cache
 def _stated_chance(name: str) -> float | None:
     """The level of chance that the file of a task names."""
-    for path in (FOLDER / f"{name}.yaml", FOLDER / PAPERS / f"{name}.yaml"):
-        found = _CHANCE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
-        if found is not None:
-            return float(found[1])
-    return None
+    path = local_tasks().get(name, FOLDER / f"{name}.yaml")
+    found = _CHANCE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return None if found is None else float(found[1])
 
 
 def _ability(run: CheckedRun, ref: AbilityRef) -> Found:

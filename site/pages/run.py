@@ -21,7 +21,7 @@ from palimpsest.site.parts.table import QUALITY, TableRow, forms_of, table_rows
 from palimpsest.site.source import RunParts
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import clean, count, file_name, older_protocol, script, seconds
-from palimpsest.tasks.ability_library import papers_tasks
+from palimpsest.tasks.ability_library import local_tasks
 
 STATIC_SAMPLES = 4
 """Sampled cases that are written into the page itself."""
@@ -196,7 +196,7 @@ def figure_columns(curves: Sequence[Series]) -> dict[str, list[Any]]:
 
 def command(spec: Mapping[str, Any]) -> str:
     """The command that repeats a run: every setting written out, quoted for a shell."""
-    given = command_words(spec, papers_tasks())
+    given = command_words(spec, local_tasks())
     words = [f"{flag} {shlex.quote(clean(value))}" if value else flag for flag, value in given]
     return " \\\n  ".join(_lines(["palimpsest run", *words]))
 
@@ -248,9 +248,10 @@ def _points(one: Series) -> dict[int, Interval]:
 
 def _ability_row(one: Series, parts: RunParts) -> MatrixRow:
     name = one.metric.removeprefix("ability:")
-    items, chance = next(((len(right), c) for a, c, _, right in parts.ability_courses if a == name), (0, 0.0))
+    course, chance = next(((right, c) for a, c, _, right in parts.ability_courses if a == name), ("", 0.0))
     points = _points(one)
-    note = f"{count(items)} items, chance {chance:.0f}" if items else ""
+    what = "mean ROUGE" if course.startswith("~") else f"chance {chance:.0f}"
+    note = f"{count(len(course.removeprefix('~')))} items, {what}" if course else ""
     return MatrixRow(labels.ability_title(name), note, tuple(figures.interval_figure(points[e]) for e in one.edits))
 
 

@@ -141,10 +141,12 @@
      relative to are taken as known. */
   function pairedAbilities(one, other, at) {
     const items = function (run, name, edits) { return run.items.find(function (item) { return item[0] === name && item[2] === edits; }); };
-    const right = function (digits) { return Array.from(digits, Number); };
+    const right = function (course) {
+      return course[0] === "~" ? Array.from(course.slice(1), function (code) { return SHARES.indexOf(code) / 60; }) : Array.from(course, Number);
+    };
     const tasks = Array.from(new Set(one.runs[0].items.map(function (item) { return item[0]; })))
       .map(function (name) { return items(one.runs[0], name, 0); })
-      .filter(function (start) { return start && countsAsAbility(mean(right(start[3])), start[1] / 100, start[3].length); });
+      .filter(function (start) { return start && countsAsAbility(mean(right(start[3])), start[1] / 100, right(start[3]).length); });
     const above = tasks.reduce(function (sum, start) { return sum + (mean(right(start[3])) - start[1] / 100) / (1 - start[1] / 100); }, 0);
     let sum = 0;
     let spread = 0;
@@ -153,7 +155,7 @@
       if (sides.flat().some(function (now) { return !now || now[3].length !== start[3].length; })) return null;
       const [mine, yours] = sides.map(function (runs) { return runs.map(function (now) { return right(now[3]); }); });
       const weight = 100 / (1 - start[1] / 100) / above;
-      const deltas = Array.from(start[3], function (_, i) {
+      const deltas = right(start[3]).map(function (_, i) {
         const at = function (run) { return run[i]; };
         return weight * (mean(yours.map(at)) - mean(mine.map(at)));
       });

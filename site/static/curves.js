@@ -16,7 +16,10 @@
   const loaded = new Map();
   let others = "";
 
-  const title = function (name) { const plain = name.replace(/^pocket_/, "").replace(/_/g, " "); return plain.charAt(0).toUpperCase() + plain.slice(1); };
+  const title = function (name) {
+    const plain = name.replace(/^pocket_/, "").replace(/^published_(.*)/, "$1 (published form)").replace(/^(?:papers|general)_(.*)/, "$1 (lm-eval form)").replace(/_/g, " ");
+    return plain.charAt(0).toUpperCase() + plain.slice(1);
+  };
   const folder = function (row) { return row.runs.length > 1 ? "row/" + row.id : "run/" + row.runs[0][0]; };
 
   /* Curves of a row: its run's own, or those of its seeds taken together. */

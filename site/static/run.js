@@ -16,7 +16,10 @@
   let run = null;
   let measured = null;
 
-  const title = function (name) { const plain = name.replace(/^pocket_/, "").replace(/_/g, " "); return plain.charAt(0).toUpperCase() + plain.slice(1); };
+  const title = function (name) {
+    const plain = name.replace(/^pocket_/, "").replace(/^published_(.*)/, "$1 (published form)").replace(/^(?:papers|general)_(.*)/, "$1 (lm-eval form)").replace(/_/g, " ");
+    return plain.charAt(0).toUpperCase() + plain.slice(1);
+  };
 
   function show(name, heading, named, more) {
     const aligned = P.align(named.map(function (item) { return item[1]; }));

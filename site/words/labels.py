@@ -62,6 +62,9 @@ KINDS = {
     "generation": "generation",
 }
 
+ABILITY_FORMS = {"published_": "published", "papers_": "lm-eval", "general_": "lm-eval"}
+"""Prefix of ability tasks whose items are given → whose prompts they ask."""
+
 VERDICT_SHAPES = {"kept": "✓", "true": "○", "spilled": "✕"}
 VERDICT_WORDS = {"kept": "as it should be", "true": "the original fact", "spilled": "the new fact, spilled over"}
 
@@ -140,6 +143,11 @@ def metric_title(metric: str) -> str:
 
 
 def ability_title(ability: str) -> str:
-    """An ability task's name without its group's prefix: ``pocket_recall`` becomes ``Recall``."""
-    plain = ability.removeprefix("ability:").removeprefix("pocket_").replace("_", " ")
-    return plain[:1].upper() + plain[1:]
+    """An ability task's name without its group's prefix: ``pocket_recall`` becomes ``Recall``.
+
+    Whose prompts are asked is said: ``published_mmlu`` becomes ``Mmlu (published form)``.
+    """
+    name = ability.removeprefix("ability:")
+    form = next((form for prefix, form in ABILITY_FORMS.items() if name.startswith(prefix)), "")
+    plain = name.removeprefix("pocket_") if not form else name.partition("_")[2]
+    return (plain[:1].upper() + plain[1:]).replace("_", " ") + (f" ({form} form)" if form else "")

@@ -1,4 +1,4 @@
-"""The papers' ability tasks over local files: read strictly, asked through lm-eval on a tiny model."""
+"""Ability tasks with lm-eval's prompts over local files: read strictly, asked through lm-eval on a tiny model."""
 
 import gzip
 import json
@@ -46,9 +46,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_papers_suite_runs_over_local_files(data: Path) -> None:
+def test_the_suite_with_lm_evals_prompts_runs_over_local_files(data: Path) -> None:
     library = AbilityLibrary([data])
-    refs = library.refs(["glue-papers", "glue-papers-generated", "perplexity"], None)
+    refs = library.refs(["glue-lm-eval", "glue-lm-eval-generated", "perplexity"], None)
     assert [ref.limit for ref in refs] == [100] * 12 + [20]
     outcomes = AbilityHarness(tiny_model("llama"), refs, library=library).evaluate()
     by_name = {outcome.name: outcome for outcome in outcomes}
@@ -67,7 +67,7 @@ def test_the_papers_suite_runs_over_local_files(data: Path) -> None:
 
 
 def test_without_data_the_group_is_lm_evals_own_and_nothing_is_imported_for_it() -> None:
-    refs = AbilityLibrary().refs(["glue-papers", "commonsense", "perplexity"], None)
+    refs = AbilityLibrary().refs(["glue-lm-eval", "commonsense", "perplexity"], None)
     assert [ref.name for ref in refs][:6] == ["sst2", "mrpc", "cola", "rte", "mmlu", "mnli"]
     assert {ref.name: ref.limit for ref in refs}["mmlu"] == 2 and refs[-1].name == "wikitext"
     assert AbilityLibrary().source(refs[0]).shots == 0
@@ -95,7 +95,7 @@ def test_references_change_with_the_data_and_not_with_packing(data: Path) -> Non
 def test_missing_data_say_which_file_and_flag(data: Path) -> None:
     (data / "rte.jsonl").unlink()
     with pytest.raises(MissingResource, match=r"rte\.jsonl or rte\.jsonl\.gz.*--ability-data DIR"):
-        AbilityLibrary([data]).refs(["glue-papers"], None)
+        AbilityLibrary([data]).refs(["glue-lm-eval"], None)
     with pytest.raises(MissingResource, match="no folder was given"):
         AbilityLibrary().refs(["papers_rte"], None)
     assert data_file("sst2", ["/nowhere", str(data)]) == data / "sst2.jsonl"

@@ -175,7 +175,7 @@ def test_the_papers_settings_ship_as_suites(name: str) -> None:
     suite = load_suite(name)
     assert (suite.schedule.edits, suite.schedule.batch_size) == PAPERS[name]
     assert suite.schedule.checkpoints[0] == 0 and suite.schedule.order_seed is None
-    assert suite.abilities.tasks == ("glue-papers", "perplexity")
+    assert suite.abilities.tasks == ("glue-lm-eval", "perplexity")
 
 
 def test_every_name_in_a_shipped_suite_is_known() -> None:

@@ -14,7 +14,7 @@ from palimpsest.harness.errors import unknown_name
 from palimpsest.harness.metrics.probes import METRICS
 from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.harness.plugins.entry_points import available_editors, misnamed
-from palimpsest.tasks.ability_library import ability_groups, ability_names
+from palimpsest.tasks.ability_library import ability_groups, ability_names, local_tasks
 from palimpsest.tasks.claim_files import claim_set_names
 from palimpsest.tasks.registry import task_names
 from palimpsest.tasks.suite_files import suite_names
@@ -77,7 +77,7 @@ def _abilities() -> Listing:
     for name, group in ability_groups().items():
         limit = "all items" if group.limit is None else f"{group.limit} items each"
         rows.append((name, "group", f"{', '.join(group.stock or group.local)}; {limit}"))
-    rows += [(name, "local data" if name.startswith("papers_") else "ships", "") for name in ability_names()]
+    rows += [(name, "local data" if name in local_tasks() else "ships", "") for name in ability_names()]
     return ("name", "kind", "what"), rows
 
 

@@ -49,7 +49,7 @@ def probe_spectrum(
     shares = percents(percent)
     chosen = None if layers == "all" else sorted(set(options.whole_numbers(layers, "--layers", "0,2, or all")))
     # Late: torch loads in 2 s, which --help and a wrong word need not wait for.
-    from palimpsest.harness.diagnostics.truncation import probe
+    from palimpsest.cli.truncation import probe
     from palimpsest.harness.runs.loaded_model import load
 
     installed = installation()

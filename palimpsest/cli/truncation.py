@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.harness.diagnostics.spectra import components, truncated
 from palimpsest.harness.metrics.abilities_kept import abilities_kept
 
@@ -81,4 +82,4 @@ def _point(
 
 
 def _is_share(outcome: AbilityOutcome) -> bool:
-    return outcome.metric == "acc"
+    return outcome.metric != PERPLEXITY

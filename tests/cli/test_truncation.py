@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from palimpsest.cli.truncation import leading_part, probe
 from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome
-from palimpsest.harness.diagnostics.truncation import leading_part, probe
 from palimpsest.harness.statistics.spectrum import singular_values
 from tests.labs.tiny_models import tiny_model
 
