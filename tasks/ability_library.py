@@ -24,9 +24,9 @@ from palimpsest.tasks.ability_data import data_file
 from palimpsest.tasks.ability_files import files_of
 
 FOLDER = Path(__file__).resolve().parent / "abilities"
-"""One ``<task>.yaml`` per ability with its items, code shared by them, and ``groups.toml``; folders of others beside."""
+"""One ``<task>.yaml`` per ability with its items, code shared by them, ``groups.toml``, and the folders of `LOCAL`."""
 LOCAL = {"glue_lm_eval": "ability_data.py", "published": "general/*.py", "general": "general/*.py"}
-"""Subfolder whose tasks read their items from the folders of ``--ability-data`` → code in this room that they run by."""
+"""Subfolder whose tasks read their items from the folders of ``--ability-data`` → code in this room that they use."""
 RENAMED = {"glue-papers": "glue-lm-eval", "glue-papers-generated": "glue-lm-eval-generated"}
 """Former name of a group → its name now, of the same tasks."""
 _LIST = "palimpsest list abilities"
@@ -141,8 +141,8 @@ class AbilityLibrary:
     def _expand(self, name: str) -> Iterable[tuple[str, int | None]]:
         if name in RENAMED:
             raise UsageError(
-                f"The ability group {name} is called {RENAMED[name]} now: its prompts are lm-eval's. It asks the same, and "
-                "runs keep their ids. The papers' own form is glue-published."
+                f"The ability group {name} is called {RENAMED[name]} now: its prompts are lm-eval's. It asks the same, "
+                "and runs keep their ids. The papers' own form is glue-published."
             )
         if name in self._groups:
             group = self._groups[name]

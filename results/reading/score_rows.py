@@ -164,9 +164,7 @@ def check_abilities(table: pa.Table, spec: RunSpec) -> None:
         raise Invalid(f"abilities.parquet must give degrees to the items of {ROUGE}, and to no others")
     degree = degrees(table)
     if not ((degree >= 0) & (degree <= 1)).all() or not np.array_equal(degree == 1, values_of(table, "correct")):
-        raise Invalid(
-            "abilities.parquet has degrees that are not from 0 to 1, or calls others than the whole ones right"
-        )
+        raise Invalid("abilities.parquet has degrees that are not from 0 to 1, or calls others right than those of 1")
     if len(table.group_by(["ability", "item"]).aggregate([([], "count_all")])) != len(table):
         raise Invalid("abilities.parquet has an item twice")
     counted = table.group_by("ability").aggregate([("item", "min"), ("item", "max"), ("item", "count")])

@@ -80,9 +80,9 @@ def filled(table: pa.Table, name: str) -> NDArray[Any]:
 def degrees(items: pa.Table) -> NDArray[np.float64]:
     """How far each item of ability tasks is right, 0..1: its degree where its metric has degrees, else 1 or 0."""
     right = items["correct"].cast(pa.float64())
-    found: NDArray[np.float64] = (
-        pc.coalesce(items["score"], right) if "score" in items.schema.names else right
-    ).to_numpy()
+    if "score" in items.schema.names:
+        right = pc.coalesce(items["score"], right)
+    found: NDArray[np.float64] = right.to_numpy()
     return found
 
 

@@ -49,8 +49,8 @@ def load(
         raise ConfigError(listed(problems))
     if passages and not all(row["passage"] for row in rows):
         raise MissingResource(
-            f"{path}: has questions without a passage (field output, a list of texts), which this task shows the model. "
-            "Ask without passages: --abilities general_open_qa."
+            f"{path}: has questions without a passage (field output, a list of texts), which this task shows the "
+            "model. Ask without passages: --abilities general_open_qa."
         )
     if len(rows) <= reserved:
         kept = f"more than the {reserved} that are kept for examples" if reserved else "some"

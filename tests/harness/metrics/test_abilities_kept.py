@@ -20,6 +20,11 @@ def test_only_tasks_surely_above_chance_count() -> None:
     assert np.isnan(abilities_kept([0.5], [0.55], [0.5], [200]))
 
 
+def test_without_a_level_of_chance_nine_right_items_of_a_hundred_count() -> None:
+    assert counts([0.08, 0.09, 0.09, 0.0], [0.0] * 4, [100, 100, 90, 100]).tolist() == [False, True, False, False]
+    assert abilities_kept([0.03], [0.3], [0.0], [100]) == pytest.approx(10)
+
+
 def test_a_task_near_chance_that_lost_one_item_moves_little() -> None:
     """A mean of ratios moves by 1.67 points here: the audit's example."""
     items, chance = [200] * 6, [0.5] * 6

@@ -9,16 +9,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.abilities.items import AbilityOutcome, ItemOutcome
-from palimpsest.harness.runs.layout import ABILITIES, SCORE_COLUMNS, packed
+from palimpsest.harness.runs.layout import ABILITIES, PROBES, SCORE_COLUMNS, packed
 from palimpsest.harness.runs.score_files import ability_table
 from palimpsest.results.analysis.abilities import ability_results
+from palimpsest.results.analysis.courses import SHARES, ability_courses
 from palimpsest.results.analysis.uncertainty import RESAMPLES
 from palimpsest.results.reading.problems import Invalid
 from palimpsest.results.reading.score_rows import check_abilities
 from palimpsest.results.reading.tables import parse_table
+from palimpsest.results.submissions.agreement import compared
 
 PRISTINE = [0, 0, 1, 1, 1, 0, 1, 0]
 LABELS = [0, 1, 1, 1, 0, 0, 1, 0]
+NO_PROBES = pa.schema([field.with_nullable(True) for field in SCORE_COLUMNS[PROBES]]).empty_table()
 
 
 def outcome(name: str, predicted: list[int]) -> AbilityOutcome:
@@ -32,6 +35,15 @@ def text(name: str, *values: float) -> AbilityOutcome:
         ItemOutcome(i, math.isfinite(value), log_likelihood=value, words=10) for i, value in enumerate(values)
     )
     return AbilityOutcome(name, "word_perplexity", 0.0, 0.0, items, "hash")
+
+
+def summaries(*scores: float) -> AbilityOutcome:
+    items = tuple(ItemOutcome(i, score == 1, score=score) for i, score in enumerate(scores))
+    return AbilityOutcome("summaries", "rouge", 0.0, 0.0, items, "hash")
+
+
+def table_of(*outcomes: AbilityOutcome) -> pa.Table:
+    return parse_table(packed(ability_table(outcomes)), SCORE_COLUMNS[ABILITIES])
 
 
 def results(*checkpoints: list[AbilityOutcome]) -> Any:
@@ -56,6 +68,56 @@ def test_scores_and_kept_shares_by_hand() -> None:
     assert values[100, "ability_perplexity:wiki"] == pytest.approx(math.e**4)
     assert {score.ability for score in found.scores} == {"one"}, "running text has no share of right items"
     assert [len(items) for items in found.paired.values()] == [1, 1]
+
+
+def test_degrees_are_averaged_and_their_loss_counts_by_halves() -> None:
+    first, later = [0.5, 1.0, 0.0, 0.3] * 25, [0.25, 0.5, 0.0, 0.15] * 25
+    found = results([summaries(*first)], [summaries(*later)])
+    assert [(one.metric, one.chance, round(one.interval.value or 0, 9)) for one in found.scores] == [
+        ("rouge", 0.0, 45.0),
+        ("rouge", 0.0, 22.5),
+    ]
+    kept = {row.edits: row.interval for row in found.metrics if row.metric == "abilities_kept"}
+    assert found.counted == ("summaries",) and kept[0].value == pytest.approx(100)
+    assert kept[100].value == pytest.approx(50) and kept[100].low == pytest.approx(50), "each item lost a half"
+
+
+def test_degrees_are_courses_of_letters() -> None:
+    outcomes = [summaries(0.0, 0.5, 1.0, 0.25), outcome("labels", PRISTINE)]
+    rows = ability_courses({0: {"abilities.parquet": table_of(*outcomes)}})
+    right = "".join(str(int(p == label)) for p, label in zip(PRISTINE, LABELS, strict=True))
+    found = {row["ability"]: row["items"] for row in rows}
+    assert found == {"summaries": "~0" + SHARES[30] + SHARES[60] + SHARES[15], "labels": right}
+
+
+def test_a_run_without_degrees_has_no_column_for_them() -> None:
+    assert "score" not in ability_table([outcome("labels", PRISTINE)]).column_names
+    assert "score" in ability_table([summaries(0.5)]).column_names
+
+
+@pytest.mark.parametrize(
+    ("items", "metric", "complaint"),
+    [
+        ([ItemOutcome(0, False, score=1.5)], "rouge", "not from 0 to 1"),
+        ([ItemOutcome(0, False, score=math.nan)], "rouge", "not from 0 to 1"),
+        ([ItemOutcome(0, True, score=0.5)], "rouge", "others right than those of 1"),
+        ([ItemOutcome(0, True), ItemOutcome(1, False, score=0.5)], "rouge", "must give degrees to the items of rouge"),
+        ([ItemOutcome(0, False, score=0.5)], "acc", "must give degrees to the items of rouge"),
+    ],
+)
+def test_degrees_that_cannot_be_are_refused(items: list[ItemOutcome], metric: str, complaint: str) -> None:
+    spec = SimpleNamespace(abilities=(SimpleNamespace(name="summaries"),))
+    check_abilities(table_of(summaries(0.0, 0.5, 1.0)), spec)  # type: ignore[arg-type]
+    wrong = AbilityOutcome("summaries", metric, 0.0, 0.0, tuple(items), "hash")
+    with pytest.raises(Invalid, match=complaint):
+        check_abilities(table_of(wrong), spec)  # type: ignore[arg-type]
+
+
+def test_a_re_run_with_other_degrees_answers_otherwise() -> None:
+    tables = [{ABILITIES: table_of(summaries(0.5, 0.25)), PROBES: NO_PROBES} for _ in range(2)]
+    assert compared(*tables, edits=0).same_bits
+    tables[1][ABILITIES] = table_of(summaries(0.5, 0.3))
+    assert compared(*tables, edits=0).different == 0.5
 
 
 def test_a_broken_model_has_an_endless_perplexity_that_can_still_be_stored() -> None:

@@ -189,6 +189,12 @@ def test_filters_over_hosts_are_named() -> None:
     assert labels.editor_title("my-editor") == "my-editor"
 
 
+def test_titles_of_abilities_say_whose_prompts_they_ask() -> None:
+    names = ("pocket_recall", "ability:published_nli_rect", "papers_nli", "general_open_qa", "boolq")
+    expected = ["Recall", "Nli rect (published form)", "Nli (lm-eval form)", "Open qa (lm-eval form)", "Boolq"]
+    assert [labels.ability_title(name) for name in names] == expected
+
+
 def test_only_a_number_becomes_a_link_to_a_paper() -> None:
     assert labels.paper_url("2410.02355") == "https://arxiv.org/abs/2410.02355"
     assert labels.paper_url("javascript:alert(1)") == ""
