@@ -78,7 +78,7 @@ def filled(table: pa.Table, name: str) -> NDArray[Any]:
 
 
 def degrees(items: pa.Table) -> NDArray[np.float64]:
-    """How far each item of ability tasks is right, 0..1: its degree where its metric has degrees, else 1 or 0."""
+    """Degree to which each item of ability tasks is right, 0..1; 1 or 0 where its metric has no degrees."""
     right = items["correct"].cast(pa.float64())
     if "score" in items.schema.names:
         right = pc.coalesce(items["score"], right)

@@ -1,4 +1,4 @@
-"""How the published code of the editing papers reads generated answers, task by task.
+"""Readings of generated answers as the published code of the editing papers has them, task by task.
 
 `sst2` to `dialogue` are of ``glue_eval`` in jianghoucheng/AlphaEdit (commit f5248d3), which AlphaEdit, NSE, SPHERE and
 REVIVE take their GLUE scores from: substrings, in a fixed order, of up to five greedy tokens. The others are of RECT
