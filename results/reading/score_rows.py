@@ -159,8 +159,7 @@ def check_abilities(table: pa.Table, spec: RunSpec) -> None:
     labels = table.filter(pc.and_(pc.is_valid(table["label"]), pc.is_valid(table["predicted"])))
     if not pc.all(pc.equal(labels["correct"], pc.equal(labels["label"], labels["predicted"]))).as_py() and len(labels):
         raise Invalid("abilities.parquet calls items right or wrong against their labels")
-    graded = pc.equal(table["metric"], ROUGE)
-    if not pc.all(pc.equal(graded, pc.is_valid(table["score"]))).as_py():
+    if not np.array_equal(values_of(table, "metric") == ROUGE, pc.is_valid(table["score"]).to_numpy()):
         raise Invalid(f"abilities.parquet must give degrees to the items of {ROUGE}, and to no others")
     degree = degrees(table)
     if not ((degree >= 0) & (degree <= 1)).all() or not np.array_equal(degree == 1, values_of(table, "correct")):

@@ -108,6 +108,7 @@ def test_a_run_without_degrees_has_no_column_for_them() -> None:
 def test_degrees_that_cannot_be_are_refused(items: list[ItemOutcome], metric: str, complaint: str) -> None:
     spec = SimpleNamespace(abilities=(SimpleNamespace(name="summaries"),))
     check_abilities(table_of(summaries(0.0, 0.5, 1.0)), spec)  # type: ignore[arg-type]
+    check_abilities(table_of(), SimpleNamespace(abilities=()))  # type: ignore[arg-type]
     wrong = AbilityOutcome("summaries", metric, 0.0, 0.0, tuple(items), "hash")
     with pytest.raises(Invalid, match=complaint):
         check_abilities(table_of(wrong), spec)  # type: ignore[arg-type]
