@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ class Worker:
     """A process that works on the run: its thread, the one that beats, its clock, and its scratch folder."""
 
     def __init__(self, objects: Objects, folder: Path, lease: type[Lease], kept: type[KeptRun]) -> None:
+        self.objects = objects
         self.main = Actor()
         self.beating = Actor()
         self.time = 0.0
@@ -67,7 +67,9 @@ class Worker:
     def _take(self) -> None:
         self.lease.take()
         self.holds = True
-        assert not self.kept.fetch(), "a blob that the head names is not there"
+        lost = self.kept.fetch()
+        if lost:  # who is no longer the owner may come too late
+            assert Head.model_validate_json(self.objects.content[f"{HEADS}/{RUN}.json"]).owner != self.lease.owner
 
     def work(self) -> int:
         """Make the next piece: scores that stay, a save of which the newest two stay, and a line in the journal."""
@@ -112,7 +114,7 @@ class DepotMachine(RuleBasedStateMachine):
         self.place = Path(tempfile.mkdtemp(dir=_quick()))
         self.objects = Objects(written=self._written)
         self.heads: list[Head] = []
-        self.journals: list[bytes] = []
+        self.journal = b""
         self.late: list[Callable[[], Any]] = []
         self.workers: dict[int, Worker] = {}
 
@@ -128,9 +130,14 @@ class DepotMachine(RuleBasedStateMachine):
             data = self.objects.content.get(f"{RUNS}/{RUN}/{blob.key}")
             assert data is not None, f"the head of beat {head.beat} names {name}, which is not there"
             assert hashlib.sha256(data).hexdigest() == blob.sha256
-        journal = head.files.get("events.jsonl")
+        blob = head.files.get("events.jsonl")
+        journal = self.objects.content[f"{RUNS}/{RUN}/{blob.key}"] if blob else b""
+        if self.heads:
+            no_epoch_has_two_publishers(self.heads[-1], head)
+            nothing_published_is_lost(self.heads[-1], head)
+            assert journal.startswith(self.journal), "a line of the journal is lost"
         self.heads.append(head)
-        self.journals.append(self.objects.content[f"{RUNS}/{RUN}/{journal.key}"] if journal else b"")
+        self.journal = journal
 
     @rule(who=st.integers(0, 2))
     def starts(self, who: int) -> None:
@@ -156,7 +163,14 @@ class DepotMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 2), steps=st.integers(2, 40))
     def goes_on_undisturbed(self, who: int, steps: int) -> None:
         for _ in range(steps):
+            if who in self.workers and self.workers[who].standing():
+                self.goes_on(who, "done")
+
+    def goes_on_to(self, who: int, kind: str) -> None:
+        """Until it asks for something of this kind."""
+        while (actor := self.workers[who].standing()) and actor.request and actor.request.kind != kind:
             self.goes_on(who, "done")
+        assert self.workers[who].standing() is not None
 
     @rule(which=st.integers(0, 100))
     @precondition(lambda self: self.late)
@@ -169,6 +183,14 @@ class DepotMachine(RuleBasedStateMachine):
         if worker is not None and worker.holds and worker.standing() is None:
             worker.publish(worker.work(), release=release)
             self._ended(who, worker.main)
+
+    @rule(who=st.integers(0, 2), times=st.integers(1, 4))
+    def goes_far(self, who: int, times: int) -> None:
+        """A good while without any trouble, from wherever the process stands."""
+        self.starts(who)
+        for _ in range(times):
+            self.goes_on_undisturbed(who, 40)
+            self.publishes(who, release=False)
 
     @rule(who=st.integers(0, 2))
     def beats(self, who: int) -> None:
@@ -220,28 +242,20 @@ class DepotMachine(RuleBasedStateMachine):
             for name, blob in Head.model_validate_json(found[0]).files.items():
                 assert f"{RUNS}/{RUN}/{blob.key}" in self.objects.content, f"{name} is gone"
 
-    @invariant()
-    def no_epoch_has_two_publishers(self) -> None:
-        owners: dict[int, set[str]] = {}
-        for head in self.heads:
-            owners.setdefault(head.epoch, set()).add(head.owner)
-        assert all(len(who - {""}) == 1 for who in owners.values()), owners
-        for before, after in pairwise(self.heads):
-            assert after.beat == before.beat + 1
-            assert after.epoch == before.epoch + (before.owner == "" or after.owner not in (before.owner, ""))
 
-    @invariant()
-    def nothing_published_is_lost(self) -> None:
-        for before, after in pairwise(self.heads):
-            kept = {name for name in before.files if name.startswith("scores/")}
-            assert kept <= set(after.files)
-            assert all(before.files[name].sha256 == after.files[name].sha256 for name in kept)
-            newest = [
-                max((n for n in head.files if n.startswith("checkpoints/")), default="") for head in (before, after)
-            ]
-            assert newest[0] <= newest[1], "the newest save is lost"
-        for earlier, later in pairwise(self.journals):
-            assert later.startswith(earlier), "a line of the journal is lost"
+def no_epoch_has_two_publishers(before: Head, after: Head) -> None:
+    assert after.beat == before.beat + 1
+    if before.owner and after.owner in (before.owner, ""):
+        assert after.epoch == before.epoch
+    else:
+        assert after.owner and after.epoch == before.epoch + 1
+        assert after.files == before.files, "who takes the run changes nothing yet"
+
+
+def nothing_published_is_lost(before: Head, after: Head) -> None:
+    scores = {name: blob for name, blob in before.files.items() if name.startswith("scores/")}
+    assert scores == {name: blob for name, blob in after.files.items() if name in scores}
+    assert newest_save(before) <= newest_save(after), "the newest save is lost"
 
 
 def newest_save(head: Head) -> str:
@@ -257,6 +271,7 @@ HOW = settings(
     deadline=None,
     max_examples=EXAMPLES,
     stateful_step_count=60,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[*HealthCheck],
 )
 
@@ -311,10 +326,55 @@ class RemovesFirst(KeptRun):
         super().publish(state, release=release)
 
 
-@pytest.mark.parametrize("mistake", [BelievesInSuccess, AdoptsAnyHead, UploadsLast, NamesByContent, RemovesFirst])
+@pytest.mark.parametrize("mistake", [AdoptsAnyHead, UploadsLast, RemovesFirst])
 def test_the_machine_finds_a_mistake(mistake: Any) -> None:
-    lease, kept = (mistake, KeptRun) if issubclass(mistake, Lease) else (Lease, mistake)
-    machine = type("Mistaken", (DepotMachine,), {"lease": lease, "kept": kept})
-    how = settings(HOW, max_examples=3000, derandomize=True, database=None, phases=[Phase.generate])
+    how = settings(HOW, max_examples=3000, derandomize=True, database=None)
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=how)
+        run_state_machine_as_test(with_mistake(mistake), settings=how)
+
+
+def with_mistake(mistake: Any) -> type[DepotMachine]:
+    lease, kept = (mistake, KeptRun) if issubclass(mistake, Lease) else (Lease, mistake)
+    return type("Mistaken", (DepotMachine,), {"lease": lease, "kept": kept})
+
+
+def a_swap_that_never_arrives(machine: DepotMachine) -> None:
+    machine.goes_far(0, 1)
+    machine.publishes(0, release=False)
+    machine.goes_on_to(0, "put")
+    machine.goes_on(0, "never arrives")
+    machine.goes_on_undisturbed(0, 40)
+
+
+def a_removal_that_arrives_when_its_content_is_needed_again(machine: DepotMachine) -> None:
+    machine.goes_far(0, 2)
+    machine.goes_on_to(0, "put")
+    machine.is_killed(0, arrives=False)
+    machine.starts(1)
+    machine.goes_on_to(1, "remove")
+    machine.goes_on(1, "arrives later")
+    machine.goes_far(1, 1)
+    machine.goes_on_undisturbed(1, 40)
+    assert newest_save(machine.heads[-1]).startswith("checkpoints/000002")
+    machine.something_arrives_late(0)
+
+
+@pytest.mark.parametrize(
+    ("course", "mistake"),
+    [
+        (a_swap_that_never_arrives, BelievesInSuccess),
+        (a_removal_that_arrives_when_its_content_is_needed_again, NamesByContent),
+    ],
+)
+def test_what_chance_seldom_finds(course: Callable[[DepotMachine], None], mistake: Any) -> None:
+    for machine in (DepotMachine(), with_mistake(mistake)()):
+        try:
+            if type(machine) is DepotMachine:
+                course(machine)
+                machine.the_head_is_whole()
+            else:
+                with pytest.raises(AssertionError):
+                    course(machine)
+                    machine.the_head_is_whole()
+        finally:
+            machine.teardown()
