@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -75,21 +76,23 @@ class Forked:
 class Prepared:
     """Starts the processes of tickets."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, variables: Mapping[str, str] | None = None) -> None:
         """Begin to prepare, where there is something to fork from.
 
         Args:
             module: Works on the ticket that it is given as ``python -m MODULE FILE``; given ``--prepared NUMBER``, it
                 calls `next_ticket` first.
+            variables: Environment variables for its processes, beside those that every child gets.
         """
         self._module = module
+        self._variables = dict(variables or {})
         self._line: socket.socket | None = None
         self._process: subprocess.Popen[str] | None = None
         if sys.platform == "linux":
             self._line, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with other:
-                words = ("-m", module, "--prepared", str(other.fileno()))
-                self._process = child.start_kept(*words, variables=_ONE_THREAD, handed=(other.fileno(),))
+                words, given = ("-m", module, "--prepared", str(other.fileno())), _ONE_THREAD | self._variables
+                self._process = child.start_kept(*words, variables=given, handed=(other.fileno(),))
 
     def start(self, ticket: Path, errors: IO[bytes]) -> Forked | subprocess.Popen[str]:
         """Start the process of a ticket; it ends in order when its stdin does.
@@ -99,7 +102,8 @@ class Prepared:
             errors: Takes what the process prints for people.
         """
         forked = None if self._line is None else self._fork(self._line, ticket, errors)
-        return forked or child.start_kept("-m", self._module, str(ticket), errors=errors)
+        words = ("-m", self._module, str(ticket))
+        return forked or child.start_kept(*words, errors=errors, variables=self._variables)
 
     def close(self) -> None:
         """Let the prepared process end, and wait for that."""

@@ -123,6 +123,8 @@ class RunTicket(Ticket):
     task: str
     """Name by which the task is found here."""
     course: Course = Course()
+    depot: str | None = None
+    """Address of the depot that keeps the run, for which the home is scratch; None: the home keeps it."""
     statistics: tuple[tuple[int, tuple[int, ...]], ...] = Field(default=(), strict=False)
     """(Tokens of the text, blocks) of the key statistics that all runs of the model need, if this one needs any."""
 

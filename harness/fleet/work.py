@@ -32,6 +32,7 @@ from palimpsest.harness.system.trouble import trouble
 if TYPE_CHECKING:
     from palimpsest.harness.fleet.ticket import RunTicket, Ticket
     from palimpsest.harness.runs.installation import Installation
+    from palimpsest.harness.runs.journal import Progress
     from palimpsest.harness.statistics.texts import StatisticsSource
 
 _CODES = {"complete": 0, "collapsed": 0, "failed": 1, "partial": 3}
@@ -98,20 +99,13 @@ def do_run(
     ticket: RunTicket,
     installed: Installation,
     statistics: StatisticsSource | None,
-    progress: LineProgress,
+    progress: Progress,
     interrupts: Interrupts,
 ) -> int:
-    """Do or continue the ticket's run; the exit code.
+    """Do or continue the ticket's run, tell its events, heed signals; the exit code.
 
-    Args:
-        ticket: The run.
-        installed: Finds tasks, ability tasks and texts.
-        statistics: Key statistics in place of the model's own.
-        progress: Receives the run's events.
-        interrupts: Signals to heed.
-
-    Raises:
-        PalimpsestError: The run could not be started or resumed.
+    Key ``statistics``, if there are any, take the place of the model's own. Raises `PalimpsestError` where the run
+    could not be started or resumed.
     """
     check_statistics(ticket.spec, statistics.digest if statistics else None)
     means = ticket.means

@@ -29,6 +29,7 @@ VERBS = {
     "show": "Show a run: its spec, its state, its latest scores.",
     "stats": "Collect key statistics of a model in one pass over a text; skip what is there, continue what is partial.",
     "export": "Write the edited model of a run, with its tokenizer, as a folder that transformers loads.",
+    "depot": "Look at the runs of a depot, and mirror them.",
     "store": "Keep the DuckDB store of all runs.",
     "site": "Build the leaderboard page and look at it.",
     "claims": "Run what a set of claims needs, and say which claims are shown, refuted or open.",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from palimpsest.cli import means, output
 from palimpsest.cli.board import make_board
+from palimpsest.cli.depots import SCRATCH, opened
 from palimpsest.cli.many_runs import STOPPED, RunResult, own_command, result_of, run_all
 from palimpsest.cli.page_builder import PageBuilder
 from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
@@ -42,6 +44,8 @@ class How:
     quiet: bool = False
     on: str | None = None
     """``local`` or ``local:N``; None: as many at once as cores and memory allow, where there is more than one run."""
+    depot: str | None = None
+    """Address of the depot that keeps the runs; None: the home does."""
     page: bool = False
     """Build the page again after every run."""
 
@@ -95,9 +99,12 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
         how: How they are carried out.
 
     Raises:
-        UsageError: ``--on`` has a value that does not exist.
+        UsageError: ``--on`` has a value that does not exist, or ``--depot`` is no address.
+        MissingResource: The depot cannot be used.
     """
     wanted = at_once(how.on)
+    if how.depot is not None:
+        return _in_depot(planned, home, how, wanted)
     page = PageBuilder(home) if how.page else None
 
     def finished(result: RunResult) -> None:
@@ -122,6 +129,31 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
 
 
 _LEFT = ("missing", "partial", "failed")
+
+
+def _in_depot(planned: Sequence[PlannedRun], home: Path, how: How, wanted: int | None) -> list[RunResult]:
+    """Do runs that a depot keeps, each in a process of its own; the home then has mirrors of those that have ended."""
+    # Late: nobody who gives no --depot needs any of it.
+    from palimpsest.cli.depot_results import DepotResults
+
+    results = DepotResults(opened(str(how.depot)), home)
+    page = PageBuilder(home) if how.page else None
+    told = {run.spec.id: results.result(run) for run in planned if results.is_over(run)}
+    left = [run for run in planned if run.spec.id not in told]
+
+    def finished(result: RunResult) -> None:
+        told[result.run] = result
+        if page is not None:
+            page.again()
+
+    try:
+        if left:
+            count = _slots(left, how, wanted)
+            _several_at_once(left, home, how, count, finished, page.first if page else lambda: None, results.result)
+        return [told[run.spec.id] for run in planned if run.spec.id in told]
+    finally:
+        if page is not None:
+            page.close()
 
 
 def _slots(left: Sequence[PlannedRun], how: How, wanted: int | None) -> int:
@@ -175,8 +207,10 @@ def _several_at_once(
     count: int,
     finished: Callable[[RunResult], None],
     first_scores: Callable[[], None],
+    result: Callable[..., RunResult] | None = None,
 ) -> list[RunResult]:
-    """Do each run in a process of its own, ``count`` at once."""
+    """Do each run in a process of its own, ``count`` at once; ``result`` takes the place of `result_of` in the home."""
+    result = result or partial(result_of, home=home)
     runs = {run.spec.id: run for run in planned}
     tickets = _tickets(planned, home, how)
     results: list[RunResult] = []
@@ -190,7 +224,7 @@ def _several_at_once(
         if end.verdict == "not begun":
             return
         stopped = next((word for word, code in STOPPED.items() if end.verdict == "stopped" and code == end.code), None)
-        results.append(result_of(runs[run], home, stopped=stopped, error=end.reason, code=end.code))
+        results.append(result(runs[run], stopped=stopped, error=end.reason, code=end.code))
         finished(results[-1])
 
     def tell(run: str, event: Mapping[str, Any]) -> None:
@@ -207,7 +241,7 @@ def _several_at_once(
 
 def _make_room(run: PlannedRun, home: Path, how: How) -> None:
     """Move an earlier run aside, if a fresh one is wanted."""
-    aside = move_aside(home, run.spec) if how.fresh else None
+    aside = move_aside(home, run.spec.id) if how.fresh else None
     if aside is not None and not how.quiet:
         output.note(f"The earlier run was moved to {aside}.")
 
@@ -221,7 +255,8 @@ def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, R
         alike = [other.spec for other in planned if other.spec.model == run.spec.model]
         shared = statistics_of(spec.editor.config for spec in alike) if statistics_of([run.spec.editor.config]) else {}
         tickets[run.spec.id] = RunTicket(
-            home=str(home.absolute()),
+            home=str(home.absolute() if how.depot is None else home.absolute() / SCRATCH),
+            depot=how.depot,
             spec=run.spec,
             model=run.model.source or run.spec.model.name,
             task=absolute_task(run.source or run.spec.task.name),

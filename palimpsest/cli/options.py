@@ -145,6 +145,18 @@ ThreadsOption = Annotated[
 ]
 
 
+DepotOption = Annotated[
+    str | None,
+    typer.Option(
+        "--depot",
+        metavar="URL",
+        envvar="PALIMPSEST_DEPOT",
+        help="Keep the runs on object storage, as s3://bucket/folder; the home has scratch and mirrors.",
+        rich_help_panel=PLACE,
+    ),
+]
+
+
 def whole_number_or_run(text: str | int) -> int | str:
     """`whole_number`, or the word ``run``."""
     return text if text == "run" else whole_number(text)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from palimpsest.cli import means, streams
+from palimpsest.cli.depots import variables
 from palimpsest.cli.ticket_kinds import AnyTicket
 from palimpsest.cli.wiring import installation
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.fleet.dispatch import Dispatcher, RunEnd
 from palimpsest.harness.fleet.local import LocalKeeper, forget
 from palimpsest.harness.fleet.prepared import Prepared
-from palimpsest.harness.fleet.ticket import Ticket, read_ticket
+from palimpsest.harness.fleet.ticket import RunTicket, Ticket, read_ticket
 from palimpsest.harness.system.interrupts import Interrupts
 from palimpsest.tasks.registry import data_files
 
@@ -53,7 +54,8 @@ def dispatch(
         follow: Gives what is to be done next after work that is done; it comes before what waits.
     """
     named = {ticket.name: ticket for ticket in tickets}
-    prepared = Prepared("palimpsest.cli.ticket_worker")
+    kept_elsewhere = any(isinstance(ticket, RunTicket) and ticket.depot is not None for ticket in tickets)
+    prepared = Prepared("palimpsest.cli.ticket_worker", variables() if kept_elsewhere else None)
 
     def closed(name: str, end: RunEnd) -> None:
         ended(name, end)
@@ -85,7 +87,7 @@ def work_on_ticket(path: Path) -> int:
         UsageError: What it names is not here.
     """
     # Late: torch loads in 2 s, which a ticket that is none need not wait for.
-    from palimpsest.cli.ticket_work import do_check, do_trial
+    from palimpsest.cli.ticket_work import do_check, do_run_in_depot, do_trial
     from palimpsest.harness.fleet.work import LineProgress, do_run, work_on
 
     ticket = read_ticket(path, AnyTicket)
@@ -100,6 +102,8 @@ def work_on_ticket(path: Path) -> int:
     def work(progress: LineProgress, interrupts: Interrupts) -> int:
         if ticket.kind == "check":
             return do_check(ticket, found, progress, interrupts)
+        if ticket.kind == "run" and ticket.depot is not None:
+            return do_run_in_depot(ticket, found, statistics, progress, interrupts)
         do = do_run if ticket.kind == "run" else do_trial
         return do(ticket, found, statistics, progress, interrupts)
 

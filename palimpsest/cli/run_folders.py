@@ -13,7 +13,6 @@ from palimpsest.harness.errors import ConfigError, RunBusy, UsageError, unknown_
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import read_events
 from palimpsest.harness.runs.reading import read_object, read_state
-from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.locks import Held, locked
 
 
@@ -83,21 +82,21 @@ def summarise(folder: Path) -> RunSummary:
     return RunSummary(folder.name, folder, spec, state.status, state.edits, planned, first, last, state.reason)
 
 
-def move_aside(home: Path, spec: RunSpec) -> Path | None:
+def move_aside(home: Path, run: str) -> Path | None:
     """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
 
     Raises:
         RunBusy: Another process works on it.
     """
-    folder = home / layout.RUNS / spec.id
+    folder = home / layout.RUNS / run
     if not folder.exists():
         return None
     try:
         with locked(folder / layout.LOCK):
-            place = home / "replaced" / f"{spec.id}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+            place = home / "replaced" / f"{run}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
             place.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(place)
     except Held as held:
-        raise RunBusy(f"Run {spec.id} is being worked on by another process ({held}); it cannot begin again.") from held
+        raise RunBusy(f"Run {run} is being worked on by another process ({held}); it cannot begin again.") from held
     (place / f"{layout.LOCK}.holder").unlink(missing_ok=True)
     return place

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.depot.caches import Caches
-from palimpsest.harness.depot.head import Head, place_of, unpacked
+from palimpsest.harness.depot.head import look
 from palimpsest.harness.depot.kept_run import KeptRun
 from palimpsest.harness.depot.lease import TTL, Lease
 from palimpsest.harness.depot.store import Store
@@ -27,17 +27,6 @@ from palimpsest.harness.system.interrupts import Interrupts
 _RARELY = 20
 """Between checkpoints, a save goes up once this many times as long has passed as the last publication took."""
 _STATISTICS = "second-moments-"
-
-
-def head_of(store: Store, run: str) -> Head | None:
-    """The head of a run as it is now; None where the depot does not have the run."""
-    found = store.read(place_of(run))
-    return None if found is None else unpacked(found.data, place_of(run))
-
-
-def is_over(head: Head) -> bool:
-    """Tell if nothing is left to do of a run. One that failed is tried again."""
-    return head.status in ("complete", "collapsed")
 
 
 class Publishing:
@@ -99,8 +88,8 @@ def work_in_depot(
         RunBusy: Another process works on the run, or has taken it over.
         Unreachable: The store does not answer. What has been published is kept.
     """
-    head = head_of(store, spec.id)
-    if head is not None and is_over(head):
+    head, _ = look(store, spec.id)
+    if head is not None and head.is_over:
         progress.tell({"event": "ended", "status": head.status, "edits": head.edits, "reason": None})
         return 0
     folder = home / layout.RUNS / spec.id
@@ -121,7 +110,7 @@ def work_in_depot(
                 caches.fetch(lambda name: statistics or not name.startswith(_STATISTICS))
         except BaseException:
             with suppress(PalimpsestError):
-                lease.release()
+                lease.swap(owner="")
             raise
         try:
             code = work(Publishing(publish, caches.keep, lease, progress))

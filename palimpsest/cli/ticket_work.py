@@ -1,4 +1,4 @@
-"""The work of a ticket that is no run: one trial of a tuning, or the checks of one editor."""
+"""The work of a ticket that is no plain run: a run of a depot, one trial of a tuning, or the checks of one editor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palimpsest.cli.depots import opened
 from palimpsest.cli.tuning.abilities import AbilityChoice
 from palimpsest.cli.tuning.bench import Bench, complete_config
 from palimpsest.cli.tuning.protocol import Horizon
@@ -14,14 +15,17 @@ from palimpsest.harness.authoring.checks import check
 from palimpsest.harness.authoring.report import Outcome
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.fleet.ticket import SHARED
+from palimpsest.harness.fleet.work import do_run
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.needs import statistics_of
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 
 if TYPE_CHECKING:
     from palimpsest.cli.ticket_kinds import CheckTicket, TrialTicket
+    from palimpsest.harness.fleet.ticket import RunTicket
     from palimpsest.harness.fleet.work import LineProgress
     from palimpsest.harness.runs.installation import Installation
+    from palimpsest.harness.runs.journal import Progress
     from palimpsest.harness.statistics.texts import StatisticsSource
     from palimpsest.harness.system.interrupts import Interrupts
 
@@ -58,6 +62,24 @@ def do_trial(
         trial = bench.trial(ticket.editor, ticket.config, ticket.host, ticket.to_beat)
         progress.tell({"event": "trial", "trial": asdict(trial)})
     return 0
+
+
+def do_run_in_depot(
+    ticket: RunTicket,
+    installed: Installation,
+    statistics: StatisticsSource | None,
+    progress: LineProgress,
+    interrupts: Interrupts,
+) -> int:
+    """`palimpsest.harness.fleet.work.do_run` for a run that a depot keeps."""
+    # Late: other tickets need none of it.
+    from palimpsest.cli.run_in_depot import work_in_depot
+
+    def work(told: Progress) -> int:
+        return do_run(ticket, installed, statistics, told, interrupts)
+
+    store, needed = opened(str(ticket.depot)), bool(ticket.statistics)
+    return work_in_depot(store, Path(ticket.home), ticket.spec, progress, interrupts, work, statistics=needed)
 
 
 def _make_statistics(loaded: LoadedModel, config: dict[str, object]) -> None:

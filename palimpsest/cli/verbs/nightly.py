@@ -11,6 +11,7 @@ import typer
 from palimpsest import __version__
 from palimpsest.cli import means, options, output
 from palimpsest.cli.carry_out import How, asked, carry_out
+from palimpsest.cli.depots import address as depot_address
 from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.many_runs import RunResult, exit_code, last_line, not_run, own_command
 from palimpsest.cli.store_place import included, store_path
@@ -66,6 +67,7 @@ def nightly(
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
     on: options.OnOption = None,
     home: options.HomeOption = None,
+    depot: options.DepotOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
     """Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval."""
@@ -74,7 +76,8 @@ def nightly(
     night = checked_day(day) if day is not None else next_night(place / "nights")
     folder = place / "nights" / night
     options.writable_file(report, "--report")
-    results = _run(suite, folder, on=on, quiet=quiet)
+    kept = None if depot is None else f"{depot_address(depot)}/nights/{night}"
+    results = _run(suite, folder, on=on, depot=kept, quiet=quiet)
     for result in results:
         if result.reason:
             output.note(last_line(result, own_command()))
@@ -109,12 +112,12 @@ def checked_day(day: str) -> str:
         raise UsageError(f"--day: expected a day like 2026-03-01, got {day!r}.") from error
 
 
-def _run(suite: str, home: Path, *, on: str | None, quiet: bool) -> list[RunResult]:
+def _run(suite: str, home: Path, *, on: str | None, depot: str | None, quiet: bool) -> list[RunResult]:
     chosen, where = selected(Flags(suite=suite))
     given = means.checked("cpu", None, offload=False)
     unusable: dict[str, str] = {}
     planned = plan(chosen, installed_catalog(given.installed), place=where, unusable=unusable)
-    how = How(given=given, asked=asked(given), quiet=quiet, on=on)
+    how = How(given=given, asked=asked(given), quiet=quiet, on=on, depot=depot)
     return carry_out(planned, home, how) + not_run(unusable)
 
 

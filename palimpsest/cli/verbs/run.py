@@ -10,6 +10,7 @@ import typer
 
 from palimpsest.cli import means, options, output
 from palimpsest.cli.carry_out import How, asked, carry_out
+from palimpsest.cli.depots import address
 from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.many_runs import exit_code, not_run, report
 from palimpsest.cli.pool import at_once, work_on_ticket
@@ -255,6 +256,7 @@ def run(
     engine: options.EngineOption = "hf",
     threads: options.ThreadsOption = None,
     home: options.HomeOption = None,
+    depot: options.DepotOption = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
@@ -265,6 +267,9 @@ def run(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
     at_once(on)
+    depot = None if depot is None else address(depot)
+    if fresh and depot is not None:
+        raise UsageError("--fresh: what is in a depot stays there. Give another folder with --depot to begin again.")
     level = next((known for known in LEVELS if known == diagnostics), None)
     if level is None:
         raise unknown_name("Level of diagnostics", diagnostics, LEVELS, "palimpsest run --help")
@@ -325,6 +330,7 @@ def run(
         fresh=fresh,
         quiet=quiet,
         on=on,
+        depot=depot,
         page=page,
     )
     results = carry_out(planned, options.home_folder(home), how) + not_run(unusable)

@@ -116,7 +116,7 @@ def test_runs_of_one_process_share_a_model_that_is_restored_to_the_bit(
     assert len(list((tmp_path / "models").glob("*/scores/*"))) == 1
     _all(plans[:1], tmp_path)
     assert len(loads) == 3  # a run that is done loads nothing
-    moved = move_aside(tmp_path, plans[0].spec)
+    moved = move_aside(tmp_path, plans[0].spec.id)
     assert moved is not None and moved.parent == tmp_path / "replaced"
     assert str(run_state(tmp_path, plans[0].spec)) == "missing"
 
