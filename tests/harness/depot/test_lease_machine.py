@@ -27,6 +27,7 @@ from palimpsest.harness.depot.lease import Lease
 from palimpsest.harness.depot.store import Unreachable
 from palimpsest.harness.errors import RunBusy
 from palimpsest.harness.runs.reading import RunState
+from tests.labs.depot_history import newest_save, no_epoch_has_two_publishers, nothing_published_is_lost
 from tests.labs.object_store import NO_ANSWER, Actor, Killed, ModelStore, Objects, Request
 
 RUN = "c0ffee"
@@ -241,25 +242,6 @@ class DepotMachine(RuleBasedStateMachine):
         if found is not None:
             for name, blob in Head.model_validate_json(found[0]).files.items():
                 assert f"{RUNS}/{RUN}/{blob.key}" in self.objects.content, f"{name} is gone"
-
-
-def no_epoch_has_two_publishers(before: Head, after: Head) -> None:
-    assert after.beat == before.beat + 1
-    if before.owner and after.owner in (before.owner, ""):
-        assert after.epoch == before.epoch
-    else:
-        assert after.owner and after.epoch == before.epoch + 1
-        assert after.files == before.files, "who takes the run changes nothing yet"
-
-
-def nothing_published_is_lost(before: Head, after: Head) -> None:
-    scores = {name: blob for name, blob in before.files.items() if name.startswith("scores/")}
-    assert scores == {name: blob for name, blob in after.files.items() if name in scores}
-    assert newest_save(before) <= newest_save(after), "the newest save is lost"
-
-
-def newest_save(head: Head) -> str:
-    return max((name for name in head.files if name.startswith("checkpoints/")), default="")
 
 
 def _quick() -> str | None:

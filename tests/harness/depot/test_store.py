@@ -37,18 +37,18 @@ def test_an_object_is_created_once_and_replaced_only_as_it_is_known(store: Store
 
 def test_files_go_up_and_come_down_as_they_were(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "file"
-    for number, size in enumerate((0, 1, (8 << 20) + 1, 20 << 20)):
+    for number, size in enumerate((0, 1, (8 << 20) + 1)):
         file.write_bytes(os.urandom(size))
         store.upload(f"runs/a/{number}", file)
         assert b"".join(store.download(f"runs/a/{number}", size)) == file.read_bytes()
         assert store.sizes("runs/a")[f"runs/a/{number}"] == size
-    store.upload("runs/a/3", file)  # a second time, as after a lost answer
+    store.upload("runs/a/2", file)  # a second time, as after a lost answer
     store.remove(["runs/a/1", "runs/a/never"])
-    assert sorted(store.sizes("runs/a")) == ["runs/a/0", "runs/a/2", "runs/a/3"] and store.sizes("runs/b") == {}
+    assert sorted(store.sizes("runs/a")) == ["runs/a/0", "runs/a/2"] and store.sizes("runs/b") == {}
     with pytest.raises(Gone):
         list(store.download("runs/a/1", 1))
     with pytest.raises(Gone):
-        list(store.download("runs/a/3", (20 << 20) + 1))
+        list(store.download("runs/a/2", (8 << 20) + 2))
 
 
 def test_of_many_who_create_or_replace_at_once_one_passes(store: Store) -> None:
