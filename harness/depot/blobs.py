@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from palimpsest.harness.depot.head import RUNS, Blob, Head, is_name
+from palimpsest.harness.depot.head import NAME, RUNS, Blob, Head
 from palimpsest.harness.depot.store import Gone, Store
 from palimpsest.harness.system.atomic_files import file_sha256, replace_file
 
@@ -15,20 +15,16 @@ def contents(folder: Path) -> Iterator[tuple[str, Path]]:
     """(Name, file) of all that a depot keeps of a folder: nothing hidden, set aside, or half-written."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if is_name(name) and path.is_file() and not path.is_symlink():
+        if NAME.match(name) and path.is_file() and not path.is_symlink():
             yield name, path
 
 
 def uploaded(
     folder: Path, known: Mapping[str, Blob], key: Callable[[str], str], upload: Callable[[str, Path], None]
 ) -> dict[str, Blob]:
-    """The blobs of all files of a folder, after those that are not known have been uploaded.
+    """The blobs of all files of a folder, after ``upload`` has written those that are not ``known``.
 
-    Args:
-        folder: Whose files nobody changes meanwhile.
-        known: Blobs that are there.
-        key: Gives a new content, by its SHA-256, its key.
-        upload: Writes a file under a key.
+    ``key`` gives a new content, by its SHA-256, its key. Nobody changes the files meanwhile.
     """
     there = {blob.sha256: blob for blob in known.values()}
     files = {}

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from palimpsest.harness.depot.blobs import contents
-from palimpsest.harness.depot.head import is_name
+from palimpsest.harness.depot.head import NAME
 from palimpsest.harness.depot.store import Gone, Store, Unreachable
 from palimpsest.harness.system.atomic_files import MANIFEST
 
@@ -21,7 +21,7 @@ class Caches:
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
-        """Name the folder; nothing is asked yet."""
+        """Name the folder."""
         self._store = store
         self._folder = folder
         self._place = f"models/{folder.name}/"
@@ -32,7 +32,7 @@ class Caches:
         with suppress(Unreachable):
             found = self._store.sizes(self._place.rstrip("/")).items()
             sizes = {key.removeprefix(self._place): size for key, size in found}
-            self._sizes = {name: size for name, size in sizes.items() if is_name(name)}
+            self._sizes = {name: size for name, size in sizes.items() if NAME.match(name)}
             whole = {name.removesuffix(f"/{MANIFEST}") for name in self._sizes if "/" not in name or MANIFEST in name}
             for entry in sorted(whole):
                 if wanted(entry) and not (self._folder / entry).exists():

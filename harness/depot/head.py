@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from palimpsest.harness.depot.store import Store
 from palimpsest.harness.errors import ConfigError
@@ -14,25 +14,13 @@ from palimpsest.harness.system.strict import Strict
 HEADS = "heads"
 RUNS = "runs"
 """Folders of a depot: of all heads; of a folder of blobs for each run."""
-_PART = re.compile(r"(?![.]|lock)[A-Za-z0-9_.+-]+(?<![.]damaged)(?<![.]partial)")
-"""A folder or file of ours: nothing hidden, set aside or half-written, and nothing that leads out of its folder."""
+_PART = r"(?![.]|lock)[A-Za-z0-9_.+-]+(?<![.]damaged)(?<![.]partial)"
+NAME = re.compile(rf"^{_PART}(/{_PART})*\Z")
+"""A file in a folder of ours: nothing hidden, set aside or half-written, and nothing that leads out of its folder."""
+Name = Annotated[str, Field(pattern=NAME.pattern)]
 
 
-def is_name(name: str) -> bool:
-    """Tell if this is the name of a file inside a folder that a depot keeps."""
-    return all(_PART.fullmatch(part) for part in name.split("/"))
-
-
-def _named(name: str) -> str:
-    if not is_name(name):
-        raise ValueError("expected the name of a file inside the folder")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_named)]
-
-
-class Blob(Strict):
+class Blob(Strict, regex_engine="python-re"):
     """Content of a file, as an object that is written once and never changed."""
 
     key: Name
@@ -41,7 +29,7 @@ class Blob(Strict):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Head(Strict):
+class Head(Strict, regex_engine="python-re"):
     """State of a run in a depot."""
 
     format: Literal[1] = 1
@@ -60,7 +48,7 @@ class Head(Strict):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do. A run that failed is tried again."""
+        """True if nothing is left to do. A run that failed is tried again."""
         return self.status in ("complete", "collapsed")
 
     @property
@@ -78,12 +66,7 @@ class Head(Strict):
 
 
 def look(store: Store, run: str) -> tuple[Head | None, str | None]:
-    """The head of a run as it is now, and its tag; None where the depot does not have the run.
-
-    Raises:
-        ConfigError: It cannot be read; says where.
-        Unreachable: The store does not answer.
-    """
+    """The head of a run as it is now, and its tag; None where there is none. Raises `ConfigError` for a damaged one."""
     key = f"{HEADS}/{run}.json"
     found = store.read(key)
     try:

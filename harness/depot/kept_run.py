@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from palimpsest.harness.depot.blobs import filled, uploaded
@@ -21,7 +21,7 @@ class KeptRun:
     """A run folder in a scratch home, and the head that it is published in, owned by this process."""
 
     def __init__(self, store: Store, lease: Lease, folder: Path) -> None:
-        """Put together what belongs together; nothing is asked yet."""
+        """Put together what belongs together."""
         self._store = store
         self._lease = lease
         self._folder = folder
@@ -32,12 +32,33 @@ class KeptRun:
     def fetch(self) -> list[str]:
         """Make the folder what the head says, and remove blobs that no head names; warnings about what is lost.
 
-        Raises:
-            RunBusy: A process that owned the run before is still at work in the folder.
-            Unreachable: The store does not answer.
+        Raises `RunBusy` while a process that owned the run before is still at work in the folder.
         """
         head = self._lease.head
         self._remove({key.rpartition("/")[2] for key in self._store.sizes(self._blobs)} - head.keys)
+        with self._emptied():
+            lost = filled(self._store, head, self._folder)
+        self._lost = {head.files[name].key for name in lost}
+        return [f"The depot has lost {name} of run {head.run}; it is made again." for name in lost]
+
+    def publish(self, state: RunState) -> None:
+        """Upload what is new, put all in the head, remove blobs that it no longer names; raises as `Lease.swap`."""
+        self._published += 1
+        before = self._lease.head
+        known = {name: blob for name, blob in before.files.items() if blob.key not in self._lost}
+        files = uploaded(self._folder, known, self._key, self._upload)
+        files = _staying(known, files) | files
+        self._lease.patiently(lambda: self._lease.swap(files=files, status=state.status, edits=state.edits))
+        self._remove(before.keys - self._lease.head.keys)
+
+    def leave(self) -> None:
+        """Tidy up, and give the run back; raises as `Lease.swap`."""
+        with self._emptied():
+            self._lease.patiently(lambda: self._lease.swap(owner=""))
+
+    @contextmanager
+    def _emptied(self) -> Iterator[None]:
+        """Hold the scratch folder against processes of this machine, with nothing in it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             with locked(self._folder / layout.LOCK):
@@ -46,28 +67,9 @@ class KeptRun:
                         shutil.rmtree(path)
                     elif not path.name.startswith(layout.LOCK):
                         path.unlink()
-                lost = filled(self._store, head, self._folder)
+                yield
         except Held as held:
             raise RunBusy(f"An earlier process ({held}) is still at work in {self._folder}.") from held
-        self._lost = {head.files[name].key for name in lost}
-        return [f"The depot has lost {name} of run {head.run}; it is made again." for name in lost]
-
-    def publish(self, state: RunState, *, release: bool = False) -> None:
-        """Upload what is new, put all in the head, and remove blobs that it no longer names.
-
-        Raises:
-            RunBusy: Another process owns the run now; the head is as that left it.
-            Unreachable: The store has not answered for too long.
-        """
-        self._published += 1
-        before = self._lease.head
-        known = {name: blob for name, blob in before.files.items() if blob.key not in self._lost}
-        files = uploaded(self._folder, known, self._key, self._upload)
-        files = _staying(known, files) | files
-        owner = "" if release else self._lease.owner
-        changes = {"files": files, "status": state.status, "edits": state.edits, "owner": owner}
-        self._lease.patiently(lambda: self._lease.swap(**changes))
-        self._remove(before.keys - self._lease.head.keys)
 
     def _key(self, digest: str) -> str:
         """The key of a content that is new in this publication: no other publication ever uses or removes it."""

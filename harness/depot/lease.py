@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from palimpsest.harness.depot.head import HEADS, Head, look
 from palimpsest.harness.depot.store import Store, Unreachable
@@ -27,16 +28,8 @@ _TRIES = 10
 class Lease:
     """One process's right to publish one run."""
 
-    def __init__(
-        self,
-        store: Store,
-        run: str,
-        *,
-        ttl: float = TTL,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
-    ) -> None:
-        """Name the run; nothing is asked yet."""
+    def __init__(self, store: Store, run: str, *, ttl: float = TTL, time: Any = time) -> None:
+        """Name the run; nothing is asked yet. ``time`` has ``monotonic`` and ``sleep``."""
         self.owner = f"{socket.gethostname()}:{os.getpid()} {secrets.token_hex(8)}"
         """Name of this process, which no other ever has."""
         self.head = Head(run=run, epoch=1, beat=1, owner=self.owner)
@@ -45,34 +38,28 @@ class Lease:
         """Reason why the run must not go on here."""
         self._store = store
         self._ttl = ttl
-        self._clock = clock
-        self._sleep = sleep
+        self._time = time
         self._lock = threading.Lock()
         self._tag: str | None = None
         self._reached = 0.0
         """When the last swap that passed was asked for."""
 
     def take(self) -> None:
-        """Become the owner. One that is there is watched for `TTL` seconds, or until it beats.
-
-        Raises:
-            RunBusy: Another process is alive and works on the run.
-            Unreachable: The store does not answer.
-        """
+        """Become the owner. One that is there is watched for `TTL` seconds, or until it beats, which is a `RunBusy`."""
         watched: str | None = None
         since = 0.0
         while True:
-            now = self._clock()
+            now = self._time.monotonic()
             head, tag = look(self._store, self.head.run)
             if head is not None and head.owner == self.owner:  # the answer to the swap was lost
                 return self._know(head, tag, now)
             if head is not None and head.owner:
                 if watched is None:
-                    watched, since = tag, self._clock()
+                    watched, since = tag, self._time.monotonic()
                 if watched != tag:
                     raise self._taken_by(head)
                 if now - since < self._ttl:
-                    self._sleep(self._ttl / 4)
+                    self._time.sleep(self._ttl / 4)
                     continue
             wanted = self.head if head is None else head.next(epoch=head.epoch + 1, owner=self.owner)
             new = self._put(wanted, tag)
@@ -85,12 +72,11 @@ class Lease:
 
         Raises:
             RunBusy: Another process has taken the run over; the head is as that left it.
-            Unreachable: The store does not answer.
         """
         with self._lock:
             done = False
             while not done:
-                began = self._clock()
+                began = self._time.monotonic()
                 wanted = self.head.next(**changes)
                 tag = self._put(wanted, self._tag)
                 if tag is None:
@@ -99,7 +85,7 @@ class Lease:
                 self._know(wanted, tag, began)
 
     def patiently(self, ask: Callable[[], object]) -> None:
-        """Ask again and again, with longer and longer pauses, ten times or until the lease may be another's."""
+        """Ask ten times, with longer and longer pauses, or until the lease may be another's."""
         for number in range(_TRIES):
             try:
                 ask()
@@ -107,7 +93,7 @@ class Lease:
             except Unreachable:
                 if number + 1 == _TRIES or self._silent():
                     raise
-                self._sleep(min(0.5 * 2**number, self._ttl / 8))
+                self._time.sleep(min(0.5 * 2**number, self._ttl / 8))
 
     @contextmanager
     def beating(self, stop: Callable[[], object]) -> Iterator[None]:
@@ -122,8 +108,7 @@ class Lease:
                     self.swap()
                 except Exception as error:
                     pause = self._ttl / 60
-                    if self.lost is None and self._silent():
-                        self.lost = error
+                    self.lost = self.lost or (error if self._silent() else None)
                     if self.lost is not None:
                         stop()
                         return
@@ -138,15 +123,10 @@ class Lease:
 
     def _silent(self) -> bool:
         """Tell if so much time has passed since the store was reached that others may soon take the run over."""
-        return self._clock() - self._reached > 0.75 * self._ttl
+        return self._time.monotonic() - self._reached > 0.75 * self._ttl
 
     def _in_the_way(self, wanted: Head) -> tuple[Head, str | None]:
-        """The head that refused a swap, if it is ours: the answer to this one was lost, or to an earlier one.
-
-        Raises:
-            RunBusy: Another process is the owner now.
-            Unreachable: It is the head that is known, which should have given way.
-        """
+        """The head that refused a swap, if it is ours: the answer to this one was lost, or to an earlier one."""
         head, tag = look(self._store, wanted.run)
         if head is None or head.epoch != wanted.epoch or head.owner not in (self.owner, wanted.owner):
             self.lost = self._taken_by(head)

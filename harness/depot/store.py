@@ -20,9 +20,8 @@ from palimpsest.harness.errors import MissingResource, UsageError, first_line
 from palimpsest.harness.system.public_text import public
 
 _SMALL = 8 << 20
-"""Bytes up to which a file goes up in one request; longer ones go in parts of at least as much."""
+"""Bytes up to which a file goes up in one request; longer ones go in parts of at least as much, at most `_PARTS`."""
 _PARTS = 9_000
-"""S3 takes ten thousand."""
 _OPTIONS = re.compile(r"\?[^\s<>]*=\S*")
 """Options of an address, where Azure has its signature."""
 
@@ -52,10 +51,9 @@ class Store:
         return None
 
     def put(self, key: str, data: bytes, tag: str | None) -> str | None:
-        """Write a small object in place of the one with this tag (None: where there is none), and of no other.
+        """Write a small object in place of the one with this tag alone (None: where there is none); the new tag.
 
-        Returns:
-            The new tag; None: refused.
+        None: refused, something else is there.
         """
         mode = "create" if tag is None else json.loads(tag)
         with self._asking("AlreadyExistsError", "PreconditionError", "NotImplementedError"):
@@ -104,11 +102,7 @@ class Store:
 
 
 def open_store(url: str, *, ttl: float) -> Store:
-    """The store at an address, after it has shown that it keeps its promises.
-
-    Args:
-        url: As ``s3://bucket/folder``.
-        ttl: Seconds in which a beat must come through; it bounds how long a request waits.
+    """The store at an address, after it has shown that it keeps its promises; requests wait at most for parts of ttl.
 
     Raises:
         UsageError: It is no address that obstore knows.
@@ -123,9 +117,8 @@ def open_store(url: str, *, ttl: float) -> Store:
     again = {"max_retries": 2, "retry_timeout": timedelta(seconds=ttl / 8)}
     quick = {"timeout": timedelta(seconds=ttl / 8), "connect_timeout": timedelta(seconds=ttl / 12), "allow_http": plain}
     patient = quick | {"timeout": timedelta(seconds=4 * ttl)}
-    further = {"mkdir": True} if url.startswith("file:") else {}
     try:
-        store = Store(url, *(from_url(url, client_options=o, retry_config=again, **further) for o in (quick, patient)))
+        store = Store(url, *(from_url(url, client_options=o, retry_config=again) for o in (quick, patient)))
     except Exception as error:
         raise UsageError(f"--depot {url}: {_said(error)}.") from None
     require_promises(store)
@@ -133,11 +126,7 @@ def open_store(url: str, *, ttl: float) -> Store:
 
 
 def require_promises(store: Store) -> None:
-    """Try with an object of its own whether the store refuses what it must, and shows what was written.
-
-    Raises:
-        MissingResource: It does not, or it cannot be reached.
-    """
+    """Try with an object of its own whether the store refuses what it must; raises `MissingResource` if not."""
     key = f"probe/{secrets.token_hex(8)}"
     first = store.put(key, b"first", None)
     created = store.put(key, b"created twice", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -96,8 +95,8 @@ def work_in_depot(
     lease = Lease(store, spec.id, ttl=ttl)
     kept, caches = KeptRun(store, lease, folder), Caches(store, home / "models" / spec.model.fingerprint)
 
-    def publish(*, release: bool = False) -> None:
-        kept.publish(read_state(folder, spec.schedule.edits), release=release)
+    def publish() -> None:
+        kept.publish(read_state(folder, spec.schedule.edits))
 
     with interrupts.at_once():
         progress.tell({"event": "phase", "what": "taking the run from the depot"})
@@ -116,10 +115,10 @@ def work_in_depot(
             code = work(Publishing(publish, caches.keep, lease, progress))
         finally:
             if not isinstance(lease.lost, RunBusy):
-                publish(release=True)
+                publish()
+                kept.leave()
     if lease.lost is not None:
         raise lease.lost
-    shutil.rmtree(folder, ignore_errors=True)
     return code
 
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ class Worker:
         self.folder = folder
         self._threads: dict[int, Actor] = {}
         store = ModelStore(objects, self._actor)
-        self.lease = lease(store, RUN, ttl=TTL, clock=lambda: self.time, sleep=self._sleep)
+        self.lease = lease(store, RUN, ttl=TTL, time=SimpleNamespace(monotonic=lambda: self.time, sleep=self._sleep))
         self.kept = kept(store, self.lease, folder)
         self.main.begin(self._as(self.main, self._take))
 
@@ -86,7 +87,9 @@ class Worker:
 
     def publish(self, number: int, *, release: bool) -> None:
         def publish() -> int:
-            self.kept.publish(RunState("partial", number), release=release)
+            self.kept.publish(RunState("partial", number))
+            if release:
+                self.kept.leave()
             return number
 
         self.main.begin(self._as(self.main, publish))
@@ -285,8 +288,8 @@ class UploadsLast(KeptRun):
     def _upload(self, key: str, file: Path) -> None:
         self._later = [*getattr(self, "_later", []), (key, file)]
 
-    def publish(self, state: RunState, *, release: bool = False) -> None:
-        super().publish(state, release=release)
+    def publish(self, state: RunState) -> None:
+        super().publish(state)
         for key, file in self.__dict__.pop("_later", []):
             if file.exists():
                 super()._upload(key, file)
@@ -302,10 +305,10 @@ class NamesByContent(KeptRun):
 class RemovesFirst(KeptRun):
     """Removes what the next head will no longer name before that is there."""
 
-    def publish(self, state: RunState, *, release: bool = False) -> None:
+    def publish(self, state: RunState) -> None:
         kept = {hashlib.sha256(path.read_bytes()).hexdigest() for _, path in contents(self._folder)}
         self._remove({blob.key for blob in self._lease.head.files.values() if blob.sha256 not in kept})
-        super().publish(state, release=release)
+        super().publish(state)
 
 
 @pytest.mark.parametrize("mistake", [AdoptsAnyHead, UploadsLast, RemovesFirst])

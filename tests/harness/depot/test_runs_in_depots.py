@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,7 +130,8 @@ def test_a_run_of_a_depot_has_the_bits_of_any_other(
     head = head_now(store)
     assert (head.status, head.edits, head.owner, head.epoch) == ("complete", 4, "", 1)
     assert {f"{RUNS}/{head.run}/{key}" for key in head.keys} == set(store.sizes(RUNS)), "blobs of pruned saves are gone"
-    assert not (tmp_path / "scratch" / "runs" / head.run).exists(), "the scratch folder is tidied up"
+    left = [path.name for path in (tmp_path / "scratch" / "runs" / head.run).iterdir()]
+    assert left in ([], ["lock"]), "the scratch folder is tidied up"
     check_history(store.heads)
 
 
@@ -165,7 +167,8 @@ def test_a_living_owner_is_left_alone(store: Store) -> None:
 def test_a_silent_owner_loses_the_run_after_the_whole_time_and_not_before(store: Store) -> None:
     now = [1000.0]
     first = Lease(store, "c0ffee")
-    second = Lease(store, "c0ffee", clock=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    second = Lease(store, "c0ffee", time=clock)
     first.take()
     second.take()
     assert 1060.0 <= now[0] < 1100.0 and (second.head.epoch, second.head.owner) == (2, second.owner)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,11 @@ def test_files_go_up_and_come_down_as_they_were(store: Store, tmp_path: Path) ->
 
 def test_of_many_who_create_or_replace_at_once_one_passes(store: Store) -> None:
     tag = None
-    for _ in range(5):
-        passed: list[str] = []
-        start = threading.Barrier(8)
-
-        def put(number: int, tag: str | None = tag, passed: list[str] = passed, start: Any = start) -> None:
-            start.wait()
-            new = store.put("heads/contested.json", str(number).encode() * 9, tag)
-            passed += [] if new is None else [new]
-
-        threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        (tag,) = passed
+    for turn in range(5):
+        contents = [f"{turn} {number}".encode() for number in range(8)]  # never the same twice, as heads are
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(store.put, ["heads/contested.json"] * 8, contents, [tag] * 8))
+        (tag,) = [answer for answer in answers if answer is not None]
 
 
 class Careless:
@@ -95,7 +85,7 @@ def test_a_store_that_lets_two_writers_pass_is_refused(ignores: str) -> None:
 
 def test_a_folder_is_refused_since_it_has_no_compare_and_swap(tmp_path: Path) -> None:
     with pytest.raises(MissingResource, match="has no compare-and-swap"):
-        open_store(f"file://{tmp_path}/depot", ttl=8)
+        open_store(f"file://{tmp_path}", ttl=8)
 
 
 def test_what_cannot_be_reached_is_told_without_secrets(s3: S3, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
