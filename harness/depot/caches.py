@@ -1,4 +1,4 @@
-"""What is made for a model and shared by runs, in a depot: each file is written once, by whoever is first."""
+"""Caches of a model, which runs share, in a depot: each file is written once, by whoever is first."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Lease:
         self._lock = threading.Lock()
         self._tag: str | None = None
         self._reached = 0.0
-        """When the last swap that passed was asked for."""
+        """Time at which the last swap that passed was asked for."""
 
     def take(self) -> None:
         """Become the owner. One that is there is watched for `TTL` seconds, or until it beats, which is a `RunBusy`."""

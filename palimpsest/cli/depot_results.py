@@ -14,7 +14,7 @@ from palimpsest.harness.specs.planning import PlannedRun
 
 
 class DepotResults:
-    """What became of runs, as their depot says."""
+    """Outcomes of runs, as their depot has them."""
 
     def __init__(self, store: Store, home: Path) -> None:
         """Choose the depot, and the home that mirrors lie in."""
