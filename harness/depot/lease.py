@@ -123,7 +123,7 @@ class Lease:
 
     def _silent(self) -> bool:
         """Tell if so much time has passed since the store was reached that others may soon take the run over."""
-        return self._time.monotonic() - self._reached > 0.75 * self._ttl
+        return bool(self._time.monotonic() - self._reached > 0.75 * self._ttl)
 
     def _in_the_way(self, wanted: Head) -> tuple[Head, str | None]:
         """The head that refused a swap, if it is ours: the answer to this one was lost, or to an earlier one."""

@@ -18,6 +18,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE", "Endpoint=https://x.example;AccountKey=canary/abc+def==;Suffix=x")
     monkeypatch.setenv("OTHER", "mysql://me:canary-of-ada@example.org/x")
     monkeypatch.setenv("CHAT", "https://hooks.example.org/services/T0/B0/canary0123456789abcd")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "canary/of+storage==")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_KEY", "sv=1&sig=canary/x")
     monkeypatch.setenv("THREADS", "16")
     monkeypatch.setenv("FOLDER", "/data/models/llama-3-8b-instruct")
 
@@ -36,6 +38,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ("the key canary/abc+def== is refused", "the key $AZURE is refused"),
         ("its password is canary-of-ada", "its password is $OTHER"),
         ("POST canary0123456789abcd", "POST $CHAT"),
+        ("signed by canary/of+storage==", "signed by $AZURE_STORAGE_ACCOUNT_KEY"),
+        ("GET /c?sv=1&sig=canary/x", "GET /c?$AZURE_STORAGE_SAS_KEY"),
         ("{'ANYTHING': 'a1b2c3d4e5f6a7b8c9d0e1f2'}", "{'ANYTHING': '$ANYTHING'}"),
         ("/data/models/llama-3-8b-instruct has 16 layers", "/data/models/llama-3-8b-instruct has 16 layers"),
     ],
