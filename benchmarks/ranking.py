@@ -11,7 +11,7 @@ the family-wise error: the share of tracks in which any two equal editors are to
 Three tables: the rules; what a smaller residual gains the board's rule; and how often the interval of a row covers its
 true mean, for ordinary and for wide rows. ``--store`` counts the pairs of recorded tracks that every rule tells apart.
 
-Rules: ``per pair`` is a t test of each pair's differences with Holm's procedure, that of protocol 1; ``pooled`` is one
+Rules: ``per pair`` is a t test of each pair's differences with Holm's procedure; ``pooled`` is one
 variance for all rows and Tukey's range; ``flagged`` leaves rows out of the pool that an F test at 1 % finds out of line
 with the others, and compares these by their own variance (Games and Howell 1976); ``mixed`` is
 `palimpsest.results.analysis.separation`, the rule of the board.
@@ -81,13 +81,28 @@ SCENES = tuple(
 )
 
 
+def protocol_1(track: Floats) -> Found:
+    """Welch's t of each two rows without pairing them by seed, Holm over all pairs; lenient: without that of cases."""
+    editors, seeds = track.shape
+    variance = track.var(axis=1, ddof=1) / seeds
+    total = np.add.outer(variance, variance)
+    freedom = total**2 * (seeds - 1) / np.add.outer(variance**2, variance**2)
+    p = 2 * stats.t.sf(_distances(track) / np.sqrt(total), freedom)
+    return _holm(p[np.triu_indices(editors, 1)], editors)
+
+
 def per_pair(track: Floats) -> Found:
-    """Student's t of each pair, Holm over all pairs."""
+    """Student's t of each pair's differences by seed, Holm over all pairs."""
     editors, seeds = track.shape
     first, second = np.triu_indices(editors, 1)
     differences = track[first] - track[second]
     t = np.abs(differences.mean(axis=1)) / (differences.std(axis=1, ddof=1) / np.sqrt(seeds))
-    p = 2 * stats.t.sf(t, seeds - 1)
+    return _holm(2 * stats.t.sf(t, seeds - 1), editors)
+
+
+def _holm(p: Floats, editors: int) -> Found:
+    """Pairs that stay significant, of p of all pairs: the smallest against level / m, the next / (m − 1), …"""
+    first, second = np.triu_indices(editors, 1)
     order = np.argsort(p)
     failed = np.flatnonzero(p[order] > LEVEL / np.arange(len(p), 0, -1))
     taken = order[: failed[0] if failed.size else len(p)]
@@ -229,11 +244,12 @@ def print_intervals(tracks: int, seed: int) -> None:
 
 
 def print_store(path: Path) -> None:
-    """Pairs that every rule tells apart on the recorded tracks."""
-    _head("track", "editors × seeds", "pairs", *RULES)
+    """Pairs that every rule tells apart on the recorded tracks; also that of protocol 1, which did not pair by seed."""
+    rules = {"protocol 1": protocol_1} | RULES
+    _head("track", "editors × seeds", "pairs", *rules)
     for name, table in recorded(path):
         rows, seeds = table.shape
-        counts = [str(told_apart(rule(table))) for rule in RULES.values()]
+        counts = [str(told_apart(rule(table))) for rule in rules.values()]
         _line(name, f"{rows} × {seeds}", str(rows * (rows - 1) // 2), *counts)
 
 

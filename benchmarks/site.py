@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest
 from palimpsest.results.store.run_rows import RUN_TABLES
+from palimpsest.results.store.standings import forget_standings, keep_standings
 from palimpsest.site.build import BuildReport, build
 from tests.labs.synthetic import SyntheticRun, write_run
 
@@ -41,6 +42,7 @@ def fill(path: Path, folder: Path, runs: int, tracks: int) -> None:
         with store.transaction():
             for index in range(runs - 1):
                 add(store, source, index, tracks)
+        keep_standings(store)
 
 
 def add(store: Store, source: str, index: int, tracks: int) -> None:
@@ -48,6 +50,7 @@ def add(store: Store, source: str, index: int, tracks: int) -> None:
     track, row, seed = index % tracks, index // tracks // 3, index // tracks % 3
     editor = EDITORS[row % len(EDITORS)]
     new = {"run_id": f"{index + 1:012x}", "track_id": f"{track + 1:012x}", "row_id": f"{track * 1000 + row:012x}"}
+    forget_standings(store, [new["track_id"]])
     for table in RUN_TABLES:
         if table in OUTCOMES:
             continue
@@ -94,6 +97,7 @@ def main() -> int:
         full, full_processor = timed(store, site)
         with Store.open(store) as writer:
             add(writer, next(iter(path.name for path in (home / "runs").iterdir())), options.runs, options.tracks)
+            keep_standings(writer)
         more, more_processor = timed(store, site)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
         raw, packed = weight(site)

@@ -141,13 +141,18 @@ def _table(groups: Sequence[Sequence[CourseResult]]) -> Floats:
 
 
 def _case_covariance(groups: Sequence[Sequence[CourseResult]], draws: Draws) -> Floats:
-    """Covariance of the rows' means from drawing other cases; without draws, of the intervals as if independent."""
-    known = [[draws[course.run_id] for course in group if course.run_id in draws] for group in groups]
-    whole = all(len(found) == len(group) for found, group in zip(known, groups, strict=True))
-    if whole and len({len(one) for found in known for one in found}) == 1:
-        return np.atleast_2d(np.cov(np.stack([np.mean(found, axis=0) for found in known])))
-    single = [np.mean([_half(course.effective_edits) for course in group]) / 1.96 for group in groups]
-    return np.diag(np.square(single))
+    """Covariance of the rows' means from drawing other cases; of courses without draws, as if independent."""
+    size = min((len(draws[course.run_id]) for group in groups for course in group if course.run_id in draws), default=0)
+    means = np.zeros((len(groups), max(size, 2)))
+    beyond = np.zeros(len(groups))
+    for place, group in enumerate(groups):
+        for course in group:
+            if course.run_id in draws:
+                means[place] += draws[course.run_id][:size] / len(group)
+            else:
+                beyond[place] += _half(course.effective_edits) / 1.96 / len(group)
+    covariance: Floats = np.atleast_2d(np.cov(means)) + np.diag(beyond**2)
+    return covariance
 
 
 def _pairs(ranked: Sequence[str], known: NDArray[np.bool_], separation: Separation) -> Iterator[Pair]:

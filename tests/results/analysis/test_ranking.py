@@ -174,6 +174,15 @@ def test_pairing_by_case_tells_rows_apart_whose_intervals_overlap() -> None:
     assert ranks(shared(draws, half=60)) == {"a": (1, 1), "b": (2, 2)}
 
 
+def test_a_row_that_collapsed_before_it_was_measured_spoils_no_pairing() -> None:
+    """It has no resamples; they are of cases, and there were none."""
+    hard = np.random.default_rng(0).normal(0, 30, 1000)
+    draws = {f"{name}{i}": edits + hard for i in range(3) for name, edits in (("a", 300), ("b", 290))}
+    nothing = [CourseResult("x", f"x{i}", i, Interval(0.0), 500) for i in range(3)]
+    pair = courses({"a": [300, 300, 300], "b": [290, 290, 290]}, half=60)
+    assert ranks(standings([*pair, *nothing], draws, same_cases=True)) == {"a": (1, 1), "b": (2, 2), "x": (3, 3)}
+
+
 def test_order_and_names_of_rows_and_seeds_do_not_matter() -> None:
     generator = np.random.default_rng(4)
     values = generator.normal(300, 4, size=(7, 4)) + np.arange(0, 70, 10)[:, None] + generator.normal(0, 9, size=4)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from benchmarks.ranking import Scene, coverage, mixed, per_pair, pooled, simulate
+from benchmarks.ranking import Scene, coverage, mixed, per_pair, pooled, protocol_1, simulate
 from palimpsest.results.analysis.separation import separate
 
 
@@ -77,8 +79,9 @@ def test_two_wide_rows_lead_to_fewer_errors_than_one_variance_for_all() -> None:
     assert simulate(scene, mixed, 300, 5)[1] < 0.7 * simulate(scene, pooled, 300, 5)[1]
 
 
-def test_the_rule_of_protocol_1_separates_nothing_at_three_seeds() -> None:
-    assert simulate(Scene(18, 3, 4.0), per_pair, 100, 5)[0] < 0.05
+@pytest.mark.parametrize("rule", [protocol_1, per_pair])
+def test_pairs_one_by_one_separate_nothing_at_three_seeds(rule: Callable[[np.ndarray], np.ndarray]) -> None:
+    assert simulate(Scene(18, 3, 4.0), rule, 100, 5)[0] < 0.05
 
 
 @pytest.mark.parametrize("rows", [1, 2, 18])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.ranking import mixed, protocol_1, recorded, told_apart
 from palimpsest.results.records import Standing
 from palimpsest.results.store import boards, bulk, standings
 from palimpsest.results.store.database import Store
@@ -85,6 +86,13 @@ def test_an_ingest_that_was_killed_before_the_standings_is_made_good_by_the_next
     standings.forget_standings(store, [head.track_id])
     assert ingest(store, tmp_path / "runs").updated == []
     assert lines(store) == before
+
+
+def test_the_benchmark_counts_the_pairs_of_a_recorded_board(store: Store, tmp_path: Path) -> None:
+    store.close()
+    ((name, table),) = recorded(tmp_path / "store.duckdb")
+    assert name == "pocket-llama, pocket-counterfact, 40" and table.shape == (2, 3)
+    assert told_apart(mixed(table)) == told_apart(protocol_1(table)) == 1
 
 
 def test_ingesting_twice_keeps_every_line(store: Store, tmp_path: Path) -> None:
