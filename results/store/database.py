@@ -156,13 +156,17 @@ class Store:
         """Append rows to a table, columns by name; missing columns stay empty."""
         if not len(rows):
             return
-        if not isinstance(rows, pa.Table):
-            rows = pa.Table.from_pylist(list(rows), schema=self.arrow(f'SELECT * FROM "{table}" LIMIT 0').schema)
-        self._connection.register("incoming", rows)
+        self._connection.register("incoming", self.as_table(table, rows))
         try:
             self._connection.execute(f'INSERT INTO "{table}" BY NAME SELECT * FROM incoming')
         finally:
             self._connection.unregister("incoming")
+
+    def as_table(self, table: str, rows: Sequence[Mapping[str, object]] | pa.Table) -> pa.Table:
+        """Rows as `insert` takes them, as an Arrow table with the columns of the store's; one is left as it is."""
+        if isinstance(rows, pa.Table):
+            return rows
+        return pa.Table.from_pylist(list(rows), schema=self.arrow(f'SELECT * FROM "{table}" LIMIT 0').schema)
 
     def query(self, sql: str) -> QueryResult:
         """Run one reading statement from a user.

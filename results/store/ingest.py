@@ -9,18 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from palimpsest.harness.errors import StoreError
-from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.cleaning import clean_text
-from palimpsest.results.reading.problems import Invalid, Problem
-from palimpsest.results.reading.run_folder import RUN_ID, folder_digest, read_run_folder
+from palimpsest.results.reading.problems import Problem
 from palimpsest.results.store.database import OtherSchema, Store, connect
-from palimpsest.results.store.run_rows import RUN_TABLES, run_tables
+from palimpsest.results.store.readers import readings
+from palimpsest.results.store.run_reader import REFUSED, Reading, Wanted, left_out, not_taken
+from palimpsest.results.store.run_rows import RUN_TABLES
 from palimpsest.results.store.standings import forget_standings, keep_standings
-from palimpsest.results.submissions.bounded import require_readable
-from palimpsest.results.submissions.bundle import check_sealed
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
 
 Progress = Callable[[str, str], None]
@@ -53,7 +50,11 @@ class Submissions:
 
 
 def ingest_all(
-    path: Path, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+    path: Path,
+    runs_dir: Path,
+    progress: Progress | None = None,
+    submissions: Submissions | None = None,
+    jobs: int = 1,
 ) -> IngestReport:
     """Bring the store at ``path`` up to date; one of another schema is made anew, and the report says so.
 
@@ -62,18 +63,19 @@ def ingest_all(
         runs_dir: folder of run folders.
         progress: receives each folder's name and what was done.
         submissions: where bundles are.
+        jobs: processes that read folders; this one alone writes. The store is the same with any number.
 
     Raises:
         StoreError: another process has the store open, it is damaged, or it cannot be written.
     """
     try:
         with Store.open(path) as store:
-            return ingest(store, runs_dir, progress, submissions)
+            return ingest(store, runs_dir, progress, submissions, jobs)
     except OtherSchema as error:
         before = _runs_of_any_schema(path)
         old = path.with_name(f"{path.stem}.other-schema{path.suffix}")
         shutil.copyfile(path, old)
-        report = rebuild(path, runs_dir, progress, submissions)
+        report = rebuild(path, runs_dir, progress, submissions, jobs)
         report.rebuilt = f"{str(error).partition(', this')[0]}: it was made anew from run folders and submissions."
         lost = sorted(before - {*report.added, *report.updated})
         if lost:
@@ -93,16 +95,21 @@ def _runs_of_any_schema(path: Path) -> set[str]:
 
 
 def ingest(
-    store: Store, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+    store: Store,
+    runs_dir: Path,
+    progress: Progress | None = None,
+    submissions: Submissions | None = None,
+    jobs: int = 1,
 ) -> IngestReport:
     """Bring every run folder under ``runs_dir``, and every bundle that the ledger includes, into ``store``.
 
     A folder that is in the store as it is now is not touched, so that ingesting twice changes nothing; a changed one
     replaces its run as a whole. A damaged folder is listed in the report and does not affect the others; if its run is
-    in the store already, that stays as it is.
+    in the store already, that stays as it is. With ``jobs`` above 1 so many processes read, and this one writes.
 
     Raises:
         StoreError: the store is open for reading only, cannot be written, or the ledger cannot be read.
+        MissingResource: no process can be started that reads.
     """
     if store.read_only:
         raise StoreError(f"The store {store.path} is open for reading only; ingesting needs it for writing.")
@@ -116,10 +123,13 @@ def ingest(
         included = {run: entry for run, entry in standing(entries).items() if run not in folders}
         folders |= {run: submissions.folder / run for run in included}
         _keep_ledger(store, entries)
-    for name, folder in sorted(folders.items()):
-        done = _ingest_folder(store, folder, known.get(name), report, included.get(name))
-        if progress is not None:
-            progress(clean_text(name, 40), done)
+    digests = {run: entry.digest for run, entry in included.items()}
+    wanted = [Wanted(folder, known.get(name), digests.get(name)) for name, folder in sorted(folders.items())]
+    with readings(wanted, jobs) as found:
+        for reading in found:
+            done = _keep(store, reading, known.get(reading.folder.name), report)
+            if progress is not None:
+                progress(clean_text(reading.folder.name, 40), done)
     keep_standings(store)
     report.orphaned = sorted(set(known) - set(folders))
     return report
@@ -139,7 +149,11 @@ def _cleaned(value: object) -> object:
 
 
 def rebuild(
-    path: Path, runs_dir: Path, progress: Progress | None = None, submissions: Submissions | None = None
+    path: Path,
+    runs_dir: Path,
+    progress: Progress | None = None,
+    submissions: Submissions | None = None,
+    jobs: int = 1,
 ) -> IngestReport:
     """Make the store at ``path`` anew from run folders and bundles, and put it in place of the old one when done.
 
@@ -151,7 +165,7 @@ def rebuild(
     try:
         _remove(fresh)
         with Store.open(fresh) as store:
-            report = ingest(store, runs_dir, progress, submissions)
+            report = ingest(store, runs_dir, progress, submissions, jobs)
         try:
             if held is not None:
                 held.close()
@@ -188,43 +202,29 @@ def _remove(path: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _ingest_folder(
-    store: Store, folder: Path, known: str | None, report: IngestReport, entry: Entry | None = None
-) -> str:
-    """Bring in one folder; of a submission with the line of the ledger that includes it."""
-    shown = clean_text(str(folder), 500)
-    try:
-        if not RUN_ID.fullmatch(folder.name):
-            raise Invalid("the folder's name must be a run id: 12 hexadecimal digits")
-        bundle = check_sealed(folder, entry.digest) if entry is not None else None
-        digest = f"{folder_digest(folder)}{bundle or ''}"
-        if digest == known:
-            report.unchanged.append(folder.name)
-            return "unchanged"
-        if entry is not None:
-            require_readable(folder)
-        run = read_run_folder(folder, digest)
-        tables = run_tables(run, aggregate_run(run), bundle)
-    except Exception as error:  # whatever is wrong with a foreign folder, the others are not affected
-        reason = str(error) if isinstance(error, Invalid) else f"cannot be read ({type(error).__name__}: {error})"
-        report.problems.append(Problem(shown, f"{clean_text(reason, 1000)}; this run was left out"))
-        return "skipped"
-    report.problems += run.problems
+def _keep(store: Store, reading: Reading, known: str | None, report: IngestReport) -> str:
+    """Write what was read of one folder; what was done."""
+    name = reading.folder.name
+    report.problems += reading.problems
+    if reading.done != "read":
+        if reading.done == "unchanged":
+            report.unchanged.append(name)
+        return reading.done
     try:
         with store.transaction():
             for table in RUN_TABLES:
                 if known is not None:
-                    store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [run.run_id])
-                store.insert(table, tables[table])
-            forget_standings(store, [run.spec.track_id])
-    except (duckdb.DataError, pa.ArrowException, OverflowError, ValueError, TypeError) as error:
-        reason = f"holds what the store cannot take ({type(error).__name__}: {clean_text(error, 500)})"
-        report.problems.append(Problem(shown, f"{reason}; this run was left out"))
+                    store.rows(f'DELETE FROM "{table}" WHERE run_id = ?', [name])
+                if table in reading.tables:
+                    store.insert(table, reading.tables[table])
+            forget_standings(store, [reading.track])
+    except (duckdb.DataError, *REFUSED) as error:
+        report.problems += left_out(reading.folder, not_taken(error)).problems
         return "skipped"
     except duckdb.Error as error:
         raise StoreError(
-            f"Run {run.run_id} cannot be written to the store {store.path}: {clean_text(error, 500)} Nothing of it was "
+            f"Run {name} cannot be written to the store {store.path}: {clean_text(error, 500)} Nothing of it was "
             "kept. Check the free disk space and repeat the command."
         ) from error
-    (report.added if known is None else report.updated).append(folder.name)
+    (report.added if known is None else report.updated).append(name)
     return "added" if known is None else "updated"

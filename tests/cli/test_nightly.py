@@ -86,7 +86,7 @@ def test_a_run_that_cannot_be_read_fails_the_night_and_keeps_no_numbers(
 
     folder = home / "nights" / "2026-01-02"
     (folder / "palimpsest.duckdb").unlink()
-    monkeypatch.setattr("palimpsest.results.store.ingest.aggregate_run", unreadable)
+    monkeypatch.setattr("palimpsest.results.store.run_reader.aggregate_run", unreadable)
     assert again(home) == 1
     assert "the rows make no sense" in capsys.readouterr().err
     assert not (folder / "night.json").exists()

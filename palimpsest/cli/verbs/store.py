@@ -9,9 +9,15 @@ import typer
 
 from palimpsest.cli import options, output
 from palimpsest.cli.store_place import included, store_path
+from palimpsest.harness.errors import UsageError
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import IngestReport, ingest_all
 from palimpsest.results.store.ingest import rebuild as remake
+
+JobsOption = Annotated[
+    int,
+    typer.Option("--jobs", parser=options.whole_number, metavar="N", help="Processes that read run folders at once."),
+]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Keep the DuckDB store of all runs.")
 
@@ -21,26 +27,30 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Keep the Duc
 )
 def ingest(
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
+    jobs: JobsOption = 1,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
     """Bring new and changed run folders, and included submissions, into the store; twice changes nothing."""
     place = options.home_folder(home)
-    report = ingest_all(store_path(place), place / "runs", None if quiet else _progress, included(submissions))
+    tell = None if quiet else _progress
+    report = ingest_all(store_path(place), place / "runs", tell, included(submissions), _at_least_one(jobs))
     _tell(report, store_path(place), as_json=as_json)
 
 
 @app.command(epilog="Example:\n\npalimpsest store rebuild\n\nMore: docs/command-line.md")
 def rebuild(
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
+    jobs: JobsOption = 1,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
     """Make the store anew from run folders and included submissions alone."""
     place = options.home_folder(home)
-    report = remake(store_path(place), place / "runs", None if quiet else _progress, included(submissions))
+    tell = None if quiet else _progress
+    report = remake(store_path(place), place / "runs", tell, included(submissions), _at_least_one(jobs))
     _tell(report, store_path(place), as_json=as_json)
 
 
@@ -61,6 +71,12 @@ def query(
         output.json_line([dict(zip(result.columns, row, strict=True)) for row in result.rows])
     else:
         output.table(result.columns, result.rows)
+
+
+def _at_least_one(jobs: int) -> int:
+    if jobs < 1:
+        raise UsageError(f"--jobs: expected a whole number of at least 1, got {jobs}.")
+    return jobs
 
 
 def _progress(run: str, done: str) -> None:

@@ -297,7 +297,7 @@ def test_bug_in_reading_one_folder_stops_no_other(path: Path, runs: Path, monkey
             raise MemoryError("a table of 2^60 rows")
         return read(folder, digest)
 
-    monkeypatch.setattr("palimpsest.results.store.ingest.read_run_folder", breaks)
+    monkeypatch.setattr("palimpsest.results.store.run_reader.read_run_folder", breaks)
     report = bring(path, runs)
     assert len(report.added) == 2 and "MemoryError" in report.problems[0].message
 

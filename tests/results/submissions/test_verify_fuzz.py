@@ -115,7 +115,9 @@ def test_an_included_table_that_bursts_is_never_opened_by_the_process_of_the_sto
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    monkeypatch.setattr("palimpsest.results.store.ingest.read_run_folder", lambda folder, digest: opened.append(folder))
+    monkeypatch.setattr(
+        "palimpsest.results.store.run_reader.read_run_folder", lambda folder, digest: opened.append(folder)
+    )
     monkeypatch.setattr("palimpsest.results.submissions.bounded.MEMORY", 6_000_000_000)
     bundle = Path(shutil.copytree(original, tmp_path / original.name))
     bomb(bundle / "scores" / "000040" / "answers.parquet", 2_000_000)
