@@ -33,17 +33,16 @@ def readings(folders: Sequence[Wanted], jobs: int) -> Iterator[Iterator[Reading]
         jobs: Processes that read; 1: this one does. At most so many readings wait to be taken.
 
     Raises:
-        MissingResource: No process can be started, or there is no room for their files.
+        MissingResource: No process can be started, or there is no room for its files.
     """
     if jobs == 1 or len(folders) < 2:
         yield map(read, folders)
         return
-    try:
-        with tempfile.TemporaryDirectory(prefix="palimpsest-ingest-", ignore_cleanup_errors=True) as place:
-            with _Readers(Path(place), min(jobs, len(folders))) as readers:
-                yield readers.read(folders)
-    except OSError as error:
-        raise MissingResource(f"No processes can read for the store ({error}). Try --jobs 1.") from error
+    with (
+        tempfile.TemporaryDirectory(prefix="palimpsest-ingest-", ignore_cleanup_errors=True) as place,
+        _Readers(Path(place), min(jobs, len(folders))) as readers,
+    ):
+        yield readers.read(folders)
 
 
 class _Readers:
@@ -109,6 +108,8 @@ class _Readers:
                 process = None
                 if self._closed:
                     break
+        except OSError as error:
+            raise MissingResource(f"No process can read for the store: {error}. Try --jobs 1.") from error
         finally:
             self._idle.put(process)
         return left_out(wanted.folder, self._why(code))
