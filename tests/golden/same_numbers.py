@@ -36,7 +36,7 @@ MEANT = ("nll_new", "nll_true")
 
 
 def write_suite(path: Path, only: Callable[[str], bool] = lambda name: True) -> None:
-    """The suite `editors`, cut to twenty edits in batches of ten or one, and to twenty ability items of a kind.
+    """One course of the suite `editors`, cut to twenty edits in batches of ten or one, and to twenty items of an ability.
 
     Args:
         path: File to write.
@@ -45,6 +45,7 @@ def write_suite(path: Path, only: Callable[[str], bool] = lambda name: True) -> 
     suite = yaml.safe_load(SUITE.read_text(encoding="utf-8"))
     suite["editors"] = [entry for entry in suite["editors"] if only(entry if isinstance(entry, str) else entry["name"])]
     suite["name"] = "editors-in-short"
+    suite["seeds"] = [0]
     suite["schedule"] |= {"edits": 20, "batch_size": 10, "checkpoints": [0, 10, 20]}
     suite["abilities"] |= {"limit": 20}
     path.write_text(yaml.safe_dump(suite, sort_keys=False), encoding="utf-8")
