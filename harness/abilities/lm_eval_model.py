@@ -86,7 +86,8 @@ class EngineModel(HFLM):  # type: ignore[misc]
         for number, request in enumerate(requests):
             kwargs = normalize_gen_kwargs(request.args[1], self.max_gen_toks)
             stops.append(handle_stop_sequences(kwargs.pop("until", None), eos=eos))
-            by_length.setdefault(int(kwargs["max_gen_toks"]), []).append(number)
+            count = min(int(kwargs["max_gen_toks"]), self.max_length // 2)  # room for half of the context, at least
+            by_length.setdefault(count, []).append(number)
         for count, numbers in by_length.items():
             prompts = [self.tok_encode(requests[n].args[0])[-(self.max_length - count) :] for n in numbers]
             for n, tokens in zip(numbers, self._engine.generate(prompts, count), strict=True):

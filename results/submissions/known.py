@@ -37,7 +37,7 @@ Found = Iterator[tuple[str, str]]
 EARLIER_RELEASES: dict[str, str] = {}
 """Version of Palimpsest → SHA-256 of its editors' package; whoever releases a version adds the one before it."""
 _EDITOR = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
-_CHANCE = re.compile(r"^  chance: ([0-9.]+)\s*$", re.MULTILINE)
+_CHANCE = re.compile(r"^  chance: ([0-9.]+)\s*(?:#.*)?$", re.MULTILINE)
 _MOST_CHANCE = 0.5
 """A choice is among two at least."""
 
@@ -238,7 +238,7 @@ def _ability(run: CheckedRun, ref: AbilityRef) -> Found:
         chance = set(rows["chance"].to_pylist())
         if stated is not None and chance != {stated}:
             yield place, f"{name} has chance {sorted(chance)}, its task says {stated}"
-        if any(level > _MOST_CHANCE for level in chance):
+        if stated is None and any(level > _MOST_CHANCE for level in chance):
             yield place, f"{clean_text(ref.name, 100)} has a level of chance above {_MOST_CHANCE}"
         if any(level == 0 for level in chance) and rows["label"].null_count < len(rows):
             yield place, f"{clean_text(ref.name, 100)} has labels, so its level of chance is not 0"

@@ -154,7 +154,7 @@ def test_general_tasks_in_lm_evals_form_run_over_local_files(model: EditableMode
     outcomes = {o.name: o for o in AbilityHarness(model, refs, library=library).evaluate()}
     assert {name: outcome.chance for name, outcome in outcomes.items()} == {
         "general_reasoning": 0.0,
-        "general_closed_qa": 0.5,
+        "general_closed_qa": 0.622,  # more answers are yes
         "general_open_qa": 0.0,
         "papers_nli": 0.5,
         "general_dialogue": 0.25,
@@ -162,6 +162,13 @@ def test_general_tasks_in_lm_evals_form_run_over_local_files(model: EditableMode
     ((prompt, _),) = arguments(asked(model, data, "general_reasoning"), "general_reasoning")
     assert prompt.count("Question: Two and two?\nAnswer: 2+2=<<2+2=4>>4\n#### 4\n\n") == 5
     assert prompt.endswith("\n\nQuestion: Two and two?\nAnswer:")
+
+
+def test_answers_longer_than_a_short_context_are_cut_to_half_of_it(data: Path) -> None:
+    model = tiny_model("gpt2")  # 128 positions, and answers of up to 256 tokens behind six worked problems
+    written(data, "reasoning", [RECORDS["reasoning"] | {"question": "Two and two? " * 9}] * 12)
+    (outcome,) = asked(model, data, "general_reasoning").evaluate()
+    assert outcome.score == 0 and len(outcome.items) == 1
 
 
 def test_without_data_the_general_group_is_lm_evals_own() -> None:
