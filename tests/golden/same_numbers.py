@@ -36,7 +36,7 @@ MEANT = ("nll_new", "nll_true")
 
 
 def write_suite(path: Path, only: Callable[[str], bool] = lambda name: True) -> None:
-    """One course of the suite `editors`, cut to twenty edits in batches of ten or one, and to twenty items of an ability.
+    """One course of the suite `editors`, cut to 20 edits in batches of ten or one, and to 20 items of an ability.
 
     Args:
         path: File to write.
