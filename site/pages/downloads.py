@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from palimpsest.site.jobs import File
 from palimpsest.site.parts.files import arrow_files
+from palimpsest.site.words import papers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 TEXT_ROWS = 20_000
 """Tables with more rows than this are not given as CSV and JSON."""
 DATABASE = "palimpsest-results.duckdb"
+BIBLIOGRAPHY = "downloads/palimpsest.bib"
 TABLES = {
     "runs": "one line per run: what was run, how it ended, what it cost",
     "standings": "rows of each track: courses, mean effective edits with their interval, rank",
@@ -89,3 +91,8 @@ def column_meanings() -> dict[str, str]:
             if column:
                 found[f"{table}.{column[1]}"] = column[2].strip()
     return found
+
+
+def bibliography_file(version: str, url: str) -> File:
+    """BibTeX entries of this benchmark, at an address if it has one, and of every built-in editor's papers."""
+    return File(BIBLIOGRAPHY, papers.bibliography(papers.all_papers(), version, url).encode())

@@ -23,7 +23,7 @@ from palimpsest.site.parts import cases, payload
 from palimpsest.site.parts.descriptions import Description, descriptions
 from palimpsest.site.parts.table import TableRow, table_rows
 from palimpsest.site.source import Source
-from palimpsest.site.words import labels, text
+from palimpsest.site.words import labels, papers, text
 from palimpsest.site.words.frame import environment
 
 CHUNK = 64
@@ -35,7 +35,7 @@ def batches(source: Source, version: str, code: str, options: Options) -> Iterat
     heads = source.heads()
     records = claims_page.shown_records(read_records(options.claims) if options.claims else (), heads)
     code = fingerprint(code, bool(records))  # of which all pages have a link
-    site = _Site(source, heads, environment(version, claims=bool(records)), code)
+    site = _Site(source, heads, environment(version, claims=bool(records)), code, (version, options.base_url))
     yield from site.batches()
     if records:
         yield claims_page.claims_batch(site.page, code, records, heads, source.claims)
@@ -48,10 +48,13 @@ def batches(source: Source, version: str, code: str, options: Options) -> Iterat
 class _Site:
     """One build: what all jobs share."""
 
-    def __init__(self, source: Source, heads: Sequence[RunHead], env: jinja2.Environment, code: str) -> None:
+    def __init__(
+        self, source: Source, heads: Sequence[RunHead], env: jinja2.Environment, code: str, cited: tuple[str, str]
+    ) -> None:
         self.source = source
         self.env = env
         self.code = code
+        self.cited = cited
         self.heads = heads
         self.tracks = track_page.order_tracks(source.tracks())
         self.published = load_published()
@@ -142,7 +145,7 @@ class _Site:
         return self.page("editors.html", "editors.html", "editors", rows=rows)
 
     def _downloads(self) -> Batch:
-        key = fingerprint(self.code, [(head.run_id, head.digest) for head in self.heads])
+        key = fingerprint(self.code, self.cited, [(head.run_id, head.digest) for head in self.heads])
 
         def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
             found, files = downloads.table_downloads(self.source.tables())
@@ -151,8 +154,9 @@ class _Site:
             ]
             database = next((file for file in files if file.path.endswith(".duckdb")), None)
             page = self.page("downloads.html", "downloads.html", "downloads", tables=found, tracks=tracks,
+                             citation=papers.own_bibtex(*self.cited), bibliography=downloads.BIBLIOGRAPHY,
                              database=(database.path, len(database.data)) if database else None)  # fmt: skip
-            for file in (page, *files):
+            for file in (page, downloads.bibliography_file(*self.cited), *files):
                 yield "downloads", file
 
         return Batch([Job("downloads", key)], make)

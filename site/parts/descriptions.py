@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.site.parts.editor_source import documented_fields, find_class, inner_class, read_module
-from palimpsest.site.words import labels
+from palimpsest.site.words import labels, papers
 
 _GROUP = "palimpsest.editors"
 _ARXIV = re.compile(r"(?:arXiv[: ]\s?)(\d{4}\.\d{4,5})")
@@ -39,6 +39,8 @@ class Description:
     """arXiv number; empty if none is named."""
     settings: tuple[tuple[str, str], ...] = ()
     """Fields of its configuration with what they mean."""
+    citation: str = ""
+    """BibTeX entries of a built-in editor's papers."""
 
 
 def descriptions(composition: str, distribution: str) -> tuple[Description, ...]:
@@ -61,8 +63,9 @@ def describe(name: str, distribution: str) -> Description:
     text = (ast.get_docstring(module.tree) or "") if _alone(entry) else ""
     text = text or (editor.docstring if editor is not None else "")
     headline, _, body = text[:_LONGEST].partition("\n")
-    papers = _ARXIV.findall(text)
-    known = labels.PAPERS.get(name, "") if entry.dist is not None and entry.dist.name == DISTRIBUTION else ""
+    named = _ARXIV.findall(text)
+    built_in = entry.dist is not None and entry.dist.name == DISTRIBUTION
+    known = papers.PAPERS.get(name, ()) if built_in else ()
     config = inner_class(editor, "Config") if editor is not None else None
     return Description(
         name=name,
@@ -70,8 +73,9 @@ def describe(name: str, distribution: str) -> Description:
         installed=True,
         headline=headline.strip(),
         blocks=blocks(body),
-        paper=known or (papers[0] if papers else ""),
+        paper=known[0].arxiv if known else (named[0] if named else ""),
         settings=tuple(documented_fields(config).items())[:_MOST_SETTINGS] if config is not None else (),
+        citation="\n\n".join(map(papers.bibtex, known)),
     )
 
 

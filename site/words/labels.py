@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from palimpsest.site.words import papers
+
 EDITORS = {
     "memit": "MEMIT",
     "memit-seq": "MEMIT-Seq",
@@ -84,21 +86,7 @@ STATUSES = {
     "failed": Status("failed", "▲", "bad"),
 }
 
-PAPERS = {
-    "ft": "2012.00363",
-    "ft-l": "2012.00363",
-    "rome": "2202.05262",
-    "r-rome": "2403.07175",
-    "memit": "2210.07229",
-    "memit-seq": "2210.07229",
-    "alphaedit": "2410.02355",
-    "nse": "2410.04045",
-    "deltaedit": "2505.07899",
-    "prune": "2405.16821",
-    "rect": "2401.04700",
-    "sphere": "2510.01172",
-    "revive": "2601.11042",
-}
+PAPERS = {editor: found[0].arxiv for editor, found in papers.PAPERS.items()}
 """arXiv numbers of the built-in editors' papers."""
 
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}")

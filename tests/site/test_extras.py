@@ -69,3 +69,13 @@ def test_the_mean_over_seeds_is_not_cut_at_a_hundred_where_it_is_no_percentage()
     found = combined_curves(runs, percent=True)
     assert found["fluency|all"][1] == [605] and found["fluency|all"][3][0] > 605
     assert found["score_argmax|all"][3][0] == 100
+
+
+def test_the_page_of_data_and_those_of_editors_show_bibtex_of_every_paper(site: tuple[Path, str, str]) -> None:
+    folder, _, _ = site
+    data = (folder / "downloads.html").read_text(encoding="utf-8")
+    assert "@software{palimpsest," in data and "downloads/palimpsest.bib" in data
+    bibliography = (folder / "downloads" / "palimpsest.bib").read_text(encoding="utf-8")
+    (page,) = (folder / "editor").glob("*.html")
+    (entry,) = re.findall(r'<pre id="bibtex-1".*?>(@misc.*?)</pre>', page.read_text(encoding="utf-8"), re.S)
+    assert entry in bibliography
