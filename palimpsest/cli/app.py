@@ -31,6 +31,7 @@ VERBS = {
     "export": "Write the edited model of a run, with its tokenizer, as a folder that transformers loads.",
     "depot": "Look at the runs of a depot, and mirror them.",
     "store": "Keep the DuckDB store of all runs.",
+    "table": "Write the board of a track as a table for a paper: LaTeX, Markdown or CSV.",
     "site": "Build the leaderboard page and look at it.",
     "claims": "Run what a set of claims needs, and say which claims are shown, refuted or open.",
     "tune": "Search for the best configuration on the tuning split, write it as the preset, record every trial.",

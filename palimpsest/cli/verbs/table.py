@@ -1,0 +1,114 @@
+"""`palimpsest table`: the board of a track as a table for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.cli import options, output
+from palimpsest.cli.store_place import store_path
+from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
+from palimpsest.results.records import Track
+from palimpsest.results.store import boards, bulk
+from palimpsest.results.store.database import Store
+from palimpsest.site.parts.paper_table import WRITERS, PaperTable, paper_table
+from palimpsest.site.parts.table import table_rows
+from palimpsest.site.words import papers
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest table\n\npalimpsest table 3f9c --format markdown\n\n"
+    "palimpsest table 3f9c --at 200 --out board.tex --bib board.bib\n\nMore: docs/command-line.md"
+)
+def table(
+    track: Annotated[
+        str | None,
+        typer.Argument(
+            help="A track's id, or the beginning of it; not needed where the store has one track.", metavar="TRACK"
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(WRITERS)}.", metavar="FORM")] = "latex",
+    at: Annotated[
+        int | None,
+        typer.Option(
+            "--at",
+            parser=options.whole_number,
+            metavar="N",
+            help="Checkpoint that scores are taken from.",
+            show_default="the last",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the table.", show_default="stdout")] = None,
+    bib: Annotated[Path | None, typer.Option("--bib", help="File for BibTeX entries of all that it cites.")] = None,
+    home: options.HomeOption = None,
+) -> None:
+    """Write the board of a track as a table for a paper: LaTeX, Markdown or CSV."""
+    if form not in WRITERS:
+        raise UsageError(f"--format {output.clean(form)}: expected one of {', '.join(WRITERS)}.")
+    options.writable_file(out, "--out")
+    options.writable_file(bib, "--bib")
+    with Store.open(store_path(options.home_folder(home)), read_only=True) as store:
+        found = _board(store, _chosen(bulk.track_heads(store), track), at)
+    text = WRITERS[form](found)
+    if bib is not None:
+        _write(bib, papers.bibliography(found.papers, _version()))
+    if out is not None:
+        _write(out, text + "\n")
+        output.note(f"Track {found.track.track_id}: {len(found.rows)} rows.")
+        output.line(str(out))
+        return
+    for line in text.split("\n"):
+        output.line(line)
+
+
+def _chosen(tracks: list[Track], wanted: str | None) -> str:
+    """The id of the track that is meant.
+
+    Raises:
+        UsageError: There is none, or several fit.
+    """
+    fitting = [track for track in tracks if track.track_id.startswith(wanted or "")]
+    if len(fitting) == 1:
+        return fitting[0].track_id
+    if not tracks:
+        raise UsageError("The store has no runs yet. Make some, then: palimpsest store ingest")
+    if not fitting:
+        raise unknown_name("Track", wanted or "", [t.track_id for t in tracks], "palimpsest table")
+    listed = "\n".join(
+        f"  {t.track_id}  {t.model}, {t.task}, {t.edits} edits in batches of {t.batch_size}, {t.runs} runs"
+        for t in fitting
+    )
+    raise UsageError(f"Several tracks fit. Name one of them: palimpsest table TRACK\n{listed}")
+
+
+def _board(store: Store, track_id: str, at: int | None) -> PaperTable:
+    """The table of one track.
+
+    Raises:
+        UsageError: No run of it ended, or it has no such checkpoint.
+    """
+    track = boards.track(store, track_id)
+    scored = [edits for edits in track.checkpoints if edits > 0]
+    if at is not None and at not in scored:
+        raise UsageError(f"--at {at}: the track has checkpoints at {', '.join(map(str, scored))} edits.")
+    found = paper_table(track, table_rows(track, boards.board(store, track_id), bulk.table_series(store, track_id)), at)
+    if not found.rows:
+        raise UsageError(f"No run of track {track_id} has ended by itself yet, so there is nothing to compare.")
+    return found
+
+
+def _version() -> str:
+    from palimpsest import __version__
+
+    return __version__
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MissingResource(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
