@@ -39,7 +39,7 @@ _MARKDOWN = frozenset(r"\`*_{}[]<>()#+!|~$&")
 
 @dataclass(frozen=True, slots=True)
 class PaperTable:
-    """What a table says, before it is written in a form."""
+    """Content of a table, before it is written in a form."""
 
     track: Track
     at: int

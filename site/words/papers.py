@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 YEAR = 2026
-"""Of the present version."""
+"""Year of the present version."""
 OWN = "palimpsest"
 """Key of this benchmark's own entry."""
 
@@ -19,7 +19,7 @@ class Paper(NamedTuple):
     """As BibTeX wants them, with ``and``."""
     title: str
     year: int
-    """Of the venue, else of the first version."""
+    """Year of the venue, else of the first version."""
     arxiv: str
     venue: str = ""
 
