@@ -127,14 +127,20 @@ class Track:
     task_hash: str = ""
     texts: int = 0
     """Number of cases of which texts are sampled."""
+    special_tokens: bool = False
+    """True if texts are kept with their special tokens, too, as published numbers have them."""
     top: bool = False
     """True if neighborhood prompts are compared with what the unedited model says."""
+    published_top: bool = False
+    """True if they are compared with it as the code of DeltaEdit and EasyEdit does, too."""
     reference_tokenisation: bool = False
     """True if answers are read as the published evaluation of ZsRE reads them."""
     main_metric: str = "score_argmax"
     """The harmonic score of the form that the headline goes by: ``score_argmax``, or ``score_token_accuracy``."""
     abilities_counted: tuple[str, ...] = ()
     """Ability tasks on which the unedited model is surely above chance; empty: a track without abilities."""
+    further: tuple[str, ...] = ()
+    """Metrics of probes that only some data have: portability, many hops, distraction."""
     pairs: tuple[Pair, ...] = ()
     """All pairs of the rows that have a rank; see `separation`."""
 
@@ -152,7 +158,10 @@ class Track:
     @property
     def extras(self) -> tuple[str, ...]:
         """Metrics that are measured on this track, and not on every one of its form."""
-        return (*(("neighborhood_top",) if self.top else ()), *(("fluency", "consistency_own") if self.texts else ()))
+        published = ("neighborhood_top_deltaedit", "locality_easyedit") if self.published_top else ()
+        texts = ("fluency", *(("fluency_special_tokens",) if self.special_tokens else ()), "consistency_own")
+        top = ("neighborhood_top",) if self.top else ()
+        return (*top, *published, *self.further, *(texts if self.texts else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +227,8 @@ class BoardRow:
     row_id: str = ""
     """Runs of a track with the same one differ by their seed alone; empty: the run stands for itself. A submission that
     is not verified has its own."""
+    collapse_point: EditsUntil = EditsUntil()
+    """Fewest edits at which the efficacy (preference form) was measured under 60 %, as NAS counts; it ranks nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Form:
     """(record, its place among all, from 0) → case; raises `RecordProblem`."""
     relation: Callable[[Any], str]
     """The property of its subject that a good record edits."""
+    title: str = ""
+    """Kind of records in messages; empty: the form's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def collect(records: Iterable[tuple[str, Any]], form: Form, *, skip_bad: bool = 
     if problems and not skip_bad:
         advice = "Mend them, or leave them out with --skip-bad-records."
         if not cases:
-            advice = f"Is this a file of {form.name} records? Their schema: docs/data.md"
+            advice = f"Is this a file of {form.title or form.name} records? Their schema: docs/data.md"
         raise ConfigError(f"{listed(problems)}\n{counted(number, 'record')} read, {len(problems):,} bad. {advice}")
     if not cases:
         bad = f" that can be used:\n{listed(problems)}" if problems else "; at least one edit is needed."

@@ -9,15 +9,17 @@ from typing import Any
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
 from palimpsest.harness.specs.cases import EditTask, Origin
-from palimpsest.tasks import counterfact, zsre
+from palimpsest.tasks import counterfact, knowedit, mquake, portability, zsre
 from palimpsest.tasks.collecting import Collected, Form, collect, notes
 from palimpsest.tasks.hub import HubData, hub_records
+from palimpsest.tasks.joining import files_of, joined
 from palimpsest.tasks.pocket import edits
 from palimpsest.tasks.pocket.world import build_world
-from palimpsest.tasks.records import scan
 
 _LIST = "palimpsest list tasks"
 _LONGEST_NAME = 100
+_LONGEST_NAMES = 176
+"""Characters of the names of joined files together."""
 _ENDINGS = (".gz", ".jsonl", ".json", ".parquet")
 
 
@@ -27,8 +29,9 @@ class DataTask:
 
     description: str
     form: Form
-    hub: HubData
-    originals: Mapping[str, int]
+    hub: HubData | None = None
+    """None: the data come from a file only."""
+    originals: Mapping[str, int] = field(default_factory=dict)
     """Name of a published file without its endings → its records; such a file is the task itself."""
     consistent: bool = False
     """Leave out requests that contradict each other."""
@@ -56,6 +59,13 @@ _DATA: Mapping[str, DataTask] = {
         _ZSRE,
         {"zsre_mend_eval": 19086},
     ),
+    "counterfact-portability": DataTask(
+        "CounterFact with questions that follow from the edits, or distract from them (--data FILE+EXTRAS)",
+        portability.COUNTERFACT,
+    ),
+    "zsre-portability": DataTask("ZsRE with questions that follow from the edits (--data)", portability.ZSRE),
+    "knowedit": DataTask("KnowEdit of EasyEdit: edits with portability and locality (--data)", knowedit.FORM),
+    "mquake": DataTask("MQuAKE's records of one edit, with multi-hop questions (--data)", mquake.FORM),
 }
 
 
@@ -166,23 +176,30 @@ def data_files(values: Sequence[str], tasks: Sequence[str] | None = None, *, ski
 
 
 def _from_file(name: str, path: Path, skip_bad: bool) -> EditTask:
-    if not path.name.isprintable() or len(path.name) > _LONGEST_NAME:
-        raise UsageError(f"Data file {str(path)!r}: its name stands in results. Give it a shorter, printable one.")
+    files = files_of(path)
+    shown = "+".join(file.name for file in files)
+    longest = _LONGEST_NAME if len(files) == 1 else _LONGEST_NAMES
+    if not shown.isprintable() or len(shown) > longest:
+        what = f"its name stands in results, and has {len(shown)} characters of at most {longest}"
+        raise UsageError(f"Data file {str(path)!r}: {what}. Give it a shorter, printable one.")
     try:
-        found = collect(scan(path), _DATA[name].form, skip_bad=skip_bad)
+        found = collect(joined(files), _DATA[name].form, skip_bad=skip_bad)
     except ConfigError as error:
-        raise error if str(path) in str(error) else ConfigError(f"{path}: {error}") from None
+        known = any(str(file) in str(error) for file in files)
+        raise error if known else ConfigError(f"{path}: {error}") from None
     except MissingResource as error:
         raise MissingResource(f"{error} Give it with --data FILE.") from error
-    bare = path.name
+    bare = shown
     for ending in _ENDINGS:
         bare = bare.removesuffix(ending)
     original = _DATA[name].originals.get(bare) == found.records
-    return _task(name, name if original else f"{name}:{path.name}", found, path.name)
+    return _task(name, name if original else f"{name}:{shown}", found, shown)
 
 
 def _from_hub(name: str, skip_bad: bool) -> EditTask:
     data = _DATA[name]
+    if data.hub is None:
+        raise MissingResource(f"Task {name!r} reads a file: give it with --data {name}=FILE (schema: docs/data.md).")
     try:
         found = collect(hub_records(data.hub), data.form, skip_bad=skip_bad)
     except MissingResource as error:

@@ -31,15 +31,19 @@ def parse_case(record: Any, index: int) -> Case:
         target_new=answers[0],
         target_true=text_field(record, "pred", empty=True) if "pred" in record else "",
     )
-    locality = text_field(record, "loc")
-    if locality.startswith(_LOCALITY_PREFIX) and not locality.endswith("?"):
-        locality += "?"  # the MEND file leaves the mark out; the published protocol adds it
     probes = (
         Probe("rewrite", 0, question, request.target_new, ""),
         Probe("paraphrase", 0, text_field(record, "rephrase"), request.target_new, ""),
-        Probe("neighborhood", 0, locality, "", text_field(record, "loc_ans")),
+        Probe("neighborhood", 0, locality_question(record), "", text_field(record, "loc_ans")),
     )
     return Case(request, probes)
+
+
+def locality_question(record: Any) -> str:
+    """The locality question of a record; the MEND file leaves its mark out, and the published protocol adds it."""
+    question = text_field(record, "loc")
+    unmarked = question.startswith(_LOCALITY_PREFIX) and not question.endswith("?")
+    return question + "?" if unmarked else question
 
 
 def relation(record: Any) -> str:

@@ -54,12 +54,20 @@ class ProbeOutcome:
     """Tokens of the unedited model's own continuation; 0: not asked."""
     hits_top: int = 0
     exact_top: bool = False
+    nll_fed: float = float("nan")
+    """NLL of that continuation, each token behind the prompt and the true target's tokens before its place."""
+    tokens_fed: int = 0
+    """Tokens asked for in this way; 0: not asked."""
+    hits_fed: int = 0
+    hits_first: int = 0
+    """Places of the true target with the same first choice as the unedited model's."""
 
 
-_TOP = ("tokens_top", "hits_top", "exact_top")
+LATER = ("tokens_top", "hits_top", "exact_top", "nll_fed", "tokens_fed", "hits_fed", "hits_first")
+"""Columns that only runs have which compare with the unedited model's words; the last four are of published forms."""
 _KINDS: Mapping[str, Any] = {
     "kind": np.str_,
-    **dict.fromkeys(("nll_new", "nll_true"), np.float64),
+    **dict.fromkeys(("nll_new", "nll_true", "nll_fed"), np.float64),
     **dict.fromkeys(("exact_new", "exact_true", "exact_top"), np.bool_),
 }
 """Types of those columns of `Outcomes` that are no whole numbers."""
@@ -83,14 +91,18 @@ class Outcomes:
     """0 where there is no continuation of the unedited model to compare with."""
     hits_top: NDArray[np.int64]
     exact_top: NDArray[np.bool_]
+    nll_fed: Floats
+    tokens_fed: NDArray[np.int64]
+    hits_fed: NDArray[np.int64]
+    hits_first: NDArray[np.int64]
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, ArrayLike]) -> Outcomes:
         """From columns by name (a dict of arrays or lists, a data frame).
 
-        Other columns are ignored; those that begin with what the unedited model says may be missing.
+        Other columns are ignored; those of `LATER` may be missing.
         """
-        given = dict.fromkeys(_TOP, np.zeros(len(np.asarray(columns["case_id"])))) | dict(columns)
+        given = dict.fromkeys(LATER, np.zeros(len(np.asarray(columns["case_id"])))) | dict(columns)
         return cls(**{name: np.asarray(given[name]).astype(_KINDS.get(name, np.int64)) for name in cls.__slots__})
 
     @classmethod
@@ -135,7 +147,23 @@ def case_table(outcomes: Outcomes, form: str) -> CaseTable:
         share = outcomes.hits_top / np.maximum(outcomes.tokens_top, 1)
         for name, said in (("neighborhood_top", 1.0 * outcomes.exact_top), ("neighborhood_top_tokens", share)):
             values[name] = _mean_by_case(np.where(failed, 0.0, 100.0 * said), compared, row, len(case_ids))
+    for name, (said, asked) in _published(outcomes).items():
+        values[name] = _mean_by_case(np.where(failed, 0.0, 100.0 * said), asked, row, len(case_ids))
     return CaseTable(case_ids, values, int(failed.sum()))
+
+
+def _published(outcomes: Outcomes) -> dict[str, tuple[Floats, NDArray[np.bool_]]]:
+    """Specificity as the code of DeltaEdit and of EasyEdit has it: metric → (share, whether the probe was asked)."""
+    fed = outcomes.tokens_fed > 0
+    if not fed.any():
+        return {}
+    with np.errstate(invalid="ignore"):
+        preferred = outcomes.nll_fed < outcomes.nll_new
+    return {
+        "neighborhood_top_deltaedit": (1.0 * (outcomes.hits_fed == outcomes.tokens_fed), fed),
+        "neighborhood_top_preference_deltaedit": (1.0 * preferred, fed & (outcomes.tokens_new > 0)),
+        "locality_easyedit": (outcomes.hits_first / np.maximum(outcomes.tokens_fed, 1), fed),
+    }
 
 
 def _probe_values(

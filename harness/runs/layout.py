@@ -97,6 +97,7 @@ SCORE_COLUMNS: Mapping[str, pa.Schema] = {
             *_full(tokens_new=pa.int32(), tokens_true=pa.int32(), hits_new=pa.int32(), hits_true=pa.int32()),
             *_full(exact_new=pa.bool_(), exact_true=pa.bool_()),
             *_later(tokens_top=pa.int32(), hits_top=pa.int32(), exact_top=pa.bool_()),
+            *_later(nll_fed=pa.float64(), tokens_fed=pa.int32(), hits_fed=pa.int32(), hits_first=pa.int32()),
             *_full(**{f"window_{name}": pa.bool_() for name in WINDOWS if name not in _LATER_WINDOWS}),
             *_later(**{f"window_{name}": pa.bool_() for name in _LATER_WINDOWS}),
         ]
@@ -115,8 +116,14 @@ SCORE_COLUMNS: Mapping[str, pa.Schema] = {
 }
 """File in every score folder → its columns."""
 OPTIONAL_COLUMNS: Mapping[str, pa.Schema] = {
-    TEXTS: pa.schema([*_PROBE, *_full(text=pa.string(), tokens=pa.int32())]),
-    CONTINUATIONS: pa.schema([*_PROBE, *_full(text=pa.string(), tokens=pa.list_(pa.int32()))]),
+    TEXTS: pa.schema([*_PROBE, *_full(text=pa.string(), tokens=pa.int32()), *_later(spelt=pa.string())]),
+    CONTINUATIONS: pa.schema(
+        [
+            *_PROBE,
+            *_full(text=pa.string(), tokens=pa.list_(pa.int32())),
+            *_later(first_choices=pa.list_(pa.int32())),
+        ]
+    ),
 }
 """The same for files that only some specs ask for."""
 

@@ -85,7 +85,9 @@ def _probes(
     """Outcome of every scored probe of the cases in this checkpoint's windows."""
     asked: dict[str, Any] = {"reference_tokenisation": True} if spec.scoring.reference_tokenisation else {}
     if continuations is not None:
-        asked["continuations"] = _tokens_of(continuations)
+        asked["continuations"] = _tokens_of(continuations, "tokens")
+    if continuations is not None and spec.scoring.published_top:
+        asked["first_choices"] = _tokens_of(continuations, "first_choices")
     outcomes = instruments.score(instruments.model, scored, **asked)
     positions = np.array([place[o.case_id] for o in outcomes], np.int32)
     columns: dict[str, Any] = {"position": positions}
@@ -95,6 +97,8 @@ def _probes(
     measured = {name for name in schema.names if "window_" not in name}
     if continuations is None:
         measured -= {"tokens_top", "hits_top", "exact_top"}
+    if not spec.scoring.published_top:
+        measured -= {"nll_fed", "tokens_fed", "hits_fed", "hits_first"}
     columns |= {name: [getattr(o, name) for o in outcomes] for name in measured - {"position"}}
     return layout.table(schema, columns)
 
@@ -105,7 +109,8 @@ def _texts(
     """Sampled texts of some of the edits so far, without their prompts."""
     chosen = [cases[position] for position in choose_generated(len(cases), spec.scoring, edits)]
     texts = sample_texts(instruments.model, chosen, spec.scoring.generation, seed=spec.scoring.seed)
-    return layout.table(layout.OPTIONAL_COLUMNS[layout.TEXTS], _written(texts, "generation", place))
+    more = ("spelt",) if spec.scoring.generation.special_tokens else ()
+    return layout.table(layout.OPTIONAL_COLUMNS[layout.TEXTS], _written(texts, "generation", place, more))
 
 
 def _continuations(
@@ -113,19 +118,21 @@ def _continuations(
 ) -> pa.Table:
     """Answers of the unedited model to the neighborhood prompts of all cases that some checkpoint scores."""
     scored = ever_scored(len(cases), spec.scoring, spec.schedule.checkpoints)
-    found = continue_prompts(instruments.model, [cases[position] for position in scored])
-    return layout.table(layout.OPTIONAL_COLUMNS[layout.CONTINUATIONS], _written(found, "neighborhood", place))
+    published = spec.scoring.published_top
+    found = continue_prompts(instruments.model, [cases[position] for position in scored], first_choices=published)
+    columns = _written(found, "neighborhood", place, ("first_choices",) if published else ())
+    return layout.table(layout.OPTIONAL_COLUMNS[layout.CONTINUATIONS], columns)
 
 
-def _written(found: Sequence[Any], kind: str, place: Mapping[int, int]) -> dict[str, list[Any]]:
-    """Columns of what a model wrote, of the place that each case has in the order of edits."""
-    measured = {name: [getattr(one, name) for one in found] for name in ("case_id", "index", "text", "tokens")}
+def _written(found: Sequence[Any], kind: str, place: Mapping[int, int], more: Sequence[str]) -> dict[str, list[Any]]:
+    """Columns of what a model wrote, ``more`` among them, and of the place that each case has in the order of edits."""
+    measured = {name: [getattr(one, name) for one in found] for name in ("case_id", "index", "text", "tokens", *more)}
     return measured | {"position": [place[one.case_id] for one in found], "kind": [kind] * len(found)}
 
 
-def _tokens_of(continuations: pa.Table) -> dict[tuple[int, int], list[int]]:
-    """(case id, index of the probe) → the unedited model's continuation in tokens."""
-    columns = (continuations[name].to_pylist() for name in ("case_id", "index", "tokens"))
+def _tokens_of(continuations: pa.Table, name: str) -> dict[tuple[int, int], list[int]]:
+    """(case id, index of the probe) → what the unedited model says, in the tokens of the column ``name``."""
+    columns = (continuations[one].to_pylist() for one in ("case_id", "index", name))
     return {(case_id, index): tokens for case_id, index, tokens in zip(*columns, strict=True)}
 
 
@@ -157,7 +164,10 @@ def diagnostics_table(rows: Sequence[Diagnostic]) -> pa.Table:
 
 
 def headline(tables: Mapping[str, pa.Table], form: str) -> dict[str, float]:
-    """The numbers worth showing while a run goes on: main score of the main window, percent of abilities right."""
+    """The numbers worth showing while a run goes on: main score of the main window, percent of abilities right.
+
+    What a task has no probes for is left out.
+    """
     probes = tables[layout.PROBES]
     columns = {name: probes[name].to_numpy() for name in probes.column_names}
     window = "window_all" if columns["window_all"].any() else "window_planned"
@@ -167,7 +177,8 @@ def headline(tables: Mapping[str, pa.Table], form: str) -> dict[str, float]:
         chosen = Outcomes.from_columns({name: column[inside] for name, column in columns.items()})
         metrics = aggregate(case_table(chosen, form))
         names = (main_score(form), *(name for name in metrics if name.startswith("efficacy")))
-        result = {name: metrics[name] for name in dict.fromkeys(names) if "magnitude" not in name}
+        shown = (name for name in dict.fromkeys(names) if "magnitude" not in name and not np.isnan(metrics[name]))
+        result = {name: metrics[name] for name in shown}
     items = tables[layout.ABILITIES]
     correct = items["correct"].to_numpy()[~np.isin(items["metric"].to_pylist(), (PERPLEXITY, ROUGE))]
     if correct.size:

@@ -40,6 +40,8 @@ class SampledText:
     """Behind the prompt."""
     tokens: int
     """Length with the prompt."""
+    spelt: str = ""
+    """Prompt and continuation with all special tokens, where they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Continuation:
     index: int
     tokens: tuple[int, ...]
     text: str
+    first_choices: tuple[int, ...] = ()
+    """First choice at each position of the true target, teacher-forced, where they are asked for."""
 
 
 def sample_texts(
@@ -85,26 +89,35 @@ def sample_texts(
 
     wanted = [max(0, length - len(ids)) for ids in prompts]
     found = extend(model, prompts, wanted, choose, token_budget=token_budget)
+    decode = model.tokenizer.decode if settings.special_tokens else lambda ids: ""
     return [
-        SampledText(case_id, probe.index, _said(model.tokenizer, ids, more), len(ids) + len(more))
+        SampledText(
+            case_id, probe.index, _said(model.tokenizer, ids, more), len(ids) + len(more), decode([*ids, *more])
+        )
         for (case_id, probe), ids, more in zip(probes, prompts, found, strict=True)
     ]
 
 
 def continuations(
-    model: EditableModel, cases: Sequence[Case], *, token_budget: int | None = None
+    model: EditableModel, cases: Sequence[Case], *, first_choices: bool = False, token_budget: int | None = None
 ) -> list[Continuation]:
-    """The greedy continuation of each neighborhood prompt of ``cases``, of the length of its true target in tokens."""
+    """The greedy continuation of each neighborhood prompt of ``cases``, of the length of its true target in tokens.
+
+    With ``first_choices`` also those at the positions of the true target.
+    """
     probes = [(c.request.case_id, p) for c in cases for p in c.probes if p.kind == "neighborhood" and p.target_true]
-    prompts = prompt_ids(model.tokenizer, [probe.prompt for _, probe in probes])
-    lengths = [len(ids) for ids in continuation_ids(model.tokenizer, [f" {probe.target_true}" for _, probe in probes])]
-    distinct = list(dict.fromkeys((tuple(ids), length) for ids, length in zip(prompts, lengths, strict=True)))
+    prompts = [tuple(ids) for ids in prompt_ids(model.tokenizer, [probe.prompt for _, probe in probes])]
+    targets = continuation_ids(model.tokenizer, [f" {probe.target_true}" for _, probe in probes])
+    asked = [(ids, len(target)) for ids, target in zip(prompts, targets, strict=True)]
+    fed = [range(len(target) if first_choices else 0) for target in targets]
+    steps = [[((*prompts[i], *targets[i][:at]), 1) for at in places] for i, places in enumerate(fed)]
+    distinct = list(dict.fromkeys([*asked, *(step for several in steps for step in several)]))
     found = extend(model, [ids for ids, _ in distinct], [n for _, n in distinct], _greedy, token_budget=token_budget)
     said = {key: tuple(more) for key, more in zip(distinct, found, strict=True)}
     rows = []
-    for (case_id, probe), ids, length in zip(probes, prompts, lengths, strict=True):
-        more = said[tuple(ids), length]
-        rows.append(Continuation(case_id, probe.index, more, _said(model.tokenizer, ids, more)))
+    for (case_id, probe), key, several in zip(probes, asked, steps, strict=True):
+        first = tuple(token for step in several for token in said[step])
+        rows.append(Continuation(case_id, probe.index, said[key], _said(model.tokenizer, key[0], said[key]), first))
     return rows
 
 

@@ -21,7 +21,7 @@ from palimpsest.harness.specs.cases import SCORED_KINDS, Case, Probe, ProbeKind
 from palimpsest.harness.specs.windows import ANSWERED, choose_answered
 
 Continuations = Mapping[tuple[int, int], Sequence[int]]
-"""(case id, index of a neighborhood probe) → the unedited model's greedy continuation, in tokens."""
+"""(case id, index of a neighborhood probe) → what the unedited model says to it, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,18 @@ class _Asked(NamedTuple):
 
 
 _NOTHING = _Asked((), 0)
+
+
+class _Answers(NamedTuple):
+    """All that one probe asks for."""
+
+    new: _Asked
+    true: _Asked
+    top: _Asked
+    fed: _Asked
+    """The unedited model's continuation, its tokens asked for behind those of the true target."""
+    first: _Asked
+    """The unedited model's first choices there."""
 
 
 class _Questions:
@@ -75,6 +87,7 @@ def score_cases(
     cases: Sequence[Case],
     *,
     continuations: Continuations | None = None,
+    first_choices: Continuations | None = None,
     reference_tokenisation: bool = False,
     token_budget: int | None = None,
 ) -> list[ProbeOutcome]:
@@ -88,6 +101,8 @@ def score_cases(
         model: the model as it is to be scored.
         cases: their attribute and generation probes are not scored here.
         continuations: what the unedited model says to neighborhood prompts; those that it has are asked for as well.
+        first_choices: what it says at the positions of their true targets; asked for, and the continuations with them,
+            behind the true target's tokens, as the code of EasyEdit and of DeltaEdit does.
         reference_tokenisation: read targets token by token as `palimpsest.harness.scoring.reference_tokenisation`.
         token_budget: about how many tokens one forward pass takes; None: what suits the device.
 
@@ -107,17 +122,36 @@ def score_cases(
             return questions.ask(probe.prompt, reference_items(model.tokenizer, probe, target))
         return questions.ask(probe.prompt, [(prompts[probe.prompt], targets[" " + target])])
 
-    def ask_top(case_id: int, probe: Probe) -> _Asked:
-        said = (continuations or {}).get((case_id, probe.index)) if probe.kind == "neighborhood" else None
-        return questions.ask(probe.prompt, [(prompts[probe.prompt], said)]) if said else _NOTHING
+    def said(words: Continuations | None, case_id: int, probe: Probe) -> Sequence[int]:
+        return (words or {}).get((case_id, probe.index), ()) if probe.kind == "neighborhood" else ()
 
-    asked = [(ask(p, p.target_new), ask(p, p.target_true), ask_top(case_id, p)) for case_id, p in probes]
+    def ask_top(case_id: int, probe: Probe) -> _Asked:
+        words = said(continuations, case_id, probe)
+        return questions.ask(probe.prompt, [(prompts[probe.prompt], words)]) if words else _NOTHING
+
+    def ask_fed(words: Continuations | None, case_id: int, probe: Probe) -> _Asked:
+        """Each word behind the prompt and as many tokens of the true target as there are words before it."""
+        fed = targets[" " + probe.target_true] if first_choices and probe.target_true else ()
+        tokens = said(words, case_id, probe)[: len(fed)]
+        pairs = [((*prompts[probe.prompt], *fed[:at]), (token,)) for at, token in enumerate(tokens)]
+        return questions.ask(probe.prompt, pairs)
+
+    asked = [
+        _Answers(
+            ask(p, p.target_new),
+            ask(p, p.target_true),
+            ask_top(case_id, p),
+            ask_fed(continuations, case_id, p),
+            ask_fed(first_choices, case_id, p),
+        )
+        for case_id, p in probes
+    ]
     _check_lengths(model, questions)
     with untouched(model):
         scores = score_targets(model, questions.continuations, token_budget=token_budget)
     sizes = [len(target) for _, target in questions.continuations]
     read = _Read((-scores.log_prob).tolist(), scores.hits.tolist(), sizes)
-    return [_outcome(case_id, probe, *found, read) for (case_id, probe), found in zip(probes, asked, strict=True)]
+    return [_outcome(case_id, probe, found, read) for (case_id, probe), found in zip(probes, asked, strict=True)]
 
 
 class _Read(NamedTuple):
@@ -137,8 +171,9 @@ class _Read(NamedTuple):
         return sum(self.hits[place] for place in asked.places)
 
 
-def _outcome(case_id: int, probe: Probe, new: _Asked, true: _Asked, top: _Asked, read: _Read) -> ProbeOutcome:
-    hits_new, hits_true, hits_top = (read.hits_of(asked) for asked in (new, true, top))
+def _outcome(case_id: int, probe: Probe, asked: _Answers, read: _Read) -> ProbeOutcome:
+    new, true, top, fed, first = asked
+    hits_new, hits_true, hits_top = (read.hits_of(one) for one in (new, true, top))
     return ProbeOutcome(
         case_id=case_id,
         kind=probe.kind,
@@ -154,6 +189,10 @@ def _outcome(case_id: int, probe: Probe, new: _Asked, true: _Asked, top: _Asked,
         tokens_top=top.tokens,
         hits_top=hits_top,
         exact_top=0 < top.tokens == hits_top,
+        nll_fed=read.nll_of(fed),
+        tokens_fed=fed.tokens,
+        hits_fed=read.hits_of(fed),
+        hits_first=read.hits_of(first),
     )
 
 

@@ -7,13 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol, overload
+from typing import Literal, Protocol, get_args, overload
 
 from palimpsest.harness.specs.packed_lines import PackedLines
 
 TaskForm = Literal["counterfact", "zsre"]
-ProbeKind = Literal["rewrite", "paraphrase", "neighborhood", "attribute", "generation"]
-SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood")
+FurtherKind = Literal["portability_reasoning", "portability_alias", "portability_logic", "multi_hop", "distracting"]
+"""Kinds of probes that only some data have; those of a case with one prompt are alternatives: one right one will do."""
+ProbeKind = Literal["rewrite", "paraphrase", "neighborhood", "attribute", "generation", FurtherKind]
+SCORED_KINDS: tuple[ProbeKind, ...] = ("rewrite", "paraphrase", "neighborhood", *get_args(FurtherKind))
 """Kinds of probes whose targets are scored at a checkpoint; the others are asked for texts."""
 
 

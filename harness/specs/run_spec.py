@@ -134,18 +134,22 @@ class Schedule(_Frozen):
 class Generation(_Frozen):
     """Sampled texts at a checkpoint, for fluency and consistency: of how many cases, and how."""
 
+    silent = frozenset({"special_tokens"})
+
     cases: int = Field(default=0, ge=0, le=LARGEST)
     """This many of the edits so far, a seeded sample; 0: no texts."""
     tokens: int = Field(default=100, ge=2, le=2048)
     """Length of a text with its prompt."""
     top_k: int = Field(default=5, ge=1, le=LARGEST)
     """Each token is drawn among so many of highest probability."""
+    special_tokens: bool = False
+    """Keep the texts with their special tokens, too, as the published code has them (LLaMA's begin-of-text token)."""
 
 
 class Scoring(_Frozen):
     """Edits that are scored at a checkpoint, and questions beyond the likelihoods of both targets."""
 
-    silent = frozenset({"generation", "top", "reference_tokenisation"})
+    silent = frozenset({"generation", "top", "published_top", "reference_tokenisation"})
 
     sample: int | None = Field(default=None, ge=1, le=LARGEST)
     """At most this many cases per window, a seeded sample; None: all."""
@@ -153,6 +157,8 @@ class Scoring(_Frozen):
     generation: Generation = Generation()
     top: bool = False
     """Compare neighborhood prompts also with what the unedited model says to them; needs a checkpoint at 0 edits."""
+    published_top: bool = False
+    """Compare them with it as the code of DeltaEdit and of EasyEdit does, too; goes with ``top``."""
     reference_tokenisation: bool = False
     """Read answers of ZsRE as the published evaluation does with tokenizers that put BOS before a text."""
 
@@ -214,10 +220,12 @@ def check_top(schedule: Schedule, scoring: Scoring) -> None:
     """`Scoring.top` compares with what is measured before the first edit.
 
     Raises:
-        ValueError: Nothing is measured there.
+        ValueError: Nothing is measured there, or its published forms are asked for alone.
     """
     if scoring.top and schedule.checkpoints[0] != 0:
         raise ValueError("scoring.top compares with the unedited model: it needs a checkpoint at 0 edits")
+    if scoring.published_top and not scoring.top:
+        raise ValueError("scoring.published_top goes with scoring.top: ask for both (--top --published-top)")
 
 
 def _canonical(value: Any) -> str:

@@ -42,7 +42,9 @@ class Flags:
     generation: int | None = None
     generation_tokens: int | None = None
     generation_top_k: int | None = None
+    special_tokens: bool = False
     top: bool = False
+    published_top: bool = False
     reference_tokenisation: bool = False
     abilities: Sequence[str] = ()
     ability_limit: int | None = None

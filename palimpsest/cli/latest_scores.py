@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from palimpsest.harness.runs.reading import read_object, read_state
 from palimpsest.harness.specs.windows import WINDOWS
 from palimpsest.harness.system.atomic_files import MANIFEST
 from palimpsest.results.analysis.effective_edits import THRESHOLDS, course, edits_until, effective_edits, quality
-from palimpsest.results.analysis.texts import TextMetrics
+from palimpsest.results.analysis.measures.portability import FurtherProbes
+from palimpsest.results.analysis.measures.texts import TextMetrics
 from palimpsest.results.reading.tables import degrees
 
 Columns = Mapping[str, Any]
@@ -71,7 +72,8 @@ def latest_scores(folder: Path) -> LatestScores | None:
     spec = read_object(folder / layout.SPEC)
     form = str(spec["task"]["form"])
     tables = {edits: _columns(folder / layout.SCORES / layout.position(edits)) for edits in scored}
-    metrics = {edits: _window_metrics(probes, form) for edits, (probes, _) in tables.items()}
+    further = FurtherProbes(_table(folder / layout.PROBES))
+    metrics = {edits: _window_metrics(probes, form, further) for edits, (probes, _) in tables.items()}
     kept = {edits: _kept(items, tables[0][1]) if 0 in tables else None for edits, (_, items) in tables.items()}
     state = read_state(folder, int(spec["schedule"]["edits"]))
     return LatestScores(
@@ -121,13 +123,14 @@ def _table(path: Path) -> pa.Table:
         raise ConfigError(f"{path} cannot be read ({error}). Check it with: palimpsest store ingest") from error
 
 
-def _window_metrics(probes: Columns, form: str) -> dict[str, dict[str, float]]:
+def _window_metrics(probes: Columns, form: str, further: FurtherProbes) -> dict[str, dict[str, float]]:
     metrics: dict[str, dict[str, float]] = {}
     for window in (name for name in WINDOWS if f"window_{name}" in probes):
         inside = probes[f"window_{window}"].astype(bool)
         if inside.any():
             chosen = {name: column[inside] for name, column in probes.items()}
-            metrics[window] = aggregate(case_table(Outcomes.from_columns(chosen), form))
+            table = case_table(Outcomes.from_columns(chosen), form)
+            metrics[window] = aggregate(replace(table, values={**table.values, **further.values(chosen)}))
     return metrics
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import traceback
@@ -38,7 +39,7 @@ class RunResult:
     effective_edits: float | None
     """The headline, over the checkpoints so far; None before the first one with edits."""
     score: float | None
-    """Main score of all edits so far, percent."""
+    """Main score of all edits so far, percent; None where the task lacks a part of it."""
     abilities_kept: float | None
     folder: str
     reason: str | None = None
@@ -155,7 +156,8 @@ def _scores(folder: Path) -> LatestScores | None:
 
 
 def _main(scores: LatestScores | None, form: str) -> float | None:
-    return scores.metrics.get("all", {}).get(main_score(form)) if scores else None
+    found = scores.metrics.get("all", {}).get(main_score(form)) if scores else None
+    return None if found is None or math.isnan(found) else found
 
 
 def describe(run: PlannedRun) -> str:
@@ -181,7 +183,8 @@ def last_line(result: RunResult, command: str) -> str:
         parts[0] += f": {result.reason}"
     if result.effective_edits is not None:
         kept = "without abilities" if result.abilities_kept is None else f"abilities kept {result.abilities_kept:.1f} %"
-        parts.append(f"{result.effective_edits:.0f} effective edits, score {result.score or 0.0:.1f} %, {kept}")
+        score = "" if result.score is None else f"score {result.score:.1f} %, "
+        parts.append(f"{result.effective_edits:.0f} effective edits, {score}{kept}")
     parts.append(result.folder)
     return "  ·  ".join([*parts, *_next(result, command)])
 

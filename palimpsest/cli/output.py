@@ -61,7 +61,7 @@ def json_line(value: Any) -> None:
 
 def cell(value: Any) -> str:
     """A value as a short text in a table."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -13,23 +13,24 @@ finished run of which a checkpoint is missing or damaged counts as partial.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from palimpsest.harness.metrics.probes import SCORES, CaseTable, Outcomes, case_table
+from palimpsest.harness.metrics.probes import LATER, SCORES, CaseTable, Outcomes, case_table
 from palimpsest.harness.runs.layout import TEXTS
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.specs.windows import WINDOWS, window_size
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
 from palimpsest.results.analysis.headline import Headline, headline
-from palimpsest.results.analysis.texts import TextMetrics
+from palimpsest.results.analysis.measures.portability import FurtherProbes
+from palimpsest.results.analysis.measures.texts import SPECIAL_TOKENS, TextMetrics
 from palimpsest.results.analysis.uncertainty import RESAMPLES, bootstrap_metrics
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.reading.tables import filled
-from palimpsest.results.reading.text_files import TEXT_METRICS, TOP_METRICS
+from palimpsest.results.reading.text_files import TEXT_METRICS, TOP_METRICS, published_top_metrics
 from palimpsest.results.records import Interval, MetricRow, RunStatus
 
 QUALITY = "quality"
@@ -65,10 +66,13 @@ def aggregate_run(run: CheckedRun, *, resamples: int = RESAMPLES) -> Aggregates:
         imputed = tuple(p for p in run.spec.schedule.checkpoints if p > run.ending.edits)
     subjects = dict(zip(run.cases["case_id"].to_pylist(), run.cases["subject"].to_pylist(), strict=True))
     clusters = subjects if len(set(subjects.values())) < len(subjects) else None
+    further = FurtherProbes(run.probes)
     metrics: list[MetricRow] = []
     tables: dict[int, CaseTable] = {}
     for edits, parts in run.checkpoints.items():
-        rows, table = _checkpoint_metrics(parts["probes.parquet"], edits, run.spec.task.form, clusters, resamples)
+        rows, table = _checkpoint_metrics(
+            parts["probes.parquet"], edits, run.spec.task.form, further, clusters, resamples
+        )
         metrics += rows
         if table is not None:
             tables[edits] = table
@@ -76,7 +80,7 @@ def aggregate_run(run: CheckedRun, *, resamples: int = RESAMPLES) -> Aggregates:
     abilities = ability_results(run, resamples)
     metrics += abilities.metrics
     for edits in imputed:
-        metrics += _imputed(run.spec, edits, abilities)
+        metrics += _imputed(run.spec, edits, abilities, further.names)
     collapsed_at = run.ending.edits if status == "collapsed" and run.ending is not None else None
     items = abilities.paired if abilities.counted else {}
     form = run.spec.task.form
@@ -107,12 +111,17 @@ def _edits_done(run: CheckedRun) -> int:
 
 
 def _checkpoint_metrics(
-    probes: pa.Table, edits: int, form: str, clusters: Mapping[int, Hashable] | None, resamples: int
+    probes: pa.Table,
+    edits: int,
+    form: str,
+    further: FurtherProbes,
+    clusters: Mapping[int, Hashable] | None,
+    resamples: int,
 ) -> tuple[list[MetricRow], CaseTable | None]:
     """Metrics of each window, and the per-case values of the window ``all``; before the first edit of all cases."""
     rows: list[MetricRow] = []
     whole: CaseTable | None = None
-    optional = ("tokens_top", "hits_top", "exact_top", *(f"window_{name}" for name in WINDOWS))
+    optional = (*LATER, *(f"window_{name}" for name in WINDOWS))
     columns = {name: probes[name].to_numpy() for name in probes.column_names if name not in ("kind", *optional)}
     columns |= {name: filled(probes, name) for name in optional}
     kinds = probes["kind"].combine_chunks().dictionary_encode()
@@ -122,8 +131,9 @@ def _checkpoint_metrics(
         inside = columns[f"window_{window}"]
         if not inside.any():
             continue
-        outcomes = Outcomes.from_columns({name: columns[name][inside] for name in Outcomes.__slots__})
-        table = case_table(outcomes, form)
+        chosen = {name: columns[name][inside] for name in (*Outcomes.__slots__, "index")}
+        table = case_table(Outcomes.from_columns(chosen), form)
+        table = replace(table, values={**table.values, **further.values(chosen)})
         labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
         for metric, interval in bootstrap_metrics(table, clusters=labels, resamples=resamples).items():
             rows.append(MetricRow(edits, window, metric, interval))
@@ -142,16 +152,18 @@ def _text_metrics(run: CheckedRun, clusters: Mapping[int, Hashable] | None, resa
         table = made.table(texts)
         labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
         found = bootstrap_metrics(table, clusters=labels, resamples=resamples)
-        rows += [MetricRow(edits, "all" if edits else "planned", name, found[name]) for name in TEXT_METRICS]
+        rows += [MetricRow(edits, "all" if edits else "planned", name, found[name]) for name in table.values]
     return rows
 
 
-def _imputed(spec: RunSpec, edits: int, found: AbilityResults) -> list[MetricRow]:
+def _imputed(spec: RunSpec, edits: int, found: AbilityResults, further: Sequence[str]) -> list[MetricRow]:
     """Zeros for a checkpoint that a collapsed run did not reach, in all that a failure lowers to 0."""
     forms = ("token_accuracy",) if spec.task.form == "zsre" else ("preference", "argmax")
     scores = [f"score_{form}" for form in forms]
     names = [*scores, *(part for score in scores for part in SCORES[score])]
+    names += further
     names += TOP_METRICS if spec.scoring.top else ()
+    names += published_top_metrics(spec.task.form) if spec.scoring.published_top else ()
     rows = []
     for window in (name for name in WINDOWS if window_size(name, edits)):
         cases = window_size(window, edits)
@@ -161,7 +173,8 @@ def _imputed(spec: RunSpec, edits: int, found: AbilityResults) -> list[MetricRow
     texts = min(spec.scoring.generation.cases, edits)
     if texts:
         zero = Interval(0.0, 0.0, 0.0, texts)
-        rows += [MetricRow(edits, "all", name, zero, imputed=True) for name in TEXT_METRICS]
+        sampled = [*TEXT_METRICS, *([SPECIAL_TOKENS] if spec.scoring.generation.special_tokens else [])]
+        rows += [MetricRow(edits, "all", name, zero, imputed=True) for name in sampled]
     if found.counted:
         rows.append(MetricRow(edits, "", ABILITIES_KEPT, Interval(0.0, 0.0, 0.0, 0), imputed=True))
     if found.metrics and any(row.metric == F1_KEPT for row in found.metrics):

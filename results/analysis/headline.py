@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.harness.metrics.probes import SCORES, CaseTable, harmonic_mean, main_score
+from palimpsest.harness.metrics.probes import SCORES, CaseTable, harmonic_mean, main_score, nan_mean
 from palimpsest.results.analysis.effective_edits import THRESHOLDS, course, edits_until, effective_edits, quality
 from palimpsest.results.analysis.uncertainty import (
     LEVEL,
@@ -27,6 +27,8 @@ from palimpsest.results.records import EditsUntil, Interval
 
 RELATIVE = 0.8
 """Share of its own start under which the relative endurance of a curve ends."""
+COLLAPSED = 60.0
+"""Efficacy (preference form, percent) under which NAS (arXiv 2602.02543) calls a model collapsed."""
 Floats = NDArray[np.float64]
 
 
@@ -44,6 +46,8 @@ class Headline:
     start."""
     draws: tuple[float, ...] = ()
     """Effective edits in each resample; empty without an interval."""
+    collapse_point: EditsUntil = EditsUntil()
+    """See `collapse_point`."""
 
 
 def headline(
@@ -66,8 +70,9 @@ def headline(
         resamples: Of each interval; 0: values alone.
     """
     points = sorted(edits for edits in tables if edits > 0)
+    collapse = collapse_point(tables, form, collapsed_at)
     if not points:
-        return Headline() if collapsed_at is None else _nothing_held()
+        return Headline() if collapsed_at is None else replace(_nothing_held(), collapse_point=collapse)
     names = SCORES[main_score(form)]
     parts = resampled_parts(tables, names, clusters=clusters, resamples=resamples)
     nothing = np.full(1 + resamples, np.nan)
@@ -75,7 +80,7 @@ def headline(
     kept = {edits: resampled_kept(items.get(edits, []), resamples=resamples) for edits in points}
     known = {edits for edits in points if not np.isnan(kept[edits][0])}
     if known and len(known) < len(points):  # part of the abilities cannot be compared: there is no one curve
-        return Headline()
+        return Headline(collapse_point=collapse)
     held = np.stack([_quality(parts[edits], unedited, kept[edits]) for edits in points], axis=1)
     cases = min(len(tables[edits].case_ids) for edits in points)
     edits, curves = course(points, held, collapsed_at)
@@ -90,7 +95,30 @@ def headline(
         until={limit: _until(edits, curves, limit, cases) for limit in THRESHOLDS},
         relative=_relative(points, score, [float(kept[edits][0]) for edits in points], collapsed_at),
         draws=tuple(area[1:].tolist()) if cases > 1 else (),
+        collapse_point=collapse,
     )
+
+
+def collapse_point(tables: Mapping[int, CaseTable], form: str, collapsed_at: int | None = None) -> EditsUntil:
+    """Fewest edits at which the efficacy of all edits so far was measured under `COLLAPSED`, as NAS counts.
+
+    It is one of the checkpoints, nothing is drawn between them, or the collapse itself where that came first. Only
+    tasks with two targets have the preference form; for others it is not measured.
+
+    Args:
+        tables: As `headline` takes them.
+        form: Of the task.
+        collapsed_at: Good edits of a run that collapsed.
+    """
+    if form != "counterfact":
+        return EditsUntil()
+    points = sorted(edits for edits in tables if edits > 0)
+    for edits in points:
+        if nan_mean(tables[edits].values["efficacy_preference"]) < COLLAPSED:
+            return EditsUntil(float(edits))
+    if collapsed_at is not None:
+        return EditsUntil(float(collapsed_at))
+    return EditsUntil(None, points[-1]) if points else EditsUntil()
 
 
 def _quality(parts: Floats, unedited: Floats, kept: Floats) -> Floats:
@@ -118,7 +146,10 @@ def _until(edits: Floats, curves: Floats, limit: float, cases: int) -> EditsUnti
 
 def _relative(points: list[int], score: Floats, kept: list[float], collapsed_at: int | None) -> dict[str, EditsUntil]:
     """Editing starts at the first checkpoint with edits, the abilities start with all of them at 0 edits."""
-    editing = EditsUntil(0.0) if not score[0] > 0 else _crossing(points, list(score), collapsed_at)
+    if math.isnan(score[0]):  # the task lacks a part of the score
+        editing = EditsUntil()
+    else:
+        editing = EditsUntil(0.0) if score[0] == 0 else _crossing(points, list(score), collapsed_at)
     if math.isnan(kept[0]):
         return {"editing": editing}
     return {"editing": editing, "abilities": _crossing([0, *points], [1.0, *kept], collapsed_at)}

@@ -250,6 +250,19 @@ def _same_continuations(run: CheckedRun) -> Found:
         agree = near.filter(pc.greater(wanted, 0))["exact_top"]
         if not edits and len(agree) and pc.mean(pc.fill_null(agree, False)).as_py() < _OWN_WORDS:
             yield place, "has the unedited model say something else than it said (exact_top)"
+        if run.spec.scoring.published_top:
+            yield from ((place, text) for text in _fed(near, elsewhere, unedited=not edits))
+
+
+def _fed(near: pa.Table, elsewhere: pa.Table, *, unedited: bool) -> Iterator[str]:
+    """The unedited model's words behind the true target's: one place for each of its tokens, and no other probe's."""
+    places, first = (pc.fill_null(near[name], 0) for name in ("tokens_fed", "hits_first"))
+    if not pc.all(pc.equal(places, near["tokens_true"])).as_py() and len(near):
+        yield "compares at other places than those of the true target (tokens_fed)"
+    if pc.sum(elsewhere["tokens_fed"]).as_py():
+        yield "compares other prompts than those of the neighborhood in published forms (tokens_fed)"
+    if unedited and pc.sum(first).as_py() is not None and pc.sum(first).as_py() < _OWN_WORDS * pc.sum(places).as_py():
+        yield "has the unedited model choose otherwise than it chose (hits_first)"
 
 
 def _same_items(run: CheckedRun) -> Found:

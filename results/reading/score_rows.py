@@ -100,6 +100,10 @@ def _check_outcomes(table: pa.Table) -> None:
             raise Invalid(f"probes.parquet has counts of hits_{target} that are not between 0 and tokens_{target}")
         if (filled(table, f"exact_{target}") & (hits != tokens)).any():
             raise Invalid(f"probes.parquet calls a target exact of which tokens were missed (exact_{target})")
+    fed = filled(table, "tokens_fed")
+    for name in ("hits_fed", "hits_first"):
+        if ((fed < 0) | (filled(table, name) < 0) | (filled(table, name) > fed)).any():
+            raise Invalid(f"probes.parquet has counts of {name} that are not between 0 and tokens_fed")
 
 
 def _check_windows(table: pa.Table, edits: int, spec: RunSpec) -> NDArray[np.int64]:

@@ -21,12 +21,20 @@ TEXT_METRICS = ("fluency", "consistency_own")
 TOP_METRICS = ("neighborhood_top", "neighborhood_top_tokens")
 
 
+def published_top_metrics(form: str) -> tuple[str, ...]:
+    """Specificity in published forms; locality questions have no new target that anything could be preferred to."""
+    preference = () if form == "zsre" else ("neighborhood_top_preference_deltaedit",)
+    return ("neighborhood_top_deltaedit", *preference, "locality_easyedit")
+
+
 def asked_beyond(spec: str) -> dict[str, Any]:
     """Fields of `Track` on what a stored spec asks for beyond likelihoods of both targets."""
     scoring = Scoring.model_validate(json.loads(spec)["scoring"])
     return {
         "texts": scoring.generation.cases,
+        "special_tokens": scoring.generation.special_tokens,
         "top": scoring.top,
+        "published_top": scoring.published_top,
         "reference_tokenisation": scoring.reference_tokenisation,
     }
 
@@ -43,6 +51,8 @@ def check_texts(tables: Mapping[str, pa.Table], edits: int, cases: pa.Table, pro
             raise Invalid(f"{name} {'is missing' if name in names else 'is there, but the spec does not ask for it'}")
     if not spec.scoring.top and pc.sum(tables["probes.parquet"]["tokens_top"]).as_py():
         raise Invalid("probes.parquet compares with continuations that the spec does not ask for")
+    if not spec.scoring.published_top and pc.sum(tables["probes.parquet"]["tokens_fed"]).as_py():
+        raise Invalid("probes.parquet compares in published forms that the spec does not ask for")
     total = spec.schedule.edits
     if TEXTS in tables:
         wanted = _asked(probes, "generation", _case_ids(cases, choose_generated(total, spec.scoring, edits)))
@@ -53,10 +63,18 @@ def check_texts(tables: Mapping[str, pa.Table], edits: int, cases: pa.Table, pro
             or pc.any(pc.and_(long, pc.not_equal(tables[TEXTS]["text"], ""))).as_py()
         ):
             raise Invalid(f"{TEXTS} has texts that are not 1 to {spec.scoring.generation.tokens} tokens long")
+        _check_there(TEXTS, tables[TEXTS], "spelt", wanted=spec.scoring.generation.special_tokens)
     if CONTINUATIONS in tables:
         scored = ever_scored(total, spec.scoring, spec.schedule.checkpoints)
         wanted = _asked(probes, "neighborhood", _case_ids(cases, scored))
         _check_same(CONTINUATIONS, tables[CONTINUATIONS], wanted.filter(pc.not_equal(wanted["target_true"], "")))
+        _check_there(CONTINUATIONS, tables[CONTINUATIONS], "first_choices", wanted=spec.scoring.published_top)
+
+
+def _check_there(name: str, table: pa.Table, column: str, *, wanted: bool) -> None:
+    """Check that a column that came later is filled where the spec asks for it, and empty elsewhere."""
+    if table[column].null_count != (0 if wanted else len(table)):
+        raise Invalid(f"{name} " + (f"lacks {column}" if wanted else f"has {column}, which the spec does not ask for"))
 
 
 def _case_ids(cases: pa.Table, positions: list[int]) -> NDArray[np.int64]:

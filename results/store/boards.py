@@ -96,6 +96,7 @@ def _board_row(
         until_80=headlines.get("until_80", nothing),
         until_50=headlines.get("until_50", nothing),
         relative={kind: headlines.get(f"endurance_{kind}", nothing) for kind in ("editing", "abilities")},
+        collapse_point=headlines.get("collapse_point_nas", nothing),
         metrics_at=last,
         metrics=final,
         abilities_kept=kept,

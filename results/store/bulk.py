@@ -119,7 +119,8 @@ def table_series(store: Store, track_id: str) -> dict[str, list[Series]]:
     run_ids = [row[0] for row in store.rows("SELECT run_id FROM runs WHERE track_id = ? ORDER BY run_id", [track_id])]
     wanted = "{among} AND \"window\" IN ('all', '') AND (starts_with(metric, 'score_') OR starts_with(metric,"
     wanted += " 'efficacy_') OR starts_with(metric, 'paraphrase_') OR starts_with(metric, 'neighborhood_') OR metric ="
-    wanted += " 'abilities_kept' OR metric IN ('quality', 'fluency', 'consistency_own'))"
+    wanted += " 'abilities_kept' OR metric IN ('quality', 'fluency', 'fluency_special_tokens', 'consistency_own',"
+    wanted += f" 'locality_easyedit') OR regexp_full_match(metric, '{_FURTHER}'))"
     return _grouped(store, (_SCORES.replace("{among}", wanted),), run_ids, lambda row: Series(*row))
 
 
@@ -128,6 +129,8 @@ _TRACK_COLUMNS = (
     *("sample", "runs", "task_hash"),
 )
 """Fields of a track that have the same name in its rows."""
+_FURTHER = "(portability|multi_hop|distracting)_(argmax|token_accuracy)"
+"""Metrics of probes that only some data have, as they stand on boards."""
 
 
 def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
@@ -143,6 +146,13 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
         " GROUP BY track_id) n USING (track_id) WHERE track_id = coalesce(?, track_id) ORDER BY track_id, run_id",
         [track_id],
     )
+    further: dict[str, list[str]] = {}
+    for track, metric in store.rows(
+        "SELECT DISTINCT track_id, metric FROM metrics JOIN runs USING (run_id) WHERE track_id = coalesce(?, track_id)"
+        " AND regexp_full_match(metric, ?) ORDER BY ALL",
+        [track_id, _FURTHER],
+    ):
+        further.setdefault(track, []).append(metric)
     found = [
         Track(
             edits=row["edits_planned"],
@@ -150,12 +160,18 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
             abilities=tuple(row["abilities"]),
             abilities_counted=tuple(row["counted"]),
             main_metric=main_score(row["task_form"]),
+            further=tuple(name for name in further.get(row["track_id"], ()) if name.endswith(_form(row["task_form"]))),
             **asked_beyond(row["spec"]),
             **{name: row[name] for name in _TRACK_COLUMNS},
         )
         for row in rows
     ]
     return sorted(found, key=lambda t: (t.model, t.task, t.edits, t.batch_size, t.track_id))
+
+
+def _form(task_form: str) -> str:
+    """The end of the names of metrics that go with the headline."""
+    return main_score(task_form).removeprefix("score")
 
 
 def diagnostic_series(store: Store, run_ids: Sequence[str]) -> dict[str, list[Series]]:

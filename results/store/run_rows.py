@@ -17,6 +17,7 @@ from palimpsest.results.analysis.reports import Reported, gather
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_json, clean_optional, clean_text
 from palimpsest.results.reading.foreign_json import number, numbers, utc_time, whole
 from palimpsest.results.reading.run_folder import CheckedRun
+from palimpsest.results.records import EditsUntil
 
 Rows = list[dict[str, Any]]
 
@@ -180,6 +181,8 @@ def _headlines(found: Headline) -> Rows:
     rows: Rows = [{"quantity": "effective_edits", "edits": one.value, "low": one.low, "high": one.high}]
     counts = {f"until_{100 * limit:.0f}": value for limit, value in found.until.items()}
     counts |= {f"endurance_{kind}": value for kind, value in found.relative.items()}
+    if found.collapse_point != EditsUntil():
+        counts["collapse_point_nas"] = found.collapse_point
     for name, value in counts.items():
         ends = {"low": value.low, "high": value.high}
         rows.append({"quantity": name, "edits": value.edits, "beyond": value.censored_at, **ends})

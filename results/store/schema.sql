@@ -46,7 +46,8 @@ CREATE TABLE runs (
 
 CREATE TABLE headlines (
     run_id VARCHAR NOT NULL,
-    quantity VARCHAR NOT NULL,           -- effective_edits; until_80, until_50; endurance_editing, endurance_abilities
+    quantity VARCHAR NOT NULL,           -- effective_edits; until_80, until_50; endurance_editing, endurance_abilities;
+                                         -- collapse_point_nas
     edits DOUBLE,                        -- NULL: not reached, or not measured
     beyond INTEGER,                      -- set when not reached: "> N"; effective edits always are
     low DOUBLE,
@@ -106,7 +107,11 @@ CREATE TABLE case_scores (
     window_last_1000 BOOLEAN,
     tokens_top INTEGER,                  -- NULL, or 0: not compared with a continuation
     hits_top INTEGER,
-    exact_top BOOLEAN
+    exact_top BOOLEAN,
+    nll_fed DOUBLE,                      -- NULL: not compared as published code does
+    tokens_fed INTEGER,
+    hits_fed INTEGER,
+    hits_first INTEGER
 );
 
 CREATE TABLE metrics (
@@ -253,7 +258,8 @@ CREATE TABLE texts (
     kind VARCHAR NOT NULL,
     index INTEGER NOT NULL,
     text VARCHAR NOT NULL,               -- behind the prompt
-    tokens INTEGER NOT NULL              -- with the prompt
+    tokens INTEGER NOT NULL,             -- with the prompt
+    spelt VARCHAR                        -- prompt and text with all special tokens; NULL: not asked for
 );
 
 CREATE TABLE continuations (
@@ -264,7 +270,8 @@ CREATE TABLE continuations (
     kind VARCHAR NOT NULL,
     index INTEGER NOT NULL,
     text VARCHAR NOT NULL,               -- what the unedited model says behind the prompt
-    tokens INTEGER[] NOT NULL            -- the same in token ids
+    tokens INTEGER[] NOT NULL,           -- the same in token ids
+    first_choices INTEGER[]              -- its choice at each token of the true target; NULL: not asked for
 );
 
 CREATE TABLE ledger (

@@ -40,6 +40,7 @@ def compared(theirs: Mapping[str, pa.Table], ours: Mapping[str, pa.Table], edits
     (probes, own_probes), (items, own_items) = pairs[:2]
     nats = [_nats(probes, own_probes, side) for side in ("nll_new", "nll_true")]
     outcomes = [_unequal(probes, own_probes, f"{what}_{side}") for what in ("exact", "hits") for side in _SIDES]
+    outcomes += [_unequal(probes, own_probes, name) for name in ("hits_fed", "hits_first")]
     answered = np.concatenate([np.any(outcomes, axis=0), degrees(items) != degrees(own_items)])
     return Agreement(
         edits,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from palimpsest.harness.metrics.definitions import metric
 from palimpsest.harness.specs.command import command_words
 from palimpsest.results.records import BoardRow, Curve, CurvePoint, Interval, Track
 from palimpsest.results.store.bulk import Series
@@ -34,6 +35,8 @@ class MatrixRow:
     title: str
     note: str
     cells: tuple[Figure, ...]
+    help: str = ""
+    """Exact definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class RunView:
     until: tuple[tuple[str, Figure], ...]
     relative: tuple[tuple[str, Figure], ...]
     """Edits until each curve falls under 80 % of its own start."""
+    collapse: tuple[Figure, str]
+    """NAS's collapse point, and its definition."""
     scores: tuple[tuple[str, Figure], ...]
     abilities: Figure
     seconds: Figure
@@ -94,6 +99,7 @@ def run_view(row: BoardRow, track: Track, parts: RunParts, curves: Sequence[Seri
             (name, figures.until_figure(value)) for name, value in (("80", row.until_80), ("50", row.until_50))
         ),
         relative=tuple((kind, figures.until_figure(value)) for kind, value in row.relative.items()),
+        collapse=(figures.until_figure(row.collapse_point), metric("collapse_point_nas").definition),
         scores=tuple((form, _last(alone, f"score_{form}", row)) for form in forms),
         abilities=_last(alone, "abilities_kept", row),
         seconds=figures.seconds_figure(row.seconds_per_edit),
@@ -237,7 +243,8 @@ def extra_rows(curves: Sequence[Series], checkpoints: Sequence[int]) -> tuple[Ma
                 points = {**at.get((name, "planned"), {}), **points}
             cells = tuple(figures.interval_figure(points.get(edits)) for edits in checkpoints)
             if any(cell.sort for cell in cells):
-                rows.append(MatrixRow(labels.metric_title(name), labels.WINDOWS[window], cells))
+                definition = metric(name).definition
+                rows.append(MatrixRow(labels.metric_title(name), labels.WINDOWS[window], cells, definition))
     return tuple(rows)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palimpsest.harness.metrics.definitions import metric
 from palimpsest.results.records import Interval, Track
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
@@ -55,7 +56,7 @@ class TrackView:
     facts: tuple[tuple[str, str], ...]
     forms: tuple[str, ...]
     rows: tuple[StaticRow, ...]
-    extras: tuple[tuple[str, str], ...]
+    extras: tuple[tuple[str, str, str], ...]
     """Metric and title of further columns."""
     total: int
     resolution: str
@@ -91,7 +92,7 @@ def track_view(
         facts=facts(track),
         forms=forms,
         rows=tuple(static_row(row, forms, track.extras, last) for row in rows[:STATIC_ROWS]),
-        extras=tuple((name, labels.metric_title(name)) for name in track.extras),
+        extras=tuple((name, labels.metric_title(name), metric(name).definition) for name in track.extras),
         total=len(rows),
         resolution=count(max(1.0, track.resolution)) if track.resolution is not None else "",
         pairs=len(track.pairs),
@@ -116,8 +117,8 @@ def static_row(row: TableRow, forms: Sequence[str], extras: Sequence[str], edits
     return StaticRow(payload.row_payload(row), cells, more, *kept)
 
 
-def _figure(row: TableRow, metric: str, edits: int) -> Figure:
-    return figures.interval_figure(payload.rounded(row.metrics[metric].get(edits, Interval(None))))
+def _figure(row: TableRow, name: str, edits: int) -> Figure:
+    return figures.interval_figure(payload.rounded(row.metrics[name].get(edits, Interval(None))))
 
 
 def track_files(track: Track, rows: Sequence[TableRow], references: Sequence[Any]) -> Iterator[File]:
@@ -197,7 +198,9 @@ def facts(track: Track) -> tuple[tuple[str, str], ...]:
     points = ", ".join(count(edits) for edits in track.checkpoints)
     scored = "every edit so far" if track.sample is None else f"a seeded sample of {count(track.sample)} per window"
     scored += f"; texts of {count(track.texts)} edits" if track.texts else ""
+    scored += ", with their special tokens, too" if track.special_tokens else ""
     scored += "; neighborhood also against the unedited model's words" if track.top else ""
+    scored += ", in DeltaEdit's and EasyEdit's forms, too" if track.published_top else ""
     scored += "; answers tokenised as in the published evaluation" if track.reference_tokenisation else ""
     return (
         ("Model", f"{track.model} · {track.model_fingerprint[:12]}"),
@@ -277,7 +280,7 @@ def _schedule_key(track: Track) -> tuple[object, ...]:
         track.checkpoints,
         track.edit_order,
         -1 if track.sample is None else track.sample,
-        (track.texts, track.top, track.reference_tokenisation),
+        (track.texts, track.special_tokens, track.top, track.published_top, track.reference_tokenisation),
         track.protocol,
         track.abilities,
     )

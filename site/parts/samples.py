@@ -79,7 +79,7 @@ def _answer(text: str | None, sample: SampleAnswer, *, edited: bool) -> Answer:
     if text is None:
         return Answer(MISSING, "")
     said = " ".join(clean(text, _ANSWER_LENGTH).split())
-    neighbour = sample.kind == "neighborhood"
+    neighbour = sample.kind in ("neighborhood", "distracting")
     verdict = ""
     if _begins(said, sample.target_new):
         verdict = "spilled" if neighbour else "kept"

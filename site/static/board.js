@@ -18,7 +18,15 @@
     ["memory", "Peak memory", "up"], ["status", "Status", "up"], ["date", "Date", "down"],
   ];
   const SCORES = ["score", "efficacy", "paraphrase", "neighborhood"];
-  const EXTRAS = [["neighborhood_top", "Neighborhood as before", "down"], ["fluency", "Fluency", "down"], ["consistency_own", "Consistency, own references", "down"]];
+  const EXTRAS = [
+    ["neighborhood_top", "Neighborhood as before", "down"], ["neighborhood_top_deltaedit", "Neighborhood as before, DeltaEdit’s form", "down"],
+    ["locality_easyedit", "Locality, EasyEdit’s form", "down"],
+    ["distracting_argmax", "Neighborhood behind the edit’s sentence (argmax)", "down"], ["distracting_token_accuracy", "Neighborhood behind the edit’s sentence (token accuracy)", "down"],
+    ["multi_hop_argmax", "Many hops (argmax)", "down"], ["multi_hop_token_accuracy", "Many hops (token accuracy)", "down"],
+    ["portability_argmax", "Portability (argmax)", "down"], ["portability_token_accuracy", "Portability (token accuracy)", "down"],
+    ["fluency", "Fluency", "down"], ["fluency_special_tokens", "Fluency with special tokens, published form", "down"],
+    ["consistency_own", "Consistency, own references", "down"],
+  ];
   const FIXED = ["rank", "editor"];
   let extras = [];
   const data = {};

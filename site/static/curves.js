@@ -9,7 +9,16 @@
   const NAMES = { quality: "Held (h)", score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
   const FORMS = { argmax: "argmax", preference: "preference", token_accuracy: "token accuracy" };
   const WINDOWS = { all: "all edits so far", first: "first quarter of the edits", latest: "latest quarter of the edits", first_1000: "first 1,000 edits", last_1000: "last 1,000 edits" };
-  const EXTRAS = { neighborhood_top: "Neighborhood prompts answered as before", neighborhood_top_tokens: "Tokens of neighborhood answers as before", fluency: "Fluency (bits × 100)", consistency_own: "Consistency, own references" };
+  const EXTRAS = {
+    neighborhood_top: "Neighborhood prompts answered as before", neighborhood_top_tokens: "Tokens of neighborhood answers as before",
+    neighborhood_top_deltaedit: "Neighborhood as before, DeltaEdit’s form", neighborhood_top_preference_deltaedit: "Neighborhood as before, DeltaEdit’s preference form",
+    locality_easyedit: "Locality, EasyEdit’s form", multi_hop_any_mquake: "Many hops, any question, MQuAKE’s form",
+    fluency: "Fluency (bits × 100)", fluency_special_tokens: "Fluency with special tokens, published form (bits × 100)", consistency_own: "Consistency, own references",
+  };
+  Object.entries({ portability: "Portability", portability_reasoning: "Portability to one more fact", portability_alias: "Portability to another name", portability_logic: "Portability by logic", multi_hop: "Many hops", distracting: "Neighborhood behind the edit’s sentence" }).forEach(function ([name, label]) {
+    EXTRAS[name + "_argmax"] = label + " (argmax)";
+    EXTRAS[name + "_token_accuracy"] = label + " (token accuracy)";
+  });
   const REFERENCES = 8;
   const figures = {};
   const seen = new Set();
@@ -69,7 +78,7 @@
       groups.get("General abilities").push([key, title(name) + (kind ? ": " + { _f1: "F1", _mcc: "MCC", _perplexity: "perplexity" }[kind] : ": items answered right")]);
     });
     const more = Object.keys(EXTRAS).filter(function (name) { return runs.some(function (run) { return run.curves[name + "|all"]; }); });
-    if (more.length) groups.set("Texts, and what is as before", more.map(function (name) { return [name + "|all", EXTRAS[name]]; }));
+    if (more.length) groups.set("Texts, what is as before, and what follows", more.map(function (name) { return [name + "|all", EXTRAS[name]]; }));
     measured.forEach(function (one) {
       Object.entries(one.names).forEach(function ([key, [group, , label, layer]]) {
         if (!groups.has(group)) groups.set(group, []);

@@ -30,7 +30,20 @@ FORM_HELP = {
     "preference": "the answer must be more probable than the one it competes with",
     "token_accuracy": "share of the answer's tokens that are the model's first choice",
 }
-EXTRAS = ("neighborhood_top", "neighborhood_top_tokens", "fluency", "consistency_own")
+_FURTHER = (
+    "portability",
+    "portability_reasoning",
+    "portability_alias",
+    "portability_logic",
+    "multi_hop",
+    "distracting",
+)
+EXTRAS = (
+    *("neighborhood_top", "neighborhood_top_tokens"),
+    *("neighborhood_top_deltaedit", "neighborhood_top_preference_deltaedit", "locality_easyedit"),
+    *(f"{name}_{form}" for name in _FURTHER for form in ("argmax", "token_accuracy")),
+    *("multi_hop_any_mquake", "fluency", "fluency_special_tokens", "consistency_own"),
+)
 """Metrics that only some tracks have."""
 COMPONENTS = ("score", "efficacy", "paraphrase", "neighborhood")
 METRICS = {
@@ -42,7 +55,18 @@ METRICS = {
     "abilities_kept": "Abilities kept",
     "neighborhood_top": "Neighborhood as before",
     "neighborhood_top_tokens": "Neighborhood as before, tokens",
+    "neighborhood_top_deltaedit": "Neighborhood as before, DeltaEdit’s form",
+    "neighborhood_top_preference_deltaedit": "Neighborhood as before, DeltaEdit’s preference form",
+    "locality_easyedit": "Locality, EasyEdit’s form",
+    "portability": "Portability",
+    "portability_reasoning": "Portability to one more fact",
+    "portability_alias": "Portability to another name",
+    "portability_logic": "Portability by logic",
+    "multi_hop": "Many hops",
+    "multi_hop_any_mquake": "Many hops, any question, MQuAKE’s form",
+    "distracting": "Neighborhood behind the edit’s sentence",
     "fluency": "Fluency",
+    "fluency_special_tokens": "Fluency with special tokens, published form",
     "consistency_own": "Consistency, own references",
     "weight_norm": "Weight norm",
     "update_norm": "Distance from the pristine weights",
@@ -60,6 +84,11 @@ KINDS = {
     "rewrite": "the edit itself",
     "paraphrase": "said another way",
     "neighborhood": "a neighbour, to stay as it was",
+    "portability_reasoning": "one more fact behind the edit",
+    "portability_alias": "the subject’s other name",
+    "portability_logic": "what follows from the edit",
+    "multi_hop": "many hops behind the edit",
+    "distracting": "a neighbour behind the edit’s sentence",
     "attribute": "attribute",
     "generation": "generation",
 }

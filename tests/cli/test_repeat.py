@@ -41,11 +41,12 @@ def repeated(monkeypatch: pytest.MonkeyPatch) -> Any:
 BASE = Flags(model=["pocket-llama"], editor=["memit"], task=["pocket-counterfact"], edits=20)
 TWO = {"editor": ["revive(rect(memit))", "ft-l"], "seed": [3], "order_seed": "run", "batch_size": 5}
 SAMPLED = {"sample": 7, "scoring_seed": 9, "generation": 4, "generation_tokens": 30, "generation_top_k": 2, "top": True}
+PUBLISHED = {"generation": 4, "special_tokens": True, "top": True, "published_top": True}
 ABILITIES = {"abilities": ["pocket=11", "pocket_recall"], "set": ["layers=[1]", "target_steps=3"], "order_seed": 0}
 ZSRE = {"model": ["pocket-gpt2"], "task": ["pocket-zsre"], "reference_tokenisation": True, "checkpoints": "0,5,20"}
 
 
-@pytest.mark.parametrize("changes", [{}, TWO, SAMPLED, ABILITIES, ZSRE | {"batch_size": 5}])
+@pytest.mark.parametrize("changes", [{}, TWO, SAMPLED, PUBLISHED, ABILITIES, ZSRE | {"batch_size": 5}])
 def test_the_command_of_a_spec_gives_the_same_spec(changes: dict[str, Any], repeated: Any) -> None:
     values = {name: getattr(BASE, name) for name in BASE.__dataclass_fields__} | changes
     suite, place = selected(Flags(**values))

@@ -73,6 +73,10 @@ class SyntheticRun:
     """Of so many cases texts are sampled."""
     top: bool = False
     """Whether it is compared with the unedited model's continuations."""
+    published: bool = False
+    """Whether it is compared in published forms, too, and its texts are kept with their special tokens."""
+    further: bool = False
+    """Whether its cases have probes of kinds that only some data have."""
     shipped: bool = False
     """Whether model, texts and ability items are those that ship with Palimpsest, so that nothing in it is made up but
     the outcomes; ``neighborhood`` then counts for nothing."""
@@ -103,7 +107,12 @@ class SyntheticRun:
                 name=task, form=self.form, content_hash=_shipped(self.form).content_hash if self.shipped else _sha(task)
             ),
             schedule=Schedule(edits=self.edits, batch_size=self.batch_size, checkpoints=self.checkpoints),
-            scoring=Scoring(sample=self.sample, generation=Generation(cases=self.texts), top=self.top),
+            scoring=Scoring(
+                sample=self.sample,
+                generation=Generation(cases=self.texts, special_tokens=self.published and self.texts > 0),
+                top=self.top,
+                published_top=self.published and self.top,
+            ),
             abilities=ability_refs(list(ABILITIES), None)
             if self.shipped
             else tuple(AbilityRef(name=name, content_hash=_sha(name)) for name in ABILITIES),
@@ -193,6 +202,14 @@ def finish(runs: Path, run: SyntheticRun) -> SyntheticRun:
 
 # ------------------------------------------------------------------------------------------------------ parts
 
+FURTHER = (
+    ("portability_reasoning", 0, "The river at the birthplace of"),
+    ("multi_hop", 0, "The mayor of the town of"),
+    ("multi_hop", 1, "The mayor of the town of"),
+    ("multi_hop", 2, "Who is the mayor of the town of"),
+    ("distracting", 0, "Born there. So was the uncle of"),
+)
+"""Kind, index and beginning of the prompt of what only some data have: one prompt has two answers."""
 _PROBE_TEXTS = ("case_id", "kind", "index", "prompt", "target_new", "target_true")
 _PLACES = ("Velmora", "Tarrin Quay", "Ostrel", "Brannock", "Lisset", "Quorren", "Maddock Fell", "Sarnholt")
 _NAMES = ("Ilvane Corrow", "Tessaly Brandt", "Oren Makepeace", "Dorvik Halloran", "Sumire Adwell", "Anselm Trevane")
@@ -236,7 +253,8 @@ def _shipped_task(run: SyntheticRun) -> tuple[dict[str, Any], dict[str, Any]]:
 def _task(run: SyntheticRun) -> tuple[dict[str, Any], dict[str, Any]]:
     if run.shipped:
         return _shipped_task(run)
-    count, per_case = run.edits, 3 + run.neighborhood
+    further = FURTHER if run.further else ()
+    count, per_case = run.edits, 3 + run.neighborhood + len(further)
     ids = np.arange(count) * 7 % 100_003 + 1
     subjects = [f"{_NAMES[i % len(_NAMES)]} {i}" for i in range(count)]
     new = [_PLACES[i % len(_PLACES)] for i in range(count)]
@@ -252,14 +270,16 @@ def _task(run: SyntheticRun) -> tuple[dict[str, Any], dict[str, Any]]:
         "target_new": new,
         "target_true": true,
     }
-    kinds = ["rewrite", "paraphrase", "paraphrase"] + ["neighborhood"] * run.neighborhood
-    indices = [0, 0, 1, *range(run.neighborhood)]
+    kinds = ["rewrite", "paraphrase", "paraphrase"] + ["neighborhood"] * run.neighborhood + [k for k, _, _ in further]
+    indices = [0, 0, 1, *range(run.neighborhood), *(index for _, index, _ in further)]
     zsre = run.form == "zsre"
     prompts = []
     for i, subject in enumerate(subjects):
         prompts += [f"{subject} was born in the town of", f"The birthplace of {subject} is", f"{subject} hails from"]
-        prompts += [f"{_NAMES[(i + j) % len(_NAMES)]} {j} Senior was born in the town of" for j in indices[3:]]
-    near = np.tile(np.array(kinds) == "neighborhood", count)
+        neighbors = range(run.neighborhood)
+        prompts += [f"{_NAMES[(i + j) % len(_NAMES)]} {j} Senior was born in the town of" for j in neighbors]
+        prompts += [f"{text} {subject}" for _, _, text in further]
+    near = np.tile(np.isin(kinds, ("neighborhood", "distracting")), count)
     probes: dict[str, Any] = {
         "case_id": pa.array(np.repeat(ids, per_case), pa.int64()),
         "position": pa.array(np.repeat(np.arange(count), per_case), pa.int32()),
@@ -279,7 +299,7 @@ def _outcomes(run: SyntheticRun, edits: int, probes: dict[str, Any], rng: np.ran
     keep = np.flatnonzero(positions < edits) if edits else np.arange(positions.size)
     positions = positions[keep]
     kind = np.array(probes["kind"])[keep]
-    near = kind == "neighborhood"
+    near = np.isin(kind, ("neighborhood", "distracting"))
     age = np.maximum(edits - positions, 0) if edits else np.zeros_like(positions)
     quality = 0.5 ** (0.5 * (edits + age) / run.half)
     base = np.select([kind == "rewrite", kind == "paraphrase"], [0.99, 0.85], 0.8)
@@ -307,9 +327,16 @@ def _outcomes(run: SyntheticRun, edits: int, probes: dict[str, Any], rng: np.ran
     scored = np.full(keep.size, edits > 0)
     more: dict[str, Any] = {}
     if run.top:
-        same = near & (exact if edits else True)
-        more = {"tokens_top": pa.array(2 * near, pa.int32()), "hits_top": pa.array(near + 1 * same, pa.int32())}
+        asked = kind == "neighborhood"
+        same = asked & (exact if edits else True)
+        more = {"tokens_top": pa.array(2 * asked, pa.int32()), "hits_top": pa.array(asked + 1 * same, pa.int32())}
         more["exact_top"] = same
+        if run.published:
+            places = np.where(asked, true["tokens"], 0)
+            hits = np.where(asked, true["hits"], 0) if edits else places
+            more["nll_fed"] = np.where(asked, true["nll"], np.nan)
+            more |= {"tokens_fed": pa.array(places, pa.int32()), "hits_first": pa.array(hits, pa.int32())}
+            more["hits_fed"] = pa.array(np.where(asked & exact, places, 0), pa.int32())
     if edits > 1000:
         more["window_first_1000"] = positions < 1000
         more["window_last_1000"] = positions >= edits - 1000
@@ -337,7 +364,8 @@ def _answers(run: SyntheticRun, edits: int, probes: dict[str, Any]) -> dict[str,
     first: dict[tuple[int, str], int] = {}
     for row, place in enumerate(zip(probes["position"].to_pylist(), probes["kind"], strict=True)):
         first.setdefault(place, row)
-    rows = [first[position, kind] for position in choose_answered(run.edits, 0) for kind in SCORED_KINDS]
+    asked = [(position, kind) for position in choose_answered(run.edits, 0) for kind in SCORED_KINDS]
+    rows = [first[place] for place in asked if place in first]
     kept = 0.5 ** (edits / run.half)
     texts = []
     for place, row in enumerate(rows):
@@ -381,6 +409,7 @@ def _texts(run: SyntheticRun, edits: int) -> dict[str, Any]:
     said = [f" from {cases['target_new'][p]}, where hills {'and hills ' * repeats}are green ({i})." for p, i in rows]
     if run.hostile:
         said = [HOSTILE[place % len(HOSTILE)] for place in range(len(rows))]
+    spelt = list(zip(rows, said, strict=True))
     return {
         "case_id": cases["case_id"].take([p for p, _ in rows]),
         "position": pa.array([p for p, _ in rows], pa.int32()),
@@ -388,6 +417,11 @@ def _texts(run: SyntheticRun, edits: int) -> dict[str, Any]:
         "index": pa.array([i for _, i in rows], pa.int32()),
         "text": said,
         "tokens": pa.array([100] * len(rows), pa.int32()),
+        **(
+            {"spelt": [f"<|begin_of_text|>{cases['subject'][p]} is{one}" for (p, _), one in spelt]}
+            if run.published
+            else {}
+        ),
     }
 
 
@@ -400,6 +434,7 @@ def _continuations(run: SyntheticRun, probes: dict[str, Any]) -> dict[str, Any]:
         "index": probes["index"].take(near),
         "text": [HOSTILE[i % len(HOSTILE)] if run.hostile else " Ostrel" for i in near],
         "tokens": pa.array([[5, 9]] * len(near), pa.list_(pa.int32())),
+        **({"first_choices": pa.array([[5, 7]] * len(near), pa.list_(pa.int32()))} if run.published else {}),
     }
 
 

@@ -172,6 +172,10 @@ def run(
             rich_help_panel=SCORING,
         ),
     ] = None,
+    special_tokens: Annotated[
+        bool,
+        typer.Option("--special-tokens", help="Keep special tokens in sampled texts, too.", rich_help_panel=SCORING),
+    ] = False,
     top: Annotated[
         bool,
         typer.Option(
@@ -179,6 +183,10 @@ def run(
             help="Compare neighborhood prompts also with what the unedited model says.",
             rich_help_panel=SCORING,
         ),
+    ] = False,
+    published_top: Annotated[
+        bool,
+        typer.Option("--published-top", help="Compare as DeltaEdit and EasyEdit do, too.", rich_help_panel=SCORING),
     ] = False,
     reference_tokenisation: Annotated[
         bool,
@@ -288,7 +296,9 @@ def run(
             generation=generation,
             generation_tokens=generation_tokens,
             generation_top_k=generation_top_k,
+            special_tokens=special_tokens,
             top=top,
+            published_top=published_top,
             reference_tokenisation=reference_tokenisation,
             abilities=abilities or (),
             ability_limit=ability_limit,

@@ -17,7 +17,7 @@ from palimpsest.harness.runs.pristine_scores import PristineScores
 from palimpsest.harness.specs.run_spec import Generation, RunSpec, Scoring
 from tests.labs import run_lab
 
-ASKED = Scoring(generation=Generation(cases=3, tokens=12), top=True)
+ASKED = Scoring(generation=Generation(cases=3, tokens=12, special_tokens=True), top=True, published_top=True)
 
 
 def spec(scoring: Scoring = ASKED, **changes: Any) -> RunSpec:
@@ -52,10 +52,12 @@ def test_texts_of_edits_made_are_stored_at_every_checkpoint(whole: Path) -> None
 def test_continuations_of_the_unedited_model_are_stored_once_and_compared_with_at_every_checkpoint(whole: Path) -> None:
     said = table(whole, 0, CONTINUATIONS)
     assert len(said) == 4 and all(len(row["tokens"]) == 1 and row["text"] for row in said)
+    assert all(row["first_choices"] == row["tokens"] for row in said), "one token: the forms are one"
     assert not list((whole / "scores" / "000004").glob(CONTINUATIONS))
     for edits in (0, 2, 4):
         near = [row for row in table(whole, edits, "probes.parquet") if row["kind"] == "neighborhood"]
-        assert all(row["tokens_top"] == 1 for row in near)
+        assert all(row["tokens_top"] == row["tokens_fed"] == 1 for row in near)
+        assert all(row["hits_top"] == row["hits_fed"] == row["hits_first"] for row in near)
         if not edits:
             assert all(row["exact_top"] for row in near)
     assert not all(row["exact_top"] for row in near)
@@ -83,8 +85,15 @@ def test_edits_do_not_depend_on_what_is_measured(whole: Path, tmp_path: Path) ->
 
     one, other = (load_file(folder / "checkpoints" / "000004" / "weights.safetensors") for folder in (plain, whole))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    names = [name for name in pq.read_schema(plain / "scores" / "000004" / "probes.parquet").names if "top" in name]
-    assert names == []
+    names = pq.read_schema(plain / "scores" / "000004" / "probes.parquet").names
+    assert not [name for name in names if name.endswith(("_top", "_fed", "_first")) and "window" not in name]
+    ours = run_lab.run(tmp_path / "ours", spec(Scoring(generation=Generation(cases=3, tokens=12), top=True))).folder
+    probes, texts, said = (
+        pq.read_schema(ours / "scores" / edits / name).names
+        for edits, name in (("000004", "probes.parquet"), ("000004", TEXTS), ("000000", CONTINUATIONS))
+    )
+    assert {"tokens_top", "hits_top", "exact_top"} <= set(probes) and not {"tokens_fed", "hits_first"} & set(probes)
+    assert "spelt" not in texts and "first_choices" not in said
 
 
 def test_every_table_of_a_run_is_packed_to_the_same_bytes_when_it_is_read_back(whole: Path) -> None:

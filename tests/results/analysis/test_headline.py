@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palimpsest.harness.metrics.probes import Outcomes, case_table
+from palimpsest.harness.metrics.probes import CaseTable, Outcomes, case_table
 from palimpsest.results.analysis import headline as module
-from palimpsest.results.analysis.headline import Headline, headline
+from palimpsest.results.analysis.headline import Headline, collapse_point, headline
 from palimpsest.results.analysis.uncertainty import AbilityItems
+from palimpsest.results.records import EditsUntil
 
 CHECKPOINTS = (0, 4, 8, 16)
 KINDS = ("rewrite", "paraphrase", "paraphrase", "neighborhood", "neighborhood")
@@ -130,3 +132,54 @@ def test_without_abilities_it_is_of_three_shares() -> None:
     shares[2] = min(1.0, shares[2] / (np.nanmean(tables[0].values["neighborhood_argmax"]) / 100))
     assert found.quality[4].value == pytest.approx(100 * 3 / sum(1 / share for share in shares))
     assert set(found.relative) == {"editing"}
+
+
+def preferring(shares: Mapping[int, float], cases: int = 20) -> dict[int, CaseTable]:
+    """Tables of checkpoints at which the new target is preferred in so many percent of the cases."""
+    tables = {}
+    for edits, share in shares.items():
+        columns = outcomes(cases, 0)
+        new = np.repeat(np.arange(cases) < round(cases * share / 100), len(KINDS))
+        columns |= {"nll_new": np.where(new, 0.1, 0.9), "nll_true": np.full(len(new), 0.5)}
+        tables[edits] = case_table(Outcomes.from_columns(columns), "counterfact")
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("shares", "collapsed_at", "expected"),
+    [
+        ({0: 5, 4: 95, 8: 60, 16: 55}, None, EditsUntil(16.0)),  # 60 is not under 60, the unedited model does not count
+        ({0: 5, 4: 95, 8: 40, 16: 100}, None, EditsUntil(8.0)),  # the first one counts, whatever follows
+        ({4: 95, 8: 90, 16: 60}, None, EditsUntil(None, 16)),
+        ({0: 5, 4: 95, 8: 90}, 11, EditsUntil(11.0)),  # a collapse between the checkpoints
+        ({0: 5, 4: 50}, 11, EditsUntil(4.0)),
+        ({0: 5}, 3, EditsUntil(3.0)),
+        ({0: 5}, None, EditsUntil()),
+    ],
+)
+def test_the_collapse_point_is_the_first_checkpoint_under_sixty_percent_or_the_collapse(
+    shares: dict[int, float], collapsed_at: int | None, expected: EditsUntil
+) -> None:
+    tables = preferring(shares)
+    for edits, table in tables.items():
+        plain = [np.mean(table.values["efficacy_preference"][i]) for i in range(len(table.case_ids))]
+        assert np.mean(plain) == pytest.approx(shares[edits])
+    assert collapse_point(tables, "counterfact", collapsed_at) == expected
+    if 0 in shares:
+        assert headline(tables, {}, "counterfact", collapsed_at=collapsed_at).collapse_point == expected
+
+
+def test_questions_have_no_collapse_point_since_nothing_is_preferred_to_their_answer() -> None:
+    probes, items = measured(0)
+    assert whole(probes, items, "zsre", collapsed_at=16).collapse_point == EditsUntil()
+
+
+def test_a_task_without_paraphrases_has_a_headline_of_what_it_has_and_no_relative_endurance() -> None:
+    columns = outcomes(12, 4)
+    inside = columns["kind"] != "paraphrase"
+    some = {name: column[inside] for name, column in columns.items()}
+    tables = {edits: case_table(Outcomes.from_columns(some), "zsre") for edits in (0, 8)}
+    found = headline(tables, {}, "zsre")
+    share = np.nanmean(tables[8].values["efficacy_token_accuracy"]) / 100
+    assert found.quality[8].value == pytest.approx(100 * 2 / (1 / share + 1))  # the neighborhood is as before
+    assert found.relative == {"editing": EditsUntil()}

@@ -26,6 +26,18 @@ def test_every_number_has_a_source_and_a_metric_of_its_form() -> None:
         assert (number.form == "token") <= (number.task == "zsre")
 
 
+def test_fluency_of_models_with_a_begin_of_text_token_stands_beside_the_form_that_keeps_it() -> None:
+    """Published code leaves the token in the text; GPT models have none, and one fluency."""
+    found: dict[str, set[str]] = {}
+    for number in load_published():
+        if number.metric.startswith("fluency"):
+            found.setdefault(number.metric, set()).add(number.model)
+    assert found == {
+        "fluency": {"gpt2-xl", "gpt-j-6b"},
+        "fluency_special_tokens": {"llama3-8b", "llama3-8b-instruct", "gemma-7b"},
+    }
+
+
 @pytest.mark.parametrize(
     ("model", "task", "editor", "edits", "metric", "value"),
     [

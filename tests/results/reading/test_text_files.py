@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.results.analysis.aggregate import aggregate_run
-from palimpsest.results.analysis.texts import Likeness, fluency, reference_texts
+from palimpsest.results.analysis.measures.texts import Likeness, fluency, reference_texts
 from palimpsest.results.reading.run_folder import folder_digest, read_run_folder
 from palimpsest.results.records import Interval
 from palimpsest.results.store.boards import board
@@ -27,12 +27,20 @@ from tests.results.conftest import honest_run, small_runs
 from tests.results.submissions.test_verify import SOURCES, reseal
 
 RUN = replace(honest_run(), texts=6, top=True)
+PUBLISHED = replace(RUN, published=True)
+PUBLISHED_METRICS = ("neighborhood_top_deltaedit", "neighborhood_top_preference_deltaedit", "locality_easyedit")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     return runs / write_run(runs, RUN)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("published")
+    return runs / write_run(runs, PUBLISHED)
 
 
 def means(folder: Path) -> dict[tuple[int, str, str], Interval]:
@@ -72,6 +80,48 @@ def test_the_unedited_model_keeps_its_own_words_and_the_edited_one_loses_some(fo
     assert 0 < last.value < tokens.value < 100
     assert tokens.value == pytest.approx((100 + last.value) / 2)  # one of two tokens is always the same
     assert {"all", "first", "latest"} == {w for e, w, m in found if m == "neighborhood_top" and e}
+
+
+def test_published_forms_are_shares_of_the_stored_outcomes(published: Path) -> None:
+    found = means(published)
+    rows = pq.read_table(published / "scores" / f"{RUN.edits:06d}" / "probes.parquet").to_pylist()
+    by_case: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["kind"] == "neighborhood":
+            by_case.setdefault(row["case_id"], []).append(row)
+    plain: dict[str, Callable[[dict[str, Any]], float]] = {
+        "neighborhood_top_deltaedit": lambda row: row["hits_fed"] == row["tokens_fed"],
+        "neighborhood_top_preference_deltaedit": lambda row: row["nll_fed"] < row["nll_new"],
+        "locality_easyedit": lambda row: row["hits_first"] / row["tokens_fed"],
+    }
+    assert set(plain) == set(PUBLISHED_METRICS)
+    for name, share in plain.items():
+        cases = [sum(map(share, of_case)) / len(of_case) for of_case in by_case.values()]
+        assert found[RUN.edits, "all", name].value == pytest.approx(100 * sum(cases) / len(cases)), name
+        assert (0, "planned", name) in found and (RUN.edits, "latest", name) in found
+    assert found[0, "planned", "locality_easyedit"].value == 100
+
+
+def test_fluency_with_special_tokens_is_that_of_the_texts_as_they_are_spelt(published: Path) -> None:
+    found = means(published)
+    rows = pq.read_table(published / "scores" / f"{RUN.edits:06d}" / "texts.parquet").to_pylist()
+    texts: dict[int, list[str]] = {}
+    for row in rows:
+        assert row["spelt"].startswith("<|begin_of_text|>")
+        texts.setdefault(row["case_id"], []).append(row["spelt"])
+    value = found[RUN.edits, "all", "fluency_special_tokens"].value
+    assert value == pytest.approx(sum(map(fluency, texts.values())) / len(texts))
+    assert value is not None and value > (found[RUN.edits, "all", "fluency"].value or 0.0)
+
+
+def test_runs_that_did_not_ask_for_published_forms_have_none(folder: Path) -> None:
+    assert not {*PUBLISHED_METRICS, "fluency_special_tokens"} & {metric for _, _, metric in means(folder)}
+
+
+def test_published_forms_are_zero_after_a_collapse(tmp_path: Path) -> None:
+    collapsed = replace(PUBLISHED, status="collapsed", stops_at=RUN.checkpoints[1])
+    found = means(tmp_path / write_run(tmp_path, collapsed))
+    assert [found[RUN.edits, "all", name].value for name in (*PUBLISHED_METRICS, "fluency_special_tokens")] == [0] * 4
 
 
 def test_all_of_it_is_in_the_store_and_its_queries(folder: Path, tmp_path: Path) -> None:
@@ -119,8 +169,26 @@ def test_the_first_and_last_thousand_are_windows_of_their_own(tmp_path: Path) ->
     assert (zero.value, zero.n) == (0, 1000)
 
 
-def test_submissions_with_texts_are_good_and_complete(folder: Path, tmp_path: Path) -> None:
-    bundle = write_bundle(folder, tmp_path, SOURCES, version="0.1.0")
+def test_published_forms_are_in_the_store(published: Path, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.duckdb") as store:
+        assert ingest(store, published.parent).problems == []
+        assert store.rows("SELECT count(*) FROM case_scores WHERE hits_first > 0 AND kind <> 'neighborhood'") == [(0,)]
+        assert store.rows("SELECT DISTINCT first_choices FROM continuations") == [([5, 7],)]
+        assert store.rows("SELECT count(*) FROM texts WHERE spelt IS NULL") == [(0,)]
+        (track,) = track_heads(store)
+        assert (track.published_top, track.special_tokens) == (True, True)
+        assert {"neighborhood_top_deltaedit", "locality_easyedit", "fluency_special_tokens"} <= set(track.extras)
+        (row,) = board(store, track.track_id)
+        assert set(track.extras) <= set(row.metrics)
+        shown = {one.metric for one in table_series(store, track.track_id)[row.run_id]}
+        assert set(track.extras) <= shown
+
+
+@pytest.mark.parametrize("kind", ["folder", "published"])
+def test_submissions_with_texts_are_good_and_complete(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    bundle = write_bundle(request.getfixturevalue(kind), tmp_path, SOURCES, version="0.1.0")
     assert verify_bundle(bundle).problems == []
     names = {str(path.relative_to(bundle)) for path in bundle.rglob("*.parquet")}
     assert {"scores/000000/texts.parquet", "scores/000000/continuations.parquet"} <= names
@@ -157,6 +225,47 @@ def unlike_itself(row: dict[str, Any]) -> dict[str, Any]:
 
 def negative(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"tokens": [-1, 4]}
+
+
+def more_fed(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"hits_fed": row["tokens_fed"] + 1}
+
+
+def fewer_places(row: dict[str, Any]) -> dict[str, Any]:
+    return row | ({"tokens_fed": 0, "hits_fed": 0, "hits_first": 0} if row["kind"] == "neighborhood" else {})
+
+
+def fed_elsewhere(row: dict[str, Any]) -> dict[str, Any]:
+    return row | ({"tokens_fed": 1} if row["kind"] == "rewrite" else {})
+
+
+def other_choices(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"hits_first": 0}
+
+
+def unspelt(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"spelt": None}
+
+
+def unchosen(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"first_choices": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("000040/probes.parquet", more_fed, "hits_fed that are not between 0 and tokens_fed"),
+        ("000040/probes.parquet", fewer_places, "at other places than those of the true target"),
+        ("000040/probes.parquet", fed_elsewhere, "compares other prompts than those of the neighborhood"),
+        ("000000/probes.parquet", other_choices, "choose otherwise than it chose"),
+        ("000040/texts.parquet", unspelt, "texts.parquet lacks spelt"),
+        ("000000/continuations.parquet", unchosen, "continuations.parquet lacks first_choices"),
+    ],
+)
+def test_what_cannot_be_in_published_forms_is_found(
+    published: Path, tmp_path: Path, name: str, change: Callable[[dict[str, Any]], dict[str, Any]], complaint: str
+) -> None:
+    test_what_cannot_be_is_found(published, tmp_path, name, change, complaint)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,8 @@ from palimpsest.harness.metrics.probes import CaseTable
 
 WEIGHTS: Mapping[int, float] = {2: 2 / 3, 3: 4 / 3}
 """n → weight of the entropy of the n-grams; the arithmetic mean over n follows."""
+SPECIAL_TOKENS = "fluency_special_tokens"
+"""Fluency of texts with their special tokens, as published numbers have it."""
 MAX_REFERENCES = 200
 """Texts about one object that are used, at most."""
 
@@ -61,6 +64,11 @@ def text_entropy(text: str) -> float:
     """((2/3) H2 + (4/3) H3) / 2 of one text, in bits: ROME's GE."""
     tokens = words(normalised(text))
     return sum(weight * n_gram_entropy(tokens, n) for n, weight in WEIGHTS.items()) / len(WEIGHTS)
+
+
+def without_end_of_text(text: str) -> str:
+    """A text as ROME's code and its descendants spell it: with all special tokens but this one."""
+    return text.replace("<|endoftext|>", "")
 
 
 def fluency(texts: Iterable[str]) -> float:
@@ -133,11 +141,18 @@ class TextMetrics:
 
     def table(self, texts: pa.Table) -> CaseTable:
         """Fluency and consistency of each case of one checkpoint; the prompts count as part of the texts."""
-        rows = sorted(zip(*(texts[name].to_pylist() for name in ("case_id", "index", "text")), strict=True))
+        rows = texts.sort_by([("case_id", "ascending"), ("index", "ascending")]).to_pylist()
         by_case: dict[int, list[str]] = {}
-        for case_id, index, text in rows:
-            by_case.setdefault(case_id, []).append(self._prompts[case_id, index] + text)
-        return text_table(by_case, self._objects, self._references)
+        spelt: dict[int, list[str]] = {}
+        for row in rows:
+            by_case.setdefault(row["case_id"], []).append(self._prompts[row["case_id"], row["index"]] + row["text"])
+            if row.get("spelt") is not None:
+                spelt.setdefault(row["case_id"], []).append(without_end_of_text(row["spelt"]))
+        found = text_table(by_case, self._objects, self._references)
+        if not spelt:
+            return found
+        published = np.array([fluency(spelt.get(case, ())) for case in sorted(by_case)], dtype=np.float64)
+        return replace(found, values={**found.values, SPECIAL_TOKENS: published})
 
 
 def text_table(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from palimpsest.harness.metrics.probes import aggregate
-from palimpsest.results.analysis.texts import (
+from palimpsest.results.analysis.measures.texts import (
     Likeness,
     fluency,
     n_gram_entropy,
@@ -22,7 +22,7 @@ from palimpsest.results.analysis.texts import (
 )
 
 RECORDED = json.loads(
-    (Path(__file__).parents[2] / "golden" / "scoring-small" / "metrics.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[3] / "golden" / "scoring-small" / "metrics.json").read_text(encoding="utf-8")
 )["ngram_entropy"]
 
 
