@@ -30,10 +30,7 @@ class KeptRun:
         self._published = 0
 
     def fetch(self) -> list[str]:
-        """Make the folder what the head says, and remove blobs that no head names; warnings about what is lost.
-
-        Raises `RunBusy` while a process that owned the run before is still at work in the folder.
-        """
+        """Make the folder what the head says, and remove blobs that no head names; warnings about what is lost."""
         head = self._lease.head
         self._remove({key.rpartition("/")[2] for key in self._store.sizes(self._blobs)} - head.keys)
         with self._emptied():
@@ -52,9 +49,10 @@ class KeptRun:
         self._remove(before.keys - self._lease.head.keys)
 
     def leave(self) -> None:
-        """Tidy up, and give the run back; raises as `Lease.swap`."""
-        with self._emptied():
-            self._lease.patiently(lambda: self._lease.swap(owner=""))
+        """Tidy up, and give the run back, which must not beat any more; raises as `Lease.swap`."""
+        with suppress(RunBusy), self._emptied():
+            pass
+        self._lease.patiently(lambda: self._lease.swap(owner=""))
 
     @contextmanager
     def _emptied(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from palimpsest.cli.run_folders import move_aside
 from palimpsest.harness.depot.blobs import contents, filled
 from palimpsest.harness.depot.head import HEADS, Blob, Head, look
 from palimpsest.harness.depot.store import Store
-from palimpsest.harness.errors import MissingResource
+from palimpsest.harness.errors import ConfigError, MissingResource
 from palimpsest.harness.runs import layout
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, file_sha256
 
@@ -20,16 +20,22 @@ _MIRRORS = "mirrors"
 _AT_ONCE = 16
 
 
-def heads(store: Store) -> list[Head]:
-    """The heads of all runs of a depot, by id.
+def heads(store: Store) -> tuple[list[Head], list[ConfigError]]:
+    """The heads of all runs of a depot, by id; and what is wrong with those that cannot be read.
 
     Raises:
-        ConfigError: One is damaged.
         Unreachable: The store does not answer.
     """
-    runs = sorted(Path(key).stem for key in store.sizes(HEADS))
+
+    def one(run: str) -> Head | ConfigError | None:
+        try:
+            return look(store, run)[0]
+        except ConfigError as error:
+            return error
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [head for head, _ in pool.map(lambda run: look(store, run), runs) if head is not None]
+        found = list(pool.map(one, sorted(Path(key).stem for key in store.sizes(HEADS))))
+    return [x for x in found if isinstance(x, Head)], [x for x in found if isinstance(x, ConfigError)]
 
 
 def mirror(store: Store, home: Path, head: Head, *, saves: bool = False) -> bool:
@@ -41,16 +47,18 @@ def mirror(store: Store, home: Path, head: Head, *, saves: bool = False) -> bool
         store: The depot.
         home: Folder of runs.
         head: The run, as it was found.
-        saves: Also the weights and states in ``checkpoints``, to export them or to go on from them.
+        saves: Also the weights and states in ``checkpoints``, to export them or to go on from them; a mirror that has
+            them keeps them.
 
     Raises:
         MissingResource: The depot has lost a file of it.
         RunBusy: A process of this machine works in the folder.
     """
     folder, note = home / layout.RUNS / head.run, home / _MIRRORS / f"{head.run}.json"
-    wanted = {name: blob for name, blob in head.files.items() if saves or not name.startswith(f"{layout.SAVES}/")}
     before = Head.model_validate_json(note.read_bytes()).files if note.exists() else {}
     ours = bool(before) and _digests(before) == {name: file_sha256(path) for name, path in contents(folder)}
+    saves = saves or (ours and any(map(_is_save, before)))
+    wanted = {name: blob for name, blob in head.files.items() if saves or not _is_save(name)}
     if ours and _digests(before) == _digests(wanted):
         return False
     part = folder.with_name(f".{head.run}.{secrets.token_hex(4)}.partial")
@@ -78,6 +86,10 @@ def _again(store: Store, home: Path, head: Head, lost: str, *, saves: bool) -> b
         f"The depot {store.url} has lost {lost} of run {head.run}. Remove {HEADS}/{head.run}.json there, then give the "
         "run again: it begins anew."
     )
+
+
+def _is_save(name: str) -> bool:
+    return name.startswith(f"{layout.SAVES}/")
 
 
 def _digests(files: Mapping[str, Blob]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from palimpsest.harness.depot.head import look
 from palimpsest.harness.depot.kept_run import KeptRun
 from palimpsest.harness.depot.lease import TTL, Lease
 from palimpsest.harness.depot.store import Store
-from palimpsest.harness.errors import PalimpsestError, RunBusy
+from palimpsest.harness.errors import RunBusy
 from palimpsest.harness.fleet.ticket import SHARED
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.journal import Progress
@@ -101,22 +100,20 @@ def work_in_depot(
     with interrupts.at_once():
         progress.tell({"event": "phase", "what": "taking the run from the depot"})
         lease.take()
-    with lease.beating(_stop):
-        try:
+    try:
+        with lease.beating(_stop):
             with interrupts.at_once():
                 for message in kept.fetch():
                     progress.tell({"event": "warning", "message": message})
                 caches.fetch(lambda name: statistics or not name.startswith(_STATISTICS))
-        except BaseException:
-            with suppress(PalimpsestError):
-                lease.swap(owner="")
-            raise
-        try:
-            code = work(Publishing(publish, caches.keep, lease, progress))
-        finally:
-            if not isinstance(lease.lost, RunBusy):
-                publish()
-                kept.leave()
+            try:
+                code = work(Publishing(publish, caches.keep, lease, progress))
+            finally:
+                if not isinstance(lease.lost, RunBusy):
+                    publish()
+    finally:
+        if not isinstance(lease.lost, RunBusy):
+            kept.leave()
     if lease.lost is not None:
         raise lease.lost
     return code

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from palimpsest.cli.carry_out import How
+from palimpsest.cli.verbs import nightly
 from palimpsest.harness.depot.head import Head, look
 from palimpsest.harness.depot.lease import Lease
 from palimpsest.harness.depot.store import open_store
+from palimpsest.harness.errors import UsageError
 from tests.cli.helpers import cli
 from tests.cli.test_run import FT_L
 from tests.cli.test_run import model as model  # the fixture
@@ -69,7 +72,10 @@ def test_runs_of_a_depot_end_as_mirrors_with_the_same_bits_and_without_secrets(
     code, out, err = cli(*pull, first[:8], "--checkpoints")
     assert code == 0 and bits(other)[first] == bits(alone)[first], err
     code, out, err = cli(*pull)
-    assert code == 0 and out.startswith("3 runs in") and "3 of them new" in out, "now without the weights"
+    assert code == 0 and out.startswith("3 runs in") and "2 of them new" in out
+    assert list((other / "runs" / first).glob("checkpoints/*/weights.safetensors")), (
+        "a mirror that has weights keeps them"
+    )
     assert "0 of them new" in cli(*pull)[1]
     code, out, err = cli("store", "ingest", home=other)
     assert code == 0, err
@@ -154,3 +160,22 @@ def test_an_owner_is_shown_in_the_list(s3: S3, url: str) -> None:
     assert (row["run"], row["status"]) == ("c0ffee", "missing") and str(row["worker"]).endswith(f":{os.getpid()}")
     head, _ = look(store, "c0ffee")
     assert head is not None and head.owner.startswith(str(row["worker"]))
+
+
+def test_a_damaged_head_is_named_and_hides_no_other(s3: S3, url: str, tmp_path: Path) -> None:
+    store = open_store(url, ttl=60)
+    Lease(store, "c0ffee").take()
+    store.put("heads/badbad.json", b'{"run": "badbad", "files": {"../../x": {}}}', None)
+    for words in (("list",), ("pull", "--home", str(tmp_path))):
+        code, out, err = cli("depot", *words, "--depot", url)
+        assert code == 2 and "heads/badbad.json in the depot" in err and "files" in err
+    assert "c0ffee" in cli("depot", "list", "--depot", url)[1]
+
+
+def test_each_night_has_a_folder_of_its_own_in_a_depot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def stop(planned: object, home: Path, how: How) -> list[object]:
+        raise UsageError(f"{home} {how.depot}")
+
+    monkeypatch.setattr(nightly, "carry_out", stop)
+    code, _, err = cli("nightly", "--day", "2026-03-01", "--home", str(tmp_path), "--depot", "s3://bucket/folder/")
+    assert code == 2 and err.strip().endswith("nights/2026-03-01 s3://bucket/folder/nights/2026-03-01")

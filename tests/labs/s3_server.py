@@ -7,12 +7,16 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
+from pydantic import ValidationError
 from werkzeug.serving import WSGIRequestHandler, make_server
+
+from palimpsest.harness.depot.head import Head
 
 BUCKET = "palimpsest-depot"
 SECRET = "s3cretWordThatMustNotBeSeenAnywhere"
@@ -33,6 +37,9 @@ class S3:
     dice: random.Random = field(default_factory=lambda: random.Random(0))
     heads: list[bytes] = field(default_factory=list)
     """Contents of all heads that were written, in order."""
+    torn: list[str] = field(default_factory=list)
+    """Blobs that a head named while they were not there, looked for after every request."""
+    _now: dict[str, bytes] = field(default_factory=dict)
     down: bool = False
     """It answers nothing but errors, and does nothing."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -48,15 +55,27 @@ class S3:
 
             environ["wsgi.input"] = io.BytesIO(body)
             answer = list(self._app(environ, lambda *words: said.append(words)))
-            written = environ["REQUEST_METHOD"] == "PUT" and said[0][0].startswith("200")
-            if written and "/heads/" in environ["PATH_INFO"]:
+            done = said[0][0].startswith("2")
+            if done and environ["REQUEST_METHOD"] == "PUT" and "/heads/" in environ["PATH_INFO"]:
                 self.heads.append(body)
+                self._now[environ["PATH_INFO"]] = body
+            if done and environ["REQUEST_METHOD"] != "GET":
+                self._look_for_blobs()
             lost = self.dice.random() < self.lose
         if lost:
             start_response("500 Internal Server Error", [("Content-Length", "0")])
             return [b""]
         start_response(*said[0])
         return answer
+
+    def _look_for_blobs(self) -> None:
+        there = s3_backends["123456789012"]["aws"].buckets[BUCKET].keys
+        for place, data in self._now.items():
+            folder = place.removeprefix(f"/{BUCKET}/").partition("heads/")[0]
+            with suppress(ValidationError):  # no head: a test of stores alone, or of what is damaged
+                head = Head.model_validate_json(data)
+                named = {f"{folder}runs/{head.run}/{key}" for key in head.keys}
+                self.torn += [key for key in named if key not in there]
 
     @property
     def variables(self) -> dict[str, str]:

@@ -23,12 +23,14 @@ def show(depot: options.DepotOption = None, as_json: options.JsonOption = False)
     # Late: --help needs none of it.
     from palimpsest.cli.depot_mirror import heads
 
-    rows = [(head.run, head.status, head.edits, _worker(head)) for head in heads(opened(_given(depot)))]
+    found, damaged = heads(opened(_given(depot)))
+    rows = [(head.run, head.status, head.edits, _worker(head)) for head in found]
     columns = ("run", "status", "edits", "worker")
     if as_json:
         output.json_line([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         output.table(columns, rows)
+    _end(damaged)
 
 
 @app.command(
@@ -52,20 +54,27 @@ def pull(
     from palimpsest.cli.depot_mirror import heads, mirror
 
     store, place = opened(_given(depot)), options.home_folder(home)
-    chosen = _chosen(heads(store), runs or ())
-    troubles: list[PalimpsestError] = []
+    found, damaged = heads(store)
+    chosen = _chosen(found, runs or ())
+    troubles: list[PalimpsestError] = [*damaged]
     pulled = 0
     for head in chosen:
         try:
             new = mirror(store, place, head, saves=checkpoints)
         except PalimpsestError as trouble:
             troubles.append(trouble)
-            output.note(str(trouble))
             continue
         pulled += new
         if new and not quiet:
             output.note(f"{head.run} {head.status}")
     output.line(f"{len(chosen)} runs in {place / 'runs'}, {pulled} of them new or changed")
+    _end(troubles)
+
+
+def _end(troubles: Sequence[PalimpsestError]) -> None:
+    """Tell of what went wrong; the exit code is that of the first."""
+    for trouble in troubles:
+        output.note(str(trouble))
     if troubles:
         raise typer.Exit(troubles[0].exit_code)
 

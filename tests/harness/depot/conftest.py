@@ -20,6 +20,7 @@ def server() -> Iterator[S3]:
 def s3(server: S3) -> Iterator[S3]:
     """The server without an earlier test's faults and heads."""
     server.heads.clear()
+    server.torn.clear()
     yield server
     server.lose = 0.0
     server.down = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -181,6 +182,21 @@ def head_of(store: Store, name: str) -> Head | None:
     return look(store, name)[0]
 
 
+def test_who_has_given_the_run_back_beats_no_more(
+    store: Recorded, model: EditableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = KeptRun.leave
+
+    def slowly(kept: KeptRun) -> None:
+        leave(kept)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(KeptRun, "leave", slowly)
+    assert in_depot(store, tmp_path, model, ttl=0.4) == 0
+    assert store.heads[-2].owner and not store.heads[-1].owner
+    check_history(store.heads)
+
+
 def test_who_has_lost_the_run_publishes_nothing_more_and_stops(
     store: Recorded, model: EditableModel, tmp_path: Path
 ) -> None:
@@ -212,6 +228,7 @@ def test_an_owner_that_cannot_reach_the_store_stops_itself_and_what_it_published
     assert in_depot(over_s3, tmp_path / "second", model) == 0
     assert bits(over_s3, tmp_path / "mirror") == alone
     check_history(heads_of(s3))
+    assert not s3.torn
 
 
 def test_answers_that_get_lost_change_nothing(
@@ -227,6 +244,7 @@ def test_answers_that_get_lost_change_nothing(
     s3.lose = 0.0
     assert bits(over_s3, tmp_path / "mirror") == alone
     check_history(heads_of(s3))
+    assert not s3.torn
 
 
 def test_a_blob_that_somebody_removed_is_made_again(
@@ -342,6 +360,7 @@ def test_a_mirror_gives_way_to_a_newer_one_and_a_folder_of_the_users_own_is_kept
     assert mirror(store, home, head_now(store)) and not (home / "replaced").exists()
     assert not (home / "runs" / name / "checkpoints").exists()
     assert mirror(store, home, head_now(store), saves=True) and not (home / "replaced").exists()
+    assert not mirror(store, home, head_now(store)), "a mirror that has weights keeps them"
     (home / "runs" / name / "events.jsonl").write_text("mine\n")
     assert mirror(store, home, head_now(store))
     (aside,) = (home / "replaced").iterdir()
@@ -370,3 +389,4 @@ def test_two_who_want_one_run_at_once_share_it_in_turn(
     assert 0 in ends and all(end == 0 or isinstance(end, RunBusy) for end in ends)
     assert head_now(over_s3, {"sleep": 0.3}).status == "complete"
     check_history(heads_of(s3))
+    assert not s3.torn

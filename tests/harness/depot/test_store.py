@@ -83,6 +83,18 @@ def test_a_store_that_lets_two_writers_pass_is_refused(ignores: str) -> None:
     assert refused.value.exit_code == 4 and "careless://" in str(refused.value)
 
 
+def test_lost_answers_make_no_good_store_a_bad_one(s3: S3, url: str) -> None:
+    s3.lose = 0.3
+    opened = 0
+    for _ in range(20):
+        try:
+            open_store(url, ttl=60)
+            opened += 1
+        except Unreachable:
+            continue
+    assert opened > 0
+
+
 def test_a_folder_is_refused_since_it_has_no_compare_and_swap(tmp_path: Path) -> None:
     with pytest.raises(MissingResource, match="has no compare-and-swap"):
         open_store(f"file://{tmp_path}", ttl=8)
