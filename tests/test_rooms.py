@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = ("harness", "editors", "tasks", "results", "site")
+INSIDE = ("palimpsest/cli", "palimpsest/api")
 ORDER = (
     "harness.errors", "harness.system", "harness.specs", "harness.metrics", "harness.model", "harness.editor",
     "harness.statistics", "harness.scoring", "harness.abilities", "harness.plugins", "harness.diagnostics",
@@ -24,7 +25,7 @@ ORDER = (
     "editors.toolkit", "editors", "tasks",
     "results.reading", "results.records", "results.analysis", "results.submissions", "results.store", "results.nights",
     "site.jobs", "site.words", "site.source", "site.parts", "site.pages", "site.build", "site.serve",
-    "palimpsest.cli",
+    "palimpsest.cli", "palimpsest.api",
 )  # fmt: skip
 """Every room, from the ground up."""
 EDITORS_MAY_USE = {
@@ -48,9 +49,9 @@ class Arrow(NamedTuple):
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """Every module of the house under its name, without ``palimpsest.`` in front but for the command line."""
+    """Every module of the house under its name, without ``palimpsest.`` in front but for the two rooms inside it."""
     found = {}
-    for folder in (*TOP, "palimpsest/cli"):
+    for folder in (*TOP, *INSIDE):
         for path in sorted((root / folder).rglob("*.py")):
             if path.is_relative_to(root / "tasks" / "abilities"):
                 continue  # loaded by lm-eval from beside its task files, never imported by us
@@ -82,7 +83,11 @@ def arrows_of(importer: str, path: Path, known: Collection[str]) -> list[Arrow]:
     for name, line in imports(path):
         if not name.startswith("palimpsest."):
             continue
-        short = name if name.startswith("palimpsest.cli") else name.removeprefix("palimpsest.")
+        short = (
+            name
+            if name.startswith(tuple(place.replace("/", ".") for place in INSIDE))
+            else name.removeprefix("palimpsest.")
+        )
         while short and short not in known:
             short = short.rpartition(".")[0]
         if short and short != importer:
