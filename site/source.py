@@ -72,6 +72,10 @@ class Source(Protocol):
         """Texts that a run edits and asks."""
         ...
 
+    def outcomes(self, run_id: str) -> pa.Table:
+        """Outcomes of every probe of a run, for downloading."""
+        ...
+
     def tables(self) -> dict[str, pa.Table]:
         """The store's tables of results, for downloading; none where there is no store."""
         ...
@@ -89,12 +93,13 @@ class StoreSource:
     """The interface on top of an open store."""
 
     def __init__(self, store: Store) -> None:
-        from palimpsest.results.store import boards, bulk, editor_runs
+        from palimpsest.results.store import boards, bulk, editor_runs, outcomes
 
         self._store = store
         self._boards = boards
         self._bulk = bulk
         self._editor_runs = editor_runs.editor_runs
+        self._outcomes = outcomes.outcomes
 
     def heads(self) -> list[RunHead]:
         """Every run, by id: where it belongs and whether it changed."""
@@ -137,6 +142,10 @@ class StoreSource:
     def texts(self, run_id: str) -> list[Text]:
         """Texts that a run edits and asks."""
         return self._bulk.texts(self._store, run_id)
+
+    def outcomes(self, run_id: str) -> pa.Table:
+        """Outcomes of every probe of a run, for downloading."""
+        return self._outcomes(self._store, run_id)
 
     def tables(self) -> dict[str, pa.Table]:
         """The store's tables of results, for downloading."""

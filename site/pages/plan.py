@@ -12,6 +12,7 @@ from palimpsest.results.analysis.published import PublishedNumber, load_publishe
 from palimpsest.results.records import BoardRow, Track
 from palimpsest.results.store.bulk import RunHead, chunks
 from palimpsest.results.store.claim_record import read_records
+from palimpsest.results.store.outcomes import COLUMNS as OUTCOME_COLUMNS
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.pages import badges, downloads, plan_extras
 from palimpsest.site.pages import claims as claims_page
@@ -21,6 +22,7 @@ from palimpsest.site.pages import track as track_page
 from palimpsest.site.pages.plan_extras import Options
 from palimpsest.site.parts import cases, payload
 from palimpsest.site.parts.descriptions import Description, descriptions
+from palimpsest.site.parts.files import parquet
 from palimpsest.site.parts.table import TableRow, table_rows
 from palimpsest.site.source import Source
 from palimpsest.site.words import labels, papers, text
@@ -155,6 +157,7 @@ class _Site:
             database = next((file for file in files if file.path.endswith(".duckdb")), None)
             page = self.page("downloads.html", "downloads.html", "downloads", tables=found, tracks=tracks,
                              citation=papers.own_bibtex(*self.cited), bibliography=downloads.BIBLIOGRAPHY,
+                             outcomes=OUTCOME_COLUMNS,
                              database=(database.path, len(database.data)) if database else None)  # fmt: skip
             for file in (page, downloads.bibliography_file(*self.cited), *files):
                 yield "downloads", file
@@ -239,7 +242,8 @@ class _Track:
                                   run_file=name, order_hash=texts[run_id],
                                   texts=text.file_name(texts[run_id]))  # fmt: skip
             badge = File(f"badge/{name}.svg", badges.badge(view.title, view.bar.figure.text, track.edits))
-            for file in (page, badge, *run_page.run_files(row, view, curves[run_id])):
+            every = File(f"data/run/{name}/cases.parquet", parquet(self.site.source.outcomes(run_id)))
+            for file in (page, badge, every, *run_page.run_files(row, view, curves[run_id])):
                 yield key, file
 
     def row_batches(self) -> Iterator[Batch]:

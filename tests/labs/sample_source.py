@@ -247,6 +247,9 @@ class SampleSource:
             known[row.run_id] = Measured(row.status, found)
         return outcomes(record.claims, record.by_row, known)
 
+    def outcomes(self, run_id: str) -> pa.Table:
+        return pa.table({"run_id": [run_id], "edits": [50], "exact_new": [True]})
+
     def tables(self) -> dict[str, pa.Table]:
         names = [head.editor.encode("utf-8", "replace").decode() for head in self.heads()]
         return {"runs": pa.table({"run_id": [head.run_id for head in self.heads()], "editor": names})}

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import html
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.results.store.bulk import Series
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest
+from palimpsest.results.store.outcomes import COLUMNS
 from palimpsest.site.build import build_from
 from palimpsest.site.parts.payload import combined_curves
 from palimpsest.site.source import StoreSource
@@ -79,3 +84,37 @@ def test_the_page_of_data_and_those_of_editors_show_bibtex_of_every_paper(site: 
     (page,) = (folder / "editor").glob("*.html")
     (entry,) = re.findall(r'<pre id="bibtex-1".*?>(@misc.*?)</pre>', page.read_text(encoding="utf-8"), re.S)
     assert entry in bibliography
+
+
+def test_every_outcome_of_a_run_is_one_file_that_the_lines_beside_it_read(
+    site: tuple[Path, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _, _ = site
+    run = WITH.spec().id
+    page = (folder / "run" / f"{run}.html").read_text(encoding="utf-8")
+    shutil.copy(folder / "data" / "run" / run / "cases.parquet", tmp_path / f"cases-{run}.parquet")
+    monkeypatch.chdir(tmp_path)
+    code, sql = (
+        html.unescape(re.findall(rf'<pre id="{name}".*?>(.*?)</pre>', page, re.S)[0])
+        for name in ("with-pandas", "with-duckdb")
+    )
+    assert code.count("\n") == sql.count("\n") == 2
+    held = dict(duckdb.sql(sql).fetchall())
+    exec(compile(code, "page", "exec"), {})
+    printed = dict(re.findall(r"^(\d+) +([\d.]+)$", capsys.readouterr().out, re.M))
+    assert {int(edits): float(value) for edits, value in printed.items()} == pytest.approx(held, abs=1e-5)
+    assert set(held) == {10, 40}
+    with (folder / "data" / "run" / run / "figures.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "efficacy_argmax" and row["window"] == "all"]
+    assert {int(row["edits"]): float(row["value"]) for row in rows} == pytest.approx(
+        {edits: 100 * share for edits, share in held.items()}, abs=0.01
+    )
+
+
+def test_every_column_of_the_outcomes_is_in_the_data_dictionary(site: tuple[Path, str, str]) -> None:
+    folder, _, _ = site
+    data = (folder / "downloads.html").read_text(encoding="utf-8")
+    names = pq.read_schema(folder / "data" / "run" / WITH.spec().id / "cases.parquet").names
+    assert names == list(COLUMNS) and all(meaning for meaning in COLUMNS.values())
+    section = data[data.index('id="table-outcomes"') :]
+    assert all(f"<code>{name}</code>" in section for name in names)
