@@ -172,13 +172,13 @@ def test_no_file_is_longer_than_350_lines() -> None:
 
 
 def test_the_harness_stays_small() -> None:
-    """The engine is read by people: 12,500 lines, 900 more for many cores and machines, and 600 for depots."""
+    """The engine is read by people: 12,500 lines, 1,400 more for many cores and machines, and 600 for depots."""
     lines = dict.fromkeys(("harness.fleet", "harness.depot", "harness"), 0)
     for name, path in modules(ROOT).items():
         if name.startswith("harness"):
             part = next(part for part in lines if name == part or name.startswith(f"{part}."))
             lines[part] += len(path.read_text(encoding="utf-8").splitlines())
-    assert lines["harness"] <= 12_500 and lines["harness.fleet"] <= 900 and lines["harness.depot"] <= 600, lines
+    assert lines["harness"] <= 12_500 and lines["harness.fleet"] <= 1_400 and lines["harness.depot"] <= 600, lines
 
 
 @pytest.fixture

@@ -95,7 +95,8 @@ class Dispatcher:
             ended: Receives the name of each ticket that will not be tried again.
             clock: Tells the time, in seconds.
         """
-        self._slots = slots
+        self.slots = slots
+        """Processes at once; may be changed at any time."""
         self._start = start
         self._tell = tell
         self._ended = ended
@@ -139,7 +140,7 @@ class Dispatcher:
             making = {job.ticket.group for job in going} - self._made
             idle = [job for job in self._jobs.values() if job.end is None and job.keeper is None]
             ready = [job for job in idle if job.not_before <= self._clock()]
-            if len(going) >= self._slots or not ready:
+            if len(going) >= self.slots or not ready:
                 return
             job = min(ready, key=lambda job: job.ticket.group in making)
             job.begun = True

@@ -6,9 +6,10 @@ import json
 import signal
 import subprocess
 import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from palimpsest.harness.fleet.dispatch import Ended, Hear
 from palimpsest.harness.system.environment import cores
@@ -66,11 +67,7 @@ class LocalKeeper:
 
     def last_words(self) -> str:
         """The last line that the process printed for people."""
-        try:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return lines[-1][-_LAST_WORDS:] if lines else ""
+        return last_words(self._log)
 
     def _send(self, number: int) -> None:
         """Send the process a signal, as soon as there is one."""
@@ -93,13 +90,28 @@ class LocalKeeper:
             if self._stopping is not None:
                 process.send_signal(self._stopping)
         with process:
-            for line in process.stdout or ():
-                with suppress(ValueError, RecursionError):
-                    event = json.loads(line)
-                    if isinstance(event, dict) and isinstance(event.get("event"), str):
-                        hear(event)
+            for event in events_of(process.stdout or ()):
+                hear(event)
             code = process.wait()
         hear(Ended(code))
+
+
+def events_of(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """The events among the lines that a process prints."""
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            event = json.loads(line)
+            if isinstance(event, dict) and isinstance(event.get("event"), str):
+                yield event
+
+
+def last_words(log: Path) -> str:
+    """The last line that a process printed for people."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][-_LAST_WORDS:] if lines else ""
 
 
 def forget(ticket: Ticket) -> None:

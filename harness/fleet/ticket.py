@@ -61,13 +61,15 @@ class Ticket(Strict):
     means: Means = Means()
     seconds: float | None = None
     """About how long it takes; None: unknown."""
+    memory: int = 0
+    """Bytes that its process needs, if that is known."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions that the worker must have too; see `versions_here`."""
 
     @property
     def name(self) -> str:
         """Name of the work, and of its files: by its content."""
-        content = self.model_dump_json(exclude={"seconds", "versions"})
+        content = self.model_dump_json(exclude={"seconds", "memory", "versions"})
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,11 @@ from palimpsest.cli.many_runs import STOPPED, RunResult, own_command, result_of,
 from palimpsest.cli.page_builder import PageBuilder
 from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
 from palimpsest.cli.progress import make_progress
+from palimpsest.cli.ray_pool import dispatch_on_ray, noise_into, ray_address, require_for_ray
 from palimpsest.cli.run_folders import move_aside
 from palimpsest.harness.fleet.dispatch import RunEnd
 from palimpsest.harness.fleet.local import slots
-from palimpsest.harness.fleet.ticket import Course, Means, RunTicket, versions_here
+from palimpsest.harness.fleet.ticket import FOLDER, Course, Means, RunTicket, versions_here
 from palimpsest.harness.forecast.history import past_costs
 from palimpsest.harness.forecast.prediction import predict_run
 from palimpsest.harness.model.needs import needs, shape_of, statistics_of
@@ -43,7 +45,10 @@ class How:
     fresh: bool = False
     quiet: bool = False
     on: str | None = None
-    """``local`` or ``local:N``; None: as many at once as cores and memory allow, where there is more than one run."""
+    """``local``, ``local:N``, ``ray`` or ``ray:HOST:PORT``.
+
+    None: as many at once as cores and memory allow, where there is more than one run.
+    """
     depot: str | None = None
     """Address of the depot that keeps the runs; None: the home does."""
     page: bool = False
@@ -102,7 +107,10 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
         UsageError: ``--on`` has a value that does not exist, or ``--depot`` is no address.
         MissingResource: The depot cannot be used.
     """
-    wanted = at_once(how.on)
+    on_ray = ray_address(how.on) is not None
+    if on_ray:
+        require_for_ray(how.asked, how.depot)
+    wanted = None if on_ray else at_once(how.on)
     if how.depot is not None:
         return _in_depot(planned, home, how, wanted)
     page = PageBuilder(home) if how.page else None
@@ -114,7 +122,7 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
     try:
         left = [run for run in planned if how.fresh or run_state(home, run.spec).status in _LEFT]
         count = _slots(left, how, wanted)
-        if count > 1:
+        if count > 1 or (on_ray and left):
             for_pool = {run.spec.id for run in left}
             done = [run for run in planned if run.spec.id not in for_pool]
             results = _one_after_another(done, home, how, finished) if done else []
@@ -209,16 +217,19 @@ def _several_at_once(
     first_scores: Callable[[], None],
     result: Callable[..., RunResult] | None = None,
 ) -> list[RunResult]:
-    """Do each run in a process of its own, ``count`` at once; ``result`` takes the place of `result_of` in the home."""
+    """Do each run in a process of its own, on a Ray cluster or ``count`` at once here.
+
+    ``result`` takes the place of `result_of` in the home.
+    """
+    address = ray_address(how.on)
     result = result or partial(result_of, home=home)
     runs = {run.spec.id: run for run in planned}
     tickets = _tickets(planned, home, how)
     results: list[RunResult] = []
     if not how.quiet:
-        output.note(f"{len(planned)} runs, {count} at once")
+        output.note(f"{len(planned)} runs, {f'{count} at once' if address is None else 'on the Ray cluster'}")
     for run in planned:
         _make_room(run, home, how)
-    board = make_board(planned, quiet=how.quiet)
 
     def ended(run: str, end: RunEnd) -> None:
         if end.verdict == "not begun":
@@ -232,10 +243,15 @@ def _several_at_once(
         if event["event"] == "checkpoint" and event["edits"]:
             first_scores()
 
-    try:
-        dispatch(list(tickets.values()), count, tell=tell, ended=ended)
-    finally:
-        board.close()
+    with noise_into(home / FOLDER / "ray.log") if address is not None else nullcontext():
+        board = make_board(planned, quiet=how.quiet)
+        try:
+            if address is None:
+                dispatch(list(tickets.values()), count, tell=tell, ended=ended)
+            else:
+                dispatch_on_ray(list(tickets.values()), address, tell=tell, ended=ended)
+        finally:
+            board.close()
     return results
 
 
@@ -264,6 +280,7 @@ def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, R
             course=how.course.model_copy(update={"command": command}),
             statistics=tuple((tokens, tuple(sorted(layers))) for tokens, layers in sorted(shared.items())),
             seconds=_seconds(run, home),
+            memory=memory_of(run.model, run.spec.editor.config, how.given.placement),
             versions=versions,
         )
     return tickets

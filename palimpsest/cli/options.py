@@ -131,6 +131,18 @@ OnOption = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+OnRayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="local[:N]|ray[:HOST:PORT]",
+        envvar="PALIMPSEST_ON",
+        help="Do N runs at once here, each in a process of its own (local:1: one after another in this process), or "
+        "all on a Ray cluster.",
+        show_default="as many as cores and free memory allow",
+        rich_help_panel=MACHINE,
+    ),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(

@@ -22,8 +22,8 @@ LEAST_BYTES = 1_000_000_000
 """Memory of a process that edits a pocket model, measured; what larger models need is computed."""
 
 
-def at_once(text: str | None) -> int | None:
-    """The number of ``--on local:N``; None: it is left to the machine.
+def at_once(text: str | None, *, or_else: str = "") -> int | None:
+    """The number of ``--on local:N``; None: it is left to the machine. ``or_else``: what might be given, too.
 
     Raises:
         UsageError: It is neither ``local`` nor ``local:N``.
@@ -32,7 +32,8 @@ def at_once(text: str | None) -> int | None:
         return None
     kind, _, number = str(text).partition(":")
     if kind != "local" or not (number.isascii() and number.isdecimal()) or int(number) < 1:
-        raise UsageError(f"--on: expected local or local:N, with N at once, got {text!r}.")
+        also = f", or {or_else}" if or_else else ""
+        raise UsageError(f"--on: expected local or local:N, with N at once{also}; got {text!r}.")
     return int(number)
 
 

@@ -13,7 +13,8 @@ from palimpsest.cli.carry_out import How, asked, carry_out
 from palimpsest.cli.depots import address
 from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.many_runs import exit_code, not_run, report
-from palimpsest.cli.pool import at_once, work_on_ticket
+from palimpsest.cli.pool import work_on_ticket
+from palimpsest.cli.ray_pool import place_of_work
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.fleet.ticket import Course
@@ -248,7 +249,7 @@ def run(
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
-    on: options.OnOption = None,
+    on: options.OnRayOption = None,
     page: Annotated[
         bool,
         typer.Option(
@@ -274,7 +275,7 @@ def run(
         raise typer.Exit(work_on_ticket(ticket))
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
-    at_once(on)
+    place_of_work(on)
     depot = None if depot is None else address(depot)
     if fresh and depot is not None:
         raise UsageError("--fresh: what is in a depot stays there. Give another folder with --depot to begin again.")

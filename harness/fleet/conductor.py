@@ -1,0 +1,268 @@
+"""The conductor: an actor of Ray that owns the dispatcher of a home, so that runs outlive the command that began them.
+
+Ray queues attempts, places them, and notices lost nodes and workers; its retries are off, since the verdict on an end
+is ours. Where the conductor itself dies, Ray starts it again, and it reads its tickets from a file in the home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ray
+from pydantic import TypeAdapter
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+
+from palimpsest.harness.errors import first_line
+from palimpsest.harness.fleet.dispatch import Dispatcher, Ended, Hear, RunEnd, longest_first
+from palimpsest.harness.fleet.local import forget
+from palimpsest.harness.fleet.ray_node import keep
+from palimpsest.harness.fleet.ticket import FOLDER, Ticket
+from palimpsest.harness.system.interrupts import Interrupts
+
+_GIGABYTE = 1 << 30
+_AHEAD = 2
+"""Attempts that wait in Ray's queue, so that no CPU is idle and a cluster that can grow does."""
+_LOOK_SECONDS = 5.0
+_AGAIN = ("stopped", "not begun")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What an attempt needs of one node."""
+
+    cpus: int
+    gpus: int
+    gigabytes: int
+    """In whole ones, so that Ray has few classes to schedule."""
+
+    def fitting(self, resources: Mapping[str, float]) -> int:
+        """How many of these a node with such resources carries at once."""
+        asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.gigabytes * _GIGABYTE}
+        return min(int(resources.get(name, 0) // number) for name, number in asked.items() if number)
+
+    def options(self) -> dict[str, float]:
+        """The same as options of a task."""
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus, "memory": self.gigabytes * _GIGABYTE}
+
+    def __str__(self) -> str:
+        gpus = f", {self.gpus} GPU" if self.gpus else ""
+        return f"{self.cpus} CPU{gpus} and {self.gigabytes} GB of memory"
+
+
+def demand_of(ticket: Ticket) -> Demand:
+    """What the process of a ticket needs."""
+    return Demand(
+        cpus=ticket.means.threads or 1,
+        gpus=0 if ticket.means.device == "cpu" else 1,
+        gigabytes=-(-ticket.memory // _GIGABYTE),
+    )
+
+
+class _Attempt:
+    """The keeper of one process somewhere in the cluster."""
+
+    def __init__(self, number: int, hear: Hear) -> None:
+        self.number = number
+        self.hear = hear
+        self.wish: int | None = None
+        self.heard = False
+        self.ref: Any = None
+        self._words = ""
+
+    def stop(self) -> None:
+        self.wish = signal.SIGTERM
+        if not self.heard:  # it may wait for resources for a long time
+            ray.cancel(self.ref)
+
+    def kill(self) -> None:
+        self.wish = signal.SIGKILL
+
+    def last_words(self) -> str:
+        return self._words
+
+    def ended(self, future: Any) -> None:
+        try:
+            code, self._words = future.result()
+        except TaskCancelledError:
+            code = 143
+        except RayTaskError as error:
+            words = f"No process could be kept on a node: {str(error).strip().splitlines()[-1]}"
+            self.hear({"event": "error", "kind": "error", "message": words})
+            code = 4
+        except RayError as error:  # the worker or its node is gone
+            self._words = first_line(error)
+            code = -signal.SIGKILL
+        self.hear(Ended(code))
+
+
+class Conductor:
+    """Dispatches the tickets of one home; its methods are called from other processes."""
+
+    def __init__(self, name: str, home: str, worker: str, kinds: str, variables: Mapping[str, str]) -> None:
+        """Begin, or go on after a death.
+
+        Args:
+            name: Of this actor.
+            home: Folder of runs and caches, the same on all nodes.
+            worker: Module that works on tickets.
+            kinds: Module whose ``AnyTicket`` says what tickets there are.
+            variables: Environment variables for the processes of tickets.
+        """
+        self._name = name
+        self._life = os.urandom(8).hex()
+        self._worker = worker
+        self._variables = dict(variables)
+        self._kinds: TypeAdapter[Any] = TypeAdapter(import_module(kinds).AnyTicket)
+        self._diary = Path(home) / FOLDER / f"{name}.jsonl"
+        self._lock = threading.RLock()
+        self._tickets: dict[str, Ticket] = {}
+        self._ends: dict[str, tuple[int, RunEnd]] = {}
+        self._rows: dict[str, dict[str, tuple[int, Mapping[str, Any]]]] = {}
+        self._version = 0
+        self._attempts: dict[str, _Attempt] = {}
+        self._number = 0
+        self._interrupts = Interrupts()
+        self._dispatcher: Dispatcher | None = None
+        self._fault: str | None = None
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            self._remember()
+        else:
+            self._diary.unlink(missing_ok=True)
+        threading.Thread(target=self._work, daemon=True).start()
+        threading.Thread(target=self._measure, daemon=True).start()
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Take tickets; none is taken twice, unless it has ended and was stopped, or is another now."""
+        with self._lock:
+            new = [ticket for ticket in map(self._kinds.validate_json, texts) if self._is_new(ticket)]
+            self._note([{"ticket": ticket.model_dump_json()} for ticket in new])
+            self._take(new)
+            if self._dispatcher is not None:
+                self._dispatcher.add(longest_first(new))
+
+    def state(self, life: str, since: int, stop: str | None) -> dict[str, Any]:
+        """What is new, for a command that watches.
+
+        Args:
+            life: The life of the conductor that ``since`` counts in; in another, all is new.
+            since: Version up to which all is known.
+            stop: ``interrupted`` or ``terminated``: all runs are to save and end.
+        """
+        with self._lock:
+            if stop is not None:
+                self._interrupts.requested = stop
+            since = since if life == self._life else 0
+            rows = [(*told, name) for name, row in self._rows.items() for told in row.values() if told[0] > since]
+            ends = {name: asdict(end) for name, (version, end) in self._ends.items() if version > since}
+            return {
+                "life": self._life,
+                "version": self._version,
+                "events": [(name, event) for _, event, name in sorted(rows, key=lambda row: row[0])],
+                "ends": ends,
+                "left": len(self._tickets) - len(self._ends),
+                "fault": self._fault,
+            }
+
+    def hear(self, name: str, attempt: int, events: Sequence[Mapping[str, Any]]) -> int | None:
+        """Hear what an attempt tells; the signal that its process is to get, if any."""
+        known = self._attempts.get(name)
+        if known is None or known.number != attempt:
+            return int(signal.SIGTERM)  # its node was given up; another attempt goes on, or none
+        known.heard = True
+        for event in events:
+            known.hear(event)
+        return None if known.wish is None else int(known.wish)
+
+    def _is_new(self, ticket: Ticket) -> bool:
+        if ticket.name not in self._ends:
+            return ticket.name not in self._tickets
+        return self._ends[ticket.name][1].verdict in _AGAIN or self._tickets[ticket.name] != ticket
+
+    def _take(self, tickets: Sequence[Ticket]) -> None:
+        for ticket in tickets:
+            self._tickets[ticket.name] = ticket
+            self._ends.pop(ticket.name, None)
+            self._rows.pop(ticket.name, None)
+
+    def _remember(self) -> None:
+        """Read what was to be done, and what had ended."""
+        for line in self._diary.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):  # a line that death cut short
+                entry = json.loads(line)
+                if "ticket" in entry:
+                    self._take([self._kinds.validate_json(entry["ticket"])])
+                else:
+                    self._version += 1
+                    self._ends[entry["name"]] = (self._version, RunEnd(**entry["end"]))
+
+    def _note(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        self._diary.parent.mkdir(parents=True, exist_ok=True)
+        with self._diary.open("a", encoding="utf-8") as diary:
+            diary.writelines(json.dumps(entry) + "\n" for entry in entries)
+
+    def _work(self) -> None:
+        """Dispatch what has no end yet, again and again."""
+        try:
+            while True:
+                with self._lock:
+                    left = [ticket for name, ticket in self._tickets.items() if name not in self._ends]
+                    self._interrupts = Interrupts()
+                    slots = max(1, self._slots(left)) if left else 1
+                    self._dispatcher = Dispatcher(left, slots, self._start, tell=self._tell, ended=self._ended)
+                self._dispatcher.run(self._interrupts)
+                time.sleep(0.2)
+        except BaseException as error:
+            self._fault = f"{type(error).__name__}: {error}"
+            raise
+
+    def _measure(self) -> None:
+        """Keep the number of attempts at once to what the cluster has."""
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            with self._lock:
+                left = [ticket for name, ticket in self._tickets.items() if name not in self._ends]
+                if left and self._dispatcher is not None:
+                    self._dispatcher.slots = self._slots(left)
+
+    def _slots(self, left: Sequence[Ticket]) -> int:
+        """Attempts at once: as many as all nodes carry of the smallest, and a few that wait."""
+        smallest = min(map(demand_of, left), key=lambda one: (one.gpus, one.cpus, one.gigabytes))
+        return _AHEAD + sum(smallest.fitting(node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+    def _start(self, ticket: Ticket, hear: Hear) -> _Attempt:
+        with self._lock:
+            self._number += 1
+            attempt = self._attempts[ticket.name] = _Attempt(self._number, hear)
+        task = ray.remote(keep).options(name=f"run {ticket.name}", max_retries=0, **demand_of(ticket).options())
+        given = (ticket.model_dump_json(indent=1), str(ticket.place), self._worker, self._variables)
+        attempt.ref = task.remote(self._name, ticket.name, attempt.number, *given)
+        attempt.ref.future().add_done_callback(attempt.ended)
+        return attempt
+
+    def _tell(self, name: str, event: Mapping[str, Any]) -> None:
+        """Keep the newest event of each kind, and every warning, score and checkpoint."""
+        kind = str(event["event"])
+        if kind in ("warning", "scores", "checkpoint"):
+            kind += f" {event.get('edits')} {event.get('message')}"
+        with self._lock:
+            self._version += 1
+            self._rows.setdefault(name, {})[kind] = (self._version, event)
+
+    def _ended(self, name: str, end: RunEnd) -> None:
+        with self._lock:
+            self._version += 1
+            self._ends[name] = (self._version, end)
+            self._attempts.pop(name, None)
+            self._note([{"name": name, "end": asdict(end)}])
+        if end.verdict == "done":
+            forget(self._tickets[name])

@@ -1,0 +1,328 @@
+"""Work on a Ray cluster: what is checked before, the conductor that is found or made, and how it is followed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palimpsest.cli.pool import at_once
+from palimpsest.harness.errors import MissingResource, PalimpsestError, UsageError, first_line
+from palimpsest.harness.fleet.dispatch import RunEnd
+from palimpsest.harness.fleet.ticket import FOLDER, RunTicket
+from palimpsest.harness.plugins.entry_points import RESTRICTION
+from palimpsest.harness.system.environment import DISTRIBUTION
+from palimpsest.harness.system.interrupts import Interrupts, Stopped
+
+if TYPE_CHECKING:
+    from palimpsest.harness.fleet.ticket import Means, Ticket
+
+WORKER = "palimpsest.cli.ticket_worker"
+KINDS = "palimpsest.cli.ticket_kinds"
+_POLL_SECONDS = 1.0
+_CENSUS_SECONDS = 180.0
+_NONE = (
+    "No Ray cluster answers{place}. Start one with `ray start --head`, and `ray start --address=HOST:6379` elsewhere."
+)
+
+
+def ray_address(text: str | None) -> str | None:
+    """The address in ``--on ray`` (``auto``) or ``--on ray:HOST:PORT``; None: it is not meant for Ray.
+
+    Raises:
+        UsageError: It is no address.
+    """
+    if text is None or text.partition(":")[0] != "ray":
+        return None
+    if text.startswith("ray://"):
+        raise UsageError(
+            "--on ray://…: Ray's client is not offered. Give the command on the cluster's head, with --on ray; "
+            "once the runs have begun it may be ended with kill, and given again to watch."
+        )
+    if text == "ray":
+        return "auto"
+    host, _, port = text.removeprefix("ray:").rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
+        raise UsageError(f"--on: expected ray or ray:HOST:PORT, got {text!r}.")
+    return f"{host}:{port}"
+
+
+def place_of_work(text: str | None) -> None:
+    """Refuse an ``--on`` that is no place.
+
+    Raises:
+        UsageError: It is neither on this machine nor on a Ray cluster.
+    """
+    if ray_address(text) is None:
+        at_once(text, or_else="ray, ray:HOST:PORT")
+
+
+def require_for_ray(means: Means, depot: str | None) -> None:
+    """Refuse flags that mean something on one machine only.
+
+    Raises:
+        UsageError: One is given.
+    """
+    if depot is not None:
+        raise UsageError("--on ray with --depot: not offered; the nodes of the cluster must share the home.")
+    if means.device_map is not None:
+        raise UsageError("--on ray with --device-map: not offered; a run has one GPU there.")
+    if means.device not in ("cpu", "cuda"):
+        raise UsageError(f"--on ray with --device {means.device}: a run has one GPU there; give --device cuda.")
+
+
+def dispatch_on_ray(
+    tickets: Sequence[Ticket],
+    address: str,
+    *,
+    tell: Callable[[str, Mapping[str, Any]], None],
+    ended: Callable[[str, RunEnd], None] = lambda name, end: None,
+    follow: Callable[[str], Sequence[Ticket]] = lambda name: (),
+    worker: str = WORKER,
+) -> dict[str, RunEnd]:
+    """`palimpsest.cli.pool.dispatch` on a Ray cluster: work goes on there when this process dies.
+
+    Args:
+        tickets: The work; all of one home, which every node of the cluster sees.
+        address: Of the cluster; ``auto``: the one that this machine belongs to.
+        tell: Receives (name, event).
+        ended: Receives each that will not be tried again.
+        follow: Gives what is to be done next after work that is done.
+        worker: Module that works on tickets.
+
+    Raises:
+        MissingResource: There is no cluster, a node differs, or no node could ever carry the work.
+    """
+    ray = _connected(address)
+    try:
+        home = Path(tickets[0].home)
+        require_room(tickets, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        require_alike(ray, home, tickets)
+        with Interrupts() as interrupts:
+            return _Watch(ray, home, worker, tell, ended, follow).until_all_end(tickets, interrupts)
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def noise_into(log: Path) -> Iterator[None]:
+    """Lead what Ray's libraries print past Python into a file, since it would tear the table."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    ours, before = os.dup(2), sys.stderr
+    with log.open("ab") as noise, os.fdopen(ours, "w", encoding="utf-8", errors="replace", buffering=1) as stream:
+        os.dup2(noise.fileno(), 2)
+        if before is sys.__stderr__:
+            sys.stderr = stream
+        try:
+            yield
+        finally:
+            sys.stderr = before
+            os.dup2(ours, 2)
+
+
+def _connected(address: str) -> Any:
+    """Ray, connected to a cluster."""
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingResource(
+            f"--on ray needs Ray: pip install '{DISTRIBUTION}[ray]', here and on every node."
+        ) from error
+    # Late: it imports Ray.
+    from palimpsest.harness.fleet.ray_node import NAMESPACE
+
+    place = "" if address == "auto" else f" at {address}"
+    try:
+        if place:
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, OSError) as error:
+        raise MissingResource(_NONE.format(place=place)) from error
+    except (RuntimeError, ValueError) as error:  # other versions of Ray or Python, among others
+        raise MissingResource(f"The Ray cluster{place} cannot be used: {first_line(error)}") from error
+    return ray
+
+
+def require_room(tickets: Sequence[Ticket], nodes: Sequence[Mapping[str, float]]) -> None:
+    """Refuse work that would wait for ever.
+
+    Args:
+        tickets: The work.
+        nodes: Resources of each node, by name.
+
+    Raises:
+        MissingResource: No node has what one of them needs.
+    """
+    # Late: it imports Ray.
+    from palimpsest.harness.fleet.conductor import demand_of
+
+    for demand in sorted(set(map(demand_of, tickets)), key=str):
+        if not any(demand.fitting(node) for node in nodes):
+            there = "; ".join(
+                f"{node.get('CPU', 0):.0f} CPU, {node.get('GPU', 0):.0f} GPU, {node.get('memory', 0) / 2**30:.1f} GB"
+                for node in nodes
+            )
+            raise MissingResource(
+                f"No node of the cluster has {demand}: such a run would wait for ever. There are: {there}."
+            )
+
+
+def require_alike(ray: Any, home: Path, tickets: Sequence[Ticket]) -> None:
+    """Compare every node with this one: versions, distributions of editors, and whether home and locks are shared.
+
+    Raises:
+        MissingResource: Something differs; a line for each node that does.
+    """
+    # Late: it imports Ray.
+    from filelock import FileLock
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from palimpsest.harness.fleet.ray_node import look
+
+    used = {ticket.spec.editor.distribution for ticket in tickets if isinstance(ticket, RunTicket)}
+    distributions = sorted({name for names in used for name in names.split(" + ")} - {DISTRIBUTION})
+    mark = home / FOLDER / f"census-{os.urandom(4).hex()}"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    held = mark.with_suffix(".lock")
+    try:
+        here = look(distributions, str(mark), str(held))["versions"]
+        with FileLock(held):
+            asked = {}
+            for node, name in _nodes(ray).items():
+                pinned = NodeAffinitySchedulingStrategy(node, soft=False)
+                task = ray.remote(look).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
+                asked[node, name] = task.remote(distributions, str(mark), str(held))
+            wrong = {place: _difference(ray, ref, here, home) for place, ref in asked.items()}
+    finally:
+        mark.unlink(missing_ok=True)
+        held.unlink(missing_ok=True)
+    alive = _nodes(ray)  # one that has died meanwhile is no reason to refuse
+    lines = [f"  {name}: {what}" for (node, name), what in wrong.items() if what and node in alive]
+    if lines:
+        raise MissingResource("\n".join(["Not every node of the cluster is as this one; nothing was begun:", *lines]))
+
+
+def _nodes(ray: Any) -> dict[str, str]:
+    """Names for people of all nodes that are alive, by their ids."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return {node["NodeID"]: f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})" for node in alive}
+
+
+def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path) -> str:
+    """What is wrong with a node; empty: nothing."""
+    try:
+        found = ray.get(ref, timeout=_CENSUS_SECONDS)
+    except ray.exceptions.GetTimeoutError:
+        return f"it did not answer within {_CENSUS_SECONDS:.0f} s"
+    except ray.exceptions.RayError as error:
+        return f"Palimpsest could not be asked there ({str(error).strip().splitlines()[-1]})"
+    there = found["versions"]
+    wrong = [
+        f"{name} {here.get(name) or 'none'} here, {there.get(name) or 'none'} there"
+        for name in sorted({*here, *there})
+        if here.get(name) != there.get(name)
+    ]
+    if not found["home"]:
+        wrong.append(f"it does not see {home}; the home must be a folder that all nodes share")
+    if not found["locks"]:
+        wrong.append(f"locks in {home} do not hold between machines; mount the file system with them")
+    return ", ".join(wrong)
+
+
+class _Watch:
+    """Hands tickets to the conductor of a home and follows it."""
+
+    def __init__(
+        self,
+        ray: Any,
+        home: Path,
+        worker: str,
+        tell: Callable[[str, Mapping[str, Any]], None],
+        ended: Callable[[str, RunEnd], None],
+        follow: Callable[[str], Sequence[Ticket]],
+    ) -> None:
+        self._ray = ray
+        self._home = home
+        self._worker = worker
+        self._tell = tell
+        self._ended = ended
+        self._follow = follow
+        self._tickets: dict[str, Ticket] = {}
+        self._ends: dict[str, RunEnd] = {}
+
+    def until_all_end(self, tickets: Sequence[Ticket], interrupts: Interrupts) -> dict[str, RunEnd]:
+        self._tickets = {ticket.name: ticket for ticket in tickets}
+        gone = self._ray.exceptions.RayActorError
+        conductor: Any = None
+        life, version = "", 0
+        news: Mapping[str, Any] = {}
+        try:
+            while len(self._ends) < len(self._tickets):
+                try:
+                    if conductor is None:
+                        conductor = self._conductor()
+                        self._hand_over(conductor, self._tickets.values())
+                    news = self._ray.get(conductor.state.remote(life, version, interrupts.requested))
+                except gone:  # Ray starts it again, or another command has ended it
+                    conductor = None
+                    time.sleep(_POLL_SECONDS)
+                    continue
+                if news["fault"]:
+                    raise PalimpsestError(f"The conductor on the Ray cluster has failed: {news['fault']}")
+                life, version = news["life"], news["version"]
+                more = self._take(news)
+                self._tickets |= {ticket.name: ticket for ticket in more}
+                if more:
+                    self._hand_over(conductor, more)
+                elif len(self._ends) < len(self._tickets):
+                    time.sleep(_POLL_SECONDS)
+            if not news["left"]:
+                self._ray.kill(conductor)
+        except Stopped as again:  # a second signal; what goes on has been told to save and end
+            code = 130 if again.word == "interrupted" else 143
+            left = self._tickets.keys() - self._ends.keys()
+            self._ends |= {name: RunEnd("stopped", code, "it saves and ends by itself") for name in left}
+        return self._ends
+
+    def _take(self, news: Mapping[str, Any]) -> list[Ticket]:
+        """Tell what is new, and collect what follows from what is done."""
+        for name, event in news["events"]:
+            if name in self._tickets:
+                self._tell(name, event)
+        more: list[Ticket] = []
+        for name, end in news["ends"].items():
+            if name in self._tickets and name not in self._ends:
+                self._ends[name] = RunEnd(**end)
+                self._ended(name, self._ends[name])
+                more += self._follow(name) if end["verdict"] == "done" else ()
+        return more
+
+    def _conductor(self) -> Any:
+        """The conductor of this home, found or made; it stays on the head, whatever happens to other nodes."""
+        # Late: it imports Ray.
+        from palimpsest.harness.fleet.conductor import Conductor
+
+        name = f"conductor-{hashlib.sha256(str(self._home).encode()).hexdigest()[:12]}"
+        variables = {RESTRICTION: os.environ[RESTRICTION]} if RESTRICTION in os.environ else {}
+        actor = self._ray.remote(Conductor).options(
+            name=name,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            resources={"node:__internal_head__": 0.001},
+            max_restarts=-1,
+        )
+        return actor.remote(name, str(self._home), self._worker, KINDS, variables)
+
+    def _hand_over(self, conductor: Any, tickets: Collection[Ticket]) -> None:
+        texts = [ticket.model_dump_json() for ticket in tickets if ticket.name not in self._ends]
+        self._ray.get(conductor.add.remote(texts))
