@@ -36,6 +36,14 @@ class LabCluster:
         """A new node."""
         return self._cluster.add_node(**{"num_cpus": 1, **_MEMORY, **resources})
 
+    def node_of(self, ticket: str) -> Any:
+        """The node on which a ticket is worked on."""
+        for node in self.nodes:
+            raylet = node.all_processes["raylet"][0].process.pid
+            if any(f"{ticket}.json" in _title(one) for one in psutil.Process(raylet).children(recursive=True)):
+                return node
+        raise AssertionError(f"no process works on {ticket}")
+
     def lose(self, node: Any) -> None:
         """Kill all processes of a node, as when its machine goes off."""
         raylets = [entry.process.pid for entry in node.all_processes["raylet"]]

@@ -11,7 +11,7 @@ import typer
 from palimpsest.cli import claims_text, means, options, output
 from palimpsest.cli.carry_out import How, asked, carry_out
 from palimpsest.cli.many_runs import exit_code, last_line, own_command
-from palimpsest.cli.pool import at_once
+from palimpsest.cli.ray_pool import place_of_work
 from palimpsest.cli.store_place import included, store_path
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError
@@ -50,7 +50,7 @@ def claims(
         bool, typer.Option("--markdown", help="Print Markdown tables.", rich_help_panel=options.OUTPUT)
     ] = False,
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
-    on: options.OnOption = None,
+    on: options.OnRayOption = None,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -60,7 +60,7 @@ def claims(
         raise UsageError("--dry-run and --only-verdicts exclude each other; give one of them.")
     if markdown and (as_json or dry_run):
         raise UsageError("--markdown prints verdicts, without --json and --dry-run.")
-    at_once(on)
+    place_of_work(on)
     place = options.home_folder(home)
     found = load_claims(name)
     given = means.checked("cpu", None, offload=False)

@@ -65,7 +65,7 @@ def nightly(
     out: options.OutOption = None,
     base_url: options.BaseOption = "",
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
-    on: options.OnOption = None,
+    on: options.OnRayOption = None,
     home: options.HomeOption = None,
     depot: options.DepotOption = None,
     quiet: options.QuietOption = False,

@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -94,27 +93,33 @@ def test_a_killed_conductor_comes_back_and_the_runs_go_on(cluster: LabCluster, t
 
 def test_a_lost_node_costs_no_bit_of_a_run(cluster: LabCluster, model: Path, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    code, _, err = cli(*command(model, here, "--on", "local:2", edits=60))
+    more, edits = ("--checkpoints", "0,10,120"), 120
+    code, _, err = cli(*command(model, here, "--on", "local:2", *more, edits=edits))
     assert code == 0, err
-    lost: list[Any] = []
+    lost: list[str] = []
 
-    def journals() -> list[str]:
-        return [journal.read_text() for journal in there.glob("runs/*/events.jsonl")]
+    def cut() -> str | None:
+        """A run that is behind its first save."""
+        for journal in there.glob("runs/*/events.jsonl"):
+            text = journal.read_text(encoding="utf-8")
+            if text.count('"batch"') >= 6 and '"run_finished"' not in text:
+                return journal.parent.name
+        return None
 
     def lose() -> None:
-        until(lambda: sum('"batch"' in text for text in journals()) >= 2, "two runs edit")
-        lost.append(cluster.nodes.pop())
-        cluster.lose(lost[0])
+        until(lambda: cut() is not None, "a run edits")
+        lost.append(str(cut()))
+        cluster.lose(cluster.node_of(lost[0]))
 
     loser = threading.Thread(target=lose)
     loser.start()
-    code, out, err = cli(*command(model, there, "--on", f"ray:{cluster.address}", edits=60))
+    code, out, err = cli(*command(model, there, "--on", f"ray:{cluster.address}", *more, edits=edits))
     loser.join()
-    cluster.nodes.append(cluster.add())
     assert code == 0, err
     assert {row["status"] for row in json.loads(out)} == {"complete"}
-    assert lost and any('"run_resumed"' in text for text in journals()), "one was cut short"
+    assert '"run_resumed"' in (there / "runs" / lost[0] / "events.jsonl").read_text(encoding="utf-8")
     assert bits(there) == bits(here)
+    cluster.nodes = [node for node in cluster.nodes if node.any_processes_alive()] + [cluster.add()]
 
 
 def test_what_could_never_be_scheduled_is_refused_before_anything_begins(cluster: LabCluster, tmp_path: Path) -> None:
@@ -151,6 +156,12 @@ def test_nodes_with_other_versions_are_named_before_anything_begins(
 
 def test_no_cluster_is_said_in_one_sentence(tmp_path: Path, model: Path) -> None:
     code, _, err = cli(*command(model, tmp_path, "--on", "ray:127.0.0.1:1"))
+    assert code == 4 and "No Ray cluster answers at 127.0.0.1:1" in err
+
+
+@pytest.mark.parametrize("words", [("nightly", "--suite", "smoke"), ("claims", "pocket-llama")])
+def test_nights_and_claims_go_to_the_cluster_too(tmp_path: Path, words: tuple[str, ...]) -> None:
+    code, _, err = cli(*words, "--on", "ray:127.0.0.1:1", "--home", str(tmp_path))
     assert code == 4 and "No Ray cluster answers at 127.0.0.1:1" in err
 
 
