@@ -38,7 +38,7 @@ _AGAIN = ("stopped", "not begun")
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What an attempt needs of one node."""
+    """Resources that an attempt takes from one node."""
 
     cpus: int
     gpus: int
@@ -46,7 +46,7 @@ class Demand:
     """In whole ones, so that Ray has few classes to schedule."""
 
     def fitting(self, resources: Mapping[str, float]) -> int:
-        """How many of these a node with such resources carries at once."""
+        """Number of these that a node with such resources carries at once."""
         asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.gigabytes * _GIGABYTE}
         return min(int(resources.get(name, 0) // number) for name, number in asked.items() if number)
 
@@ -60,7 +60,7 @@ class Demand:
 
 
 def demand_of(ticket: Ticket) -> Demand:
-    """What the process of a ticket needs."""
+    """Resources that the process of a ticket takes."""
     return Demand(
         cpus=ticket.means.threads or 1,
         gpus=0 if ticket.means.device == "cpu" else 1,
@@ -151,7 +151,7 @@ class Conductor:
                 self._dispatcher.add(longest_first(new))
 
     def state(self, life: str, since: int, stop: str | None) -> dict[str, Any]:
-        """What is new, for a command that watches.
+        """News for a command that watches.
 
         Args:
             life: The life of the conductor that ``since`` counts in; in another, all is new.

@@ -1,4 +1,4 @@
-"""What Ray carries out on a node of a cluster: an attempt at a ticket, and a look at what is installed."""
+"""Tasks of Ray on a node of a cluster: an attempt at a ticket, and a look at what is installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from palimpsest.harness.system.atomic_files import atomic_write_text
 from palimpsest.harness.system.environment import environment_segment
 
 NAMESPACE = "palimpsest"
-"""Of all our names in a cluster."""
+"""Namespace of all our names in a cluster."""
 BEAT = 1.0
 """Seconds between two reports of an attempt; each brings back whether it is to stop."""
 _STOPPED = 143
@@ -93,7 +93,7 @@ def _heard(told: queue.SimpleQueue[Mapping[str, Any] | None]) -> tuple[list[Mapp
 
 
 def look(distributions: list[str], seen: str, held: str) -> dict[str, Any]:
-    """What a node has: versions, the commit of Palimpsest, and the home that all are to share.
+    """Look at what a node has: versions, the commit of Palimpsest, and the home that all are to share.
 
     Args:
         distributions: Those whose editors are used.

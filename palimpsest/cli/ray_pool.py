@@ -218,7 +218,7 @@ def _nodes(ray: Any) -> dict[str, str]:
 
 
 def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path) -> str:
-    """What is wrong with a node; empty: nothing."""
+    """Words for all that is wrong with a node; empty: nothing."""
     try:
         found = ray.get(ref, timeout=_CENSUS_SECONDS)
     except ray.exceptions.GetTimeoutError:
