@@ -90,7 +90,7 @@ FRAMES: Mapping[str, Frame] = {
             "case_id": (WHOLE, "case in its data set"),
             "position": (WHOLE, "place in the edit order, from 0; edited if below edits"),
             "subject": (NAME, "subject of the edited fact"),
-            "kind": (NAME, "rewrite, paraphrase or neighborhood"),
+            "kind": (NAME, "rewrite, paraphrase, neighborhood, or a further kind"),
             "index": (WHOLE, "number of the probe among those of its kind"),
             "nll_new": (NUMBER, "mean negative log likelihood per token of the new target, nats"),
             "nll_true": (NUMBER, "the same of the original target"),

@@ -17,7 +17,7 @@ COLUMNS = {
     "position": "place of the case in the edit order, from 0; it is edited if below edits",
     "case_id": "case in its data set",
     "subject": "subject of the edited fact",
-    "kind": "rewrite: the edit itself; paraphrase: said another way; neighborhood: to stay as it was",
+    "kind": "rewrite: the edit itself; paraphrase: said another way; neighborhood: to stay as it was; or further",
     "index": "number of the probe among those of its kind and case",
     "prompt": "text that was asked",
     "target_new": "object that the edit writes, or answer to be avoided; empty: there is none",
