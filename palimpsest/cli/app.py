@@ -34,7 +34,7 @@ VERBS = {
     "table": "Write the board of a track as a table for a paper: LaTeX, Markdown or CSV.",
     "site": "Build the leaderboard page and look at it.",
     "claims": "Run what a set of claims needs, and say which claims are shown, refuted or open.",
-    "tasks": "Look at files of edits: what they are, and which of their records are usable.",
+    "tasks": "Look at files of edits.",
     "tune": "Search for the best configuration on the tuning split, write it as the preset, record every trial.",
     "new-editor": "Write a small package with an editor of your own, complete with a test, that runs as it is.",
     "check": "Try whether editors keep what editors promise, on both pocket models; takes about a minute each.",
