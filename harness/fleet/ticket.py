@@ -47,7 +47,8 @@ class Course(Strict):
     """Settings by which a run is carried out; nothing here changes a number."""
 
     limit: int | None = None
-    keep: Literal["newest", "all"] = "newest"
+    keep: Literal["newest", "all", "none"] = "newest"
+    any_machine: bool = False
     diagnostics: Level = "cheap"
     command: str = ""
     """Words that are recorded as the command."""

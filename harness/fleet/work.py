@@ -107,6 +107,22 @@ def do_run(
     Key ``statistics``, if there are any, take the place of the model's own. Raises `PalimpsestError` where the run
     could not be started or resumed.
     """
+    executor, planned = bench_of(ticket, installed, statistics, progress, interrupts)
+    with suppress(PalimpsestError):  # the run tries for itself, and says what is lacking
+        if executor.prepare(planned, dict(ticket.statistics)):
+            progress.tell({"event": SHARED})
+    outcome = executor.execute(planned)
+    return _STOPPED[outcome.stopped] if outcome.stopped else _CODES[outcome.status]
+
+
+def bench_of(
+    ticket: RunTicket,
+    installed: Installation,
+    statistics: StatisticsSource | None,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> tuple[Executor, PlannedRun]:
+    """The executor of the ticket's run, and that run, checked against what is here; raises as `do_run`."""
     check_statistics(ticket.spec, statistics.digest if statistics else None)
     means = ticket.means
     placement = Placement(means.device, means.device_map, means.offload, means.engine, means.threads)
@@ -116,6 +132,8 @@ def do_run(
         limit=ticket.course.limit,
         diagnostics=ticket.course.diagnostics,
         command=shlex.split(ticket.course.command),
+        any_machine=ticket.course.any_machine,
+        work=f"ticket {ticket.place}",
     )
     executor = Executor(
         Path(ticket.home),
@@ -127,12 +145,7 @@ def do_run(
         statistics=statistics.source if statistics else None,
     )
     task = task_of(ticket.spec, installed.tasks, ticket.task)
-    planned = PlannedRun(ticket.spec, located(resolve(ticket.model)), task)
-    with suppress(PalimpsestError):  # the run tries for itself, and says what is lacking
-        if executor.prepare(planned, dict(ticket.statistics)):
-            progress.tell({"event": SHARED})
-    outcome = executor.execute(planned)
-    return _STOPPED[outcome.stopped] if outcome.stopped else _CODES[outcome.status]
+    return executor, PlannedRun(ticket.spec, located(resolve(ticket.model)), task)
 
 
 def _stop_at_end_of(keeper: int) -> None:

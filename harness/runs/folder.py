@@ -29,7 +29,7 @@ from palimpsest.harness.system.atomic_files import (
     set_aside,
     verify_folder,
 )
-from palimpsest.harness.system.environment import changed_environment
+from palimpsest.harness.system.environment import changed_environment, changed_kind
 from palimpsest.harness.system.locks import Held, locked
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ class RunFolder:
         self._warnings: list[str] = []
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, work: str = "") -> Iterator[None]:
         """Hold the folder against other processes; a run that could not even begin leaves none behind.
+
+        ``work`` says to others where this work comes from, beside the machine and the process.
 
         Raises:
             RunBusy: Another process works on this run.
@@ -59,7 +61,7 @@ class RunFolder:
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         try:
-            with locked(self.path / layout.LOCK):
+            with locked(self.path / layout.LOCK, work):
                 try:
                     yield
                 except (UsageError, ConfigError, MissingResource, OSError, MemoryError):
@@ -128,21 +130,34 @@ class RunFolder:
         self._warnings = []
         return warnings
 
-    def require_threads(self, threads: int | None) -> None:
-        """Refuse to go on with another number of torch's threads than the run was begun with: its bits would change.
+    def require_same(self, segment: Mapping[str, Any], *, any_machine: bool) -> None:
+        """Refuse to go on otherwise than the run was begun, if there are saves or scores: its bits would change.
+
+        Args:
+            segment: This process; its ``threads`` are None where torch is not loaded.
+            any_machine: Another kind of CPU or GPU will do.
 
         Raises:
-            UsageError: It is another number, and there are saves or scores of the first; None: torch is not loaded.
+            UsageError: It has another number of torch's threads.
+            MissingResource: It is on another kind of machine.
         """
         begun = [path for part in (layout.SAVES, layout.SCORES) for path in (self.path / part).glob("*")]
         try:
-            before = json.loads((self.path / layout.ENVIRONMENT).read_bytes())["segments"][0]["threads"]
+            first = json.loads((self.path / layout.ENVIRONMENT).read_bytes())["segments"][0]
+            before = first["threads"]
         except (OSError, ValueError, KeyError, TypeError, IndexError):
             return
+        threads = segment["threads"]
         if begun and isinstance(before, int) and threads is not None and threads != before:
             raise UsageError(
                 f"Run {self.spec.id} was begun with --threads {before}, and this command has --threads {threads}: "
                 f"other last bits would come out. Go on with --threads {before}, or begin again with --fresh."
+            )
+        changes = changed_kind(first, segment)
+        if begun and changes and not any_machine:
+            raise MissingResource(
+                f"Run {self.spec.id} was begun on another kind of machine: {'; '.join(changes)}. Other last bits would "
+                "come out. Go on where it was begun, or give --any-machine to go on here."
             )
 
     def reopen(self, segment: Mapping[str, Any]) -> int:
@@ -167,6 +182,12 @@ class RunFolder:
         """Write ``result.json``."""
         value = {"status": ending.status, "edits": ending.edits, "reason": ending.reason}
         atomic_write_json(self.path / layout.RESULT, value)
+
+    def drop_saves(self, ending: Ending) -> None:
+        """Remove all saves of a run that is over for good, if every score of it is whole."""
+        if ending.status != "failed" and self.saves.positions() and not self.unscored(ending.edits):
+            self.saves.prune(kept=0)
+            self.journal.append("saves_removed", edits=ending.edits)
 
     def unscored(self, up_to: int) -> list[int]:
         """Checkpoints at most ``up_to`` without whole scores, ascending; damaged score folders are set aside."""

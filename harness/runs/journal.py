@@ -25,8 +25,8 @@ class Progress(Protocol):
         """Receive one event: plain data, its kind under ``event``.
 
         Recorded in the journal are ``run_started``, ``prepared``, ``run_resumed`` (edits), ``batch`` (edits,
-        seconds_edit), ``save`` (edits), ``checkpoint`` (edits), ``warning`` (message), ``interrupted`` (edits) and
-        ``run_finished``, ``run_collapsed``, ``run_failed`` (edits, reason).
+        seconds_edit), ``save`` (edits), ``checkpoint`` (edits), ``warning`` (message), ``interrupted`` (edits),
+        ``run_finished``, ``run_collapsed``, ``run_failed`` (edits, reason) and ``saves_removed`` (edits).
 
         Told only are ``started`` (run, editor, model, planned, edits: how many of those are saved), ``phase`` (what:
         something that takes time begins), ``scores`` (edits, scores: the main ones, in percent) and ``ended`` (status,

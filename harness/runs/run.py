@@ -74,10 +74,11 @@ class Run:
         Raises:
             RunBusy: Another process works on this run.
             UsageError: It was begun with another number of threads.
-            MissingResource: The environment lacks something, disk space for one; the same call continues.
+            MissingResource: The environment lacks something, as disk space, or is another kind of machine; the same
+                call continues.
         """
         try:
-            with self.folder.locked():
+            with self.folder.locked(self._settings.work):
                 return self._go_on()
         except OSError:  # a finished run is known as such where nothing may be written, too
             ending = self.folder.ending()
@@ -99,6 +100,7 @@ class Run:
         if ending is not None and not unscored:
             self.folder.journal.warn(self.folder.warnings())
             with suppress(MissingResource, OSError):  # a run of an older release, or killed before it wrote this
+                self._drop_saves(ending)
                 self.folder.seal()
             return self._outcome(ending)
         self._begin()
@@ -114,7 +116,7 @@ class Run:
         """Record that, and in which environment, this process takes the run up."""
         segment = environment_segment(self._settings.command, self.spec.editor.distribution)
         segment["diagnostics"] = self._settings.diagnostics
-        self.folder.require_threads(segment["threads"])
+        self.folder.require_same(segment, any_machine=self._settings.any_machine)
         self.folder.journal.append("run_started", segment=self.folder.reopen(segment))
         self.folder.journal.warn(self.folder.warnings())
 
@@ -163,8 +165,13 @@ class Run:
         if trace is not None:
             extra["traceback"] = trace
         self.folder.journal.append(_EVENTS[ending.status], edits=ending.edits, **extra)
+        self._drop_saves(ending)
         self.folder.seal()
         return self._outcome(ending)
+
+    def _drop_saves(self, ending: Ending) -> None:
+        if self._settings.keep_checkpoints == "none":
+            self.folder.drop_saves(ending)
 
     def _outcome(self, ending: Ending) -> RunOutcome:
         self.folder.journal.tell("ended", status=ending.status, edits=ending.edits, reason=ending.reason)

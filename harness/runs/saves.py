@@ -128,9 +128,10 @@ class Saves:
         """
         return self._read_tensors(save, TRACKER) if (save.folder / TRACKER).exists() else {}
 
-    def prune(self, wanted: Collection[int]) -> None:
-        """Remove all but the newest saves and those that are ``wanted``."""
-        for edits in self.positions()[:-_KEPT]:
+    def prune(self, wanted: Collection[int] = (), kept: int = _KEPT) -> None:
+        """Remove all but the newest ``kept`` saves and those that are ``wanted``."""
+        positions = self.positions()
+        for edits in positions[: max(0, len(positions) - kept)]:
             if edits not in wanted:
                 remove_folder(self._place(edits))
 

@@ -37,14 +37,18 @@ class RunSettings:
 
     save_seconds: float = 900.0
     """A save is made between checkpoints when the last one is older than this."""
-    keep_checkpoints: Literal["newest", "all"] = "newest"
-    """``newest``: only the newest two saves stay on the disk."""
+    keep_checkpoints: Literal["newest", "all", "none"] = "newest"
+    """``newest``: only the newest two saves stay on the disk; ``none``: as these, until the run is over."""
     limit: int | None = None
     """Stop, as partial, once this many edits are made; None: go on to the end."""
     diagnostics: Level = "cheap"
     """``full``: measure also what costs more; see `palimpsest.harness.metrics.diagnostic_definitions`."""
     command: Sequence[str] | None = None
     """Words to record as the command; None: this process's arguments."""
+    any_machine: bool = False
+    """Go on with a run that was begun on another kind of CPU or GPU."""
+    work: str = ""
+    """Origin of the work, for whoever finds the run busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,7 @@ class Work:
         self._prune()
 
     def _prune(self) -> None:
-        if self._settings.keep_checkpoints == "newest":
+        if self._settings.keep_checkpoints != "all":
             self._folder.saves.prune(wanted={self._saved, *(edits for edits in self.saves if edits > self._saved)})
 
     def _score_unedited(self) -> None:

@@ -107,9 +107,17 @@ def git(folder: Path, *arguments: str, timeout: float | None = None) -> subproce
         FileNotFoundError: There is no git.
         subprocess.TimeoutExpired: It took too long.
     """
-    variables = environment({"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"})
-    program = shutil.which("git", path=variables["PATH"])
-    if program is None:
-        raise FileNotFoundError("git")
-    command = [program, "-c", "core.fsmonitor=false", "-C", str(folder.absolute()), *arguments]
-    return subprocess.run(command, capture_output=True, timeout=timeout, env=variables, cwd=_NOWHERE, check=False)
+    words = ("-c", "core.fsmonitor=false", "-C", str(folder.absolute()), *arguments)
+    return program("git", *words, variables={"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}, timeout=timeout)
+
+
+def program(
+    name: str, *arguments: str, variables: Mapping[str, str] | None = None, timeout: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program that is found on absolute paths; raises as `git`."""
+    given = environment(variables)
+    place = shutil.which(name, path=given["PATH"])
+    if place is None:
+        raise FileNotFoundError(name)
+    command = [place, *arguments]
+    return subprocess.run(command, capture_output=True, timeout=timeout, env=given, cwd=_NOWHERE, check=False)

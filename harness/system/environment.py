@@ -76,6 +76,12 @@ def changed_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     return changes
 
 
+def changed_kind(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Differences in the kind of CPU and GPU, as short texts; not in how many GPUs there are."""
+    kinds = [{"cpu": s.get("cpu"), "gpu": "/".join(sorted({*str(s.get("gpu")).split(", ")}))} for s in (before, now)]
+    return [f"{part} {kinds[0][part]} → {kinds[1][part]}" for part in kinds[0] if kinds[0][part] != kinds[1][part]]
+
+
 def _own_command() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
 

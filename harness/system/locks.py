@@ -14,12 +14,12 @@ from palimpsest.harness.system.environment import utc_now
 
 
 class Held(Exception):
-    """Another process holds the lock; the message names it as ``HOST:PID since TIME``."""
+    """Another process holds the lock; the message names it as ``HOST:PID since TIME``, and its work if it has said."""
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock at ``path``; beside it, ``NAME.holder`` tells others who does.
+def locked(path: Path, work: str = "") -> Iterator[None]:
+    """Hold the lock at ``path``; beside it, ``NAME.holder`` tells others who does, and with what ``work``.
 
     Raises:
         Held: Another process does; it is not waited for.
@@ -31,7 +31,8 @@ def locked(path: Path) -> Iterator[None]:
     except Timeout as error:
         raise Held(_holder(told)) from error
     try:
-        told.write_text(f"{socket.gethostname()}:{os.getpid()} since {utc_now()}\n", encoding="utf-8")
+        holder = f"{socket.gethostname()}:{os.getpid()} since {utc_now()}"
+        told.write_text(", ".join(filter(None, [holder, work])) + "\n", encoding="utf-8")
         yield
     finally:
         told.unlink(missing_ok=True)
@@ -73,5 +74,5 @@ def alone(
 
 def _holder(told: Path) -> str:
     with suppress(OSError):
-        return told.read_text(encoding="utf-8", errors="replace")[:200].strip()
+        return told.read_text(encoding="utf-8", errors="replace")[:500].strip()
     return "unknown"

@@ -26,6 +26,7 @@ VERBS = {
     "list": "List editors, models, tasks, abilities, suites, claims, runs or metrics.",
     "plan": "Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not.",
     "run": "Run editors over tasks: skip what is done, continue what is partial, begin what is missing.",
+    "fleet": "Show the runs that were handed over to Slurm, stop them, or show what one of them printed.",
     "show": "Show a run: its spec, its state, its latest scores.",
     "stats": "Collect key statistics of a model in one pass over a text; skip what is there, continue what is partial.",
     "export": "Write the edited model of a run, with its tokenizer, as a folder that transformers loads.",

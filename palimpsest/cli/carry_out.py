@@ -18,7 +18,7 @@ from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
 from palimpsest.cli.progress import make_progress
 from palimpsest.cli.ray_pool import dispatch_on_ray, noise_into, ray_address, require_for_ray
 from palimpsest.cli.run_folders import move_aside
-from palimpsest.harness.fleet.dispatch import RunEnd
+from palimpsest.harness.fleet.dispatch import RunEnd, longest_first
 from palimpsest.harness.fleet.local import slots
 from palimpsest.harness.fleet.ticket import FOLDER, Course, Means, RunTicket, versions_here
 from palimpsest.harness.forecast.history import past_costs
@@ -139,6 +139,13 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
 _LEFT = ("missing", "partial", "failed")
 
 
+def tickets_left(planned: Sequence[PlannedRun], home: Path, how: How) -> list[tuple[PlannedRun, RunTicket]]:
+    """Runs that are not over, the longest first, each with its ticket: for processes that somebody else starts."""
+    left = {run.spec.id: run for run in planned if how.fresh or run_state(home, run.spec).status in _LEFT}
+    tickets = _tickets([*left.values()], home, how)
+    return [(left[one.name], tickets[one.name]) for one in longest_first([*tickets.values()])]
+
+
 def _in_depot(planned: Sequence[PlannedRun], home: Path, how: How, wanted: int | None) -> list[RunResult]:
     """Do runs that a depot keeps, each in a process of its own; the home then has mirrors of those that have ended."""
     # Late: nobody who gives no --depot needs any of it.
@@ -189,7 +196,13 @@ def _one_after_another(
     from palimpsest.harness.runs.executor import Executor
     from palimpsest.harness.runs.run import RunSettings
 
-    settings = RunSettings(keep_checkpoints=how.course.keep, limit=how.course.limit, diagnostics=how.course.diagnostics)
+    course = how.course
+    settings = RunSettings(
+        keep_checkpoints=course.keep,
+        limit=course.limit,
+        diagnostics=course.diagnostics,
+        any_machine=course.any_machine,
+    )
     with Interrupts() as interrupts:
         executor = Executor(
             home,

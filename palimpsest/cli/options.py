@@ -7,7 +7,7 @@ import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import typer
@@ -143,6 +143,18 @@ OnRayOption = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+OnAnyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="local[:N]|ray[:HOST:PORT]|slurm",
+        envvar="PALIMPSEST_ON",
+        help="Do N runs at once here, each in a process of its own (local:1: one after another in this process), or "
+        "all on a Ray cluster, or hand them over to Slurm.",
+        show_default="as many as cores and free memory allow",
+        rich_help_panel=MACHINE,
+    ),
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -155,6 +167,72 @@ ThreadsOption = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+
+
+SlurmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--slurm",
+        metavar="WORDS",
+        envvar="PALIMPSEST_SLURM",
+        help='With --on slurm: further options of sbatch, as "--partition=gpu --account=x".',
+        rich_help_panel=MACHINE,
+    ),
+]
+KeepOption = Annotated[
+    str | None,
+    typer.Option(
+        "--keep",
+        metavar="WHICH",
+        help="Weights that stay of each run: newest (of its last two checkpoints), all, or none once it is over.",
+        show_default="newest",
+        rich_help_panel="Course",
+    ),
+]
+KeepAllOption = Annotated[bool, typer.Option("--keep-all", help="The same as --keep all.", rich_help_panel="Course")]
+AnyMachineOption = Annotated[
+    bool,
+    typer.Option(
+        "--any-machine",
+        help="Go on with runs that were begun on another kind of CPU or GPU.",
+        rich_help_panel="Course",
+    ),
+]
+DiagnosticsOption = Annotated[
+    str,
+    typer.Option(
+        "--diagnostics",
+        metavar="LEVEL",
+        envvar="PALIMPSEST_DIAGNOSTICS",
+        help="cheap, or full: measure also what costs more; changes no score.",
+        rich_help_panel="Course",
+    ),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        parser=whole_number,
+        metavar="N",
+        help="Stop after this many edits of each run; the run stays partial and unranked.",
+        rich_help_panel="Course",
+    ),
+]
+
+
+def kept(which: str | None, *, keep_all: bool, otherwise: str) -> Literal["newest", "all", "none"]:
+    """The word of ``--keep`` and ``--keep-all``; ``otherwise`` where neither is given.
+
+    Raises:
+        UsageError: It is another word, or the two contradict each other.
+    """
+    if keep_all and which not in (None, "all"):
+        raise UsageError(f"--keep-all and --keep {clean(which)} contradict each other.")
+    match "all" if keep_all else which or otherwise:
+        case "newest" | "all" | "none" as word:
+            return word
+        case other:
+            raise UsageError(f'--keep: expected newest, all or none, got "{clean(other)}".')
 
 
 DepotOption = Annotated[

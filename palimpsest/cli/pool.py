@@ -88,7 +88,7 @@ def work_on_ticket(path: Path) -> int:
         UsageError: What it names is not here.
     """
     # Late: torch loads in 2 s, which a ticket that is none need not wait for.
-    from palimpsest.cli.ticket_work import do_check, do_run_in_depot, do_trial
+    from palimpsest.cli.ticket_work import do_check, do_prepare, do_run_in_depot, do_trial
     from palimpsest.harness.fleet.work import LineProgress, do_run, work_on
 
     ticket = read_ticket(path, AnyTicket)
@@ -105,7 +105,7 @@ def work_on_ticket(path: Path) -> int:
             return do_check(ticket, found, progress, interrupts)
         if ticket.kind == "run" and ticket.depot is not None:
             return do_run_in_depot(ticket, found, statistics, progress, interrupts)
-        do = do_run if ticket.kind == "run" else do_trial
+        do = {"run": do_run, "prepare": do_prepare}.get(ticket.kind, do_trial)
         return do(ticket, found, statistics, progress, interrupts)
 
     return work_on(ticket, work, lines=cast("TextIO", streams.results()))

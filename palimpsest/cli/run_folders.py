@@ -82,6 +82,12 @@ def summarise(folder: Path) -> RunSummary:
     return RunSummary(folder.name, folder, spec, state.status, state.edits, planned, first, last, state.reason)
 
 
+def removed_saves(folder: Path) -> bool:
+    """Tell if a run's saves went when it was over, as ``--keep none`` asks, and none has come since."""
+    there = [path for path in (folder / layout.SAVES).glob("*") if path.name.isdecimal()]
+    return not there and any(event["event"] == "saves_removed" for event in read_events(folder / layout.JOURNAL))
+
+
 def move_aside(home: Path, run: str) -> Path | None:
     """Make room for a fresh start: the run's folder goes to ``<home>/replaced``; its new place, or None.
 

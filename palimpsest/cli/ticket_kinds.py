@@ -1,4 +1,4 @@
-"""Tickets that are no runs: one trial of a tuning, and the checks of one editor."""
+"""Tickets that are no runs: what runs of a model share, one trial of a tuning, and the checks of one editor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from palimpsest.harness.fleet.ticket import RunTicket, Ticket
+
+
+class PrepareTicket(RunTicket):
+    """Things that the runs of a model share: their key statistics, and the unedited scores of the one in the ticket."""
+
+    kind: Literal["prepare"] = "prepare"  # type: ignore[assignment]
+
+    @property
+    def name(self) -> str:
+        """By the run that is named."""
+        return f"prepare-{self.spec.id}"
 
 
 class TrialTicket(Ticket):
@@ -44,4 +55,4 @@ class CheckTicket(Ticket):
     only: tuple[str, ...] = Field(default=(), strict=False)
 
 
-AnyTicket = Annotated[RunTicket | TrialTicket | CheckTicket, Field(discriminator="kind")]
+AnyTicket = Annotated[RunTicket | PrepareTicket | TrialTicket | CheckTicket, Field(discriminator="kind")]

@@ -1,4 +1,4 @@
-"""The work of a ticket that is no plain run: a run of a depot, one trial of a tuning, or the checks of one editor."""
+"""The work of a ticket that is no plain run: of a depot, what runs share, a trial of a tuning, checks of an editor."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from palimpsest.harness.authoring.checks import check
 from palimpsest.harness.authoring.report import Outcome
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.fleet.ticket import SHARED
-from palimpsest.harness.fleet.work import do_run
+from palimpsest.harness.fleet.work import bench_of, do_run
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.needs import statistics_of
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
 
 if TYPE_CHECKING:
-    from palimpsest.cli.ticket_kinds import CheckTicket, TrialTicket
+    from palimpsest.cli.ticket_kinds import CheckTicket, PrepareTicket, TrialTicket
     from palimpsest.harness.fleet.ticket import RunTicket
     from palimpsest.harness.fleet.work import LineProgress
     from palimpsest.harness.runs.installation import Installation
@@ -61,6 +61,19 @@ def do_trial(
             progress.tell({"event": SHARED})
         trial = bench.trial(ticket.editor, ticket.config, ticket.host, ticket.to_beat)
         progress.tell({"event": "trial", "trial": asdict(trial)})
+    return 0
+
+
+def do_prepare(
+    ticket: PrepareTicket,
+    installed: Installation,
+    statistics: StatisticsSource | None,
+    progress: LineProgress,
+    interrupts: Interrupts,
+) -> int:
+    """Make what the runs of the ticket's model share; arguments and errors are those of `do_run`."""
+    executor, planned = bench_of(ticket, installed, statistics, progress, interrupts)
+    executor.prepare(planned, dict(ticket.statistics))
     return 0
 
 

@@ -48,6 +48,7 @@ _EVENTS: dict[str, frozenset[str]] = {
         "warning": "message",
         "interrupted": "edits how",
         "run_finished": "edits",
+        "saves_removed": "edits",
         "run_collapsed": "edits reason",
         "run_failed": "edits reason traceback",
     }.items()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import means, options, output
-from palimpsest.cli.run_folders import find_run
+from palimpsest.cli.run_folders import find_run, removed_saves
 from palimpsest.cli.wiring import installation
 from palimpsest.harness.runs.reading import read_spec
 from palimpsest.tasks.registry import data_files
@@ -44,6 +44,11 @@ def export(
     from palimpsest.harness.runs.replay import export_model
 
     place = find_run(options.home_folder(home), run)
+    if edits and removed_saves(place):
+        output.note(
+            f"{place.name} keeps no weights (--keep none): its edits are made again from the first, which takes about "
+            "as long as in the run."
+        )
     changed = export_model(
         place,
         edits,

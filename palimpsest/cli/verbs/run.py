@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.many_runs import exit_code, not_run, report
 from palimpsest.cli.pool import work_on_ticket
 from palimpsest.cli.ray_pool import place_of_work
+from palimpsest.cli.slurm import is_slurm, told_of
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.fleet.ticket import Course
@@ -217,39 +219,21 @@ def run(
             rich_help_panel=SCORING,
         ),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            parser=options.whole_number,
-            metavar="N",
-            help="Stop after this many edits of each run; the run stays partial and unranked.",
-            rich_help_panel=COURSE,
-        ),
-    ] = None,
+    limit: options.LimitOption = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Begin again; the old folder is moved aside and kept.", rich_help_panel=COURSE),
     ] = False,
-    keep_all: Annotated[
-        bool,
-        typer.Option("--keep-all", help="Keep the weights of every checkpoint, for export.", rich_help_panel=COURSE),
-    ] = False,
-    diagnostics: Annotated[
-        str,
-        typer.Option(
-            "--diagnostics",
-            metavar="LEVEL",
-            envvar="PALIMPSEST_DIAGNOSTICS",
-            help="cheap, or full: measure also what costs more; changes no score.",
-            rich_help_panel=COURSE,
-        ),
-    ] = "cheap",
+    keep: options.KeepOption = None,
+    keep_all: options.KeepAllOption = False,
+    any_machine: options.AnyMachineOption = False,
+    diagnostics: options.DiagnosticsOption = "cheap",
     data: options.DataOption = None,
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
-    on: options.OnRayOption = None,
+    on: options.OnAnyOption = None,
+    slurm: options.SlurmOption = None,
     page: Annotated[
         bool,
         typer.Option(
@@ -275,14 +259,17 @@ def run(
         raise typer.Exit(work_on_ticket(ticket))
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
-    place_of_work(on)
+    on_slurm = is_slurm(on, slurm, depot, page=page)
+    if not on_slurm:
+        place_of_work(on)
     depot = None if depot is None else address(depot)
     if fresh and depot is not None:
         raise UsageError("--fresh: what is in a depot stays there. Give another folder with --depot to begin again.")
+    kept = options.kept(keep, keep_all=keep_all, otherwise="none" if on_slurm else "newest")
     level = next((known for known in LEVELS if known == diagnostics), None)
     if level is None:
         raise unknown_name("Level of diagnostics", diagnostics, LEVELS, "palimpsest run --help")
-    chosen, place = selected(
+    chosen, naming = selected(
         Flags(
             suite=suite,
             model=model or (),
@@ -320,7 +307,7 @@ def run(
     )
     catalog = installed_catalog(given.installed)
     unusable: dict[str, str] = {}
-    planned = plan(chosen, catalog, place=place, statistics=given.statistics_hash, unusable=unusable)
+    planned = plan(chosen, catalog, place=naming, statistics=given.statistics_hash, unusable=unusable)
     if not quiet:
         means.tell_of_data(planned)
         for text in misnamed():
@@ -337,13 +324,16 @@ def run(
             ability_data=ability_data or (),
             stats_text=stats_text,
         ),
-        course=Course(limit=limit, diagnostics=level, keep="all" if keep_all else "newest"),
+        course=Course(limit=limit, diagnostics=level, keep=kept, any_machine=any_machine),
         fresh=fresh,
         quiet=quiet,
         on=on,
         depot=depot,
         page=page,
     )
-    results = carry_out(planned, options.home_folder(home), how) + not_run(unusable)
+    place = options.home_folder(home)
+    if on_slurm and told_of(planned, place, how, slurm or "", as_json=as_json):
+        raise typer.Exit(exit_code(not_run(unusable)))
+    results = carry_out(planned, place, replace(how, on="local:1") if on_slurm else how) + not_run(unusable)
     report(results, as_json=as_json, built=page)
     raise typer.Exit(exit_code(results))

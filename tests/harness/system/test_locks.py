@@ -41,6 +41,16 @@ def test_who_is_refused_is_told_who_holds_the_lock(tmp_path: Path) -> None:
     assert not (tmp_path / "lock.holder").exists()
 
 
+def test_who_is_refused_is_told_what_the_holder_works_on(tmp_path: Path) -> None:
+    work = "ticket /shared/home/fleet/0123456789ab.json"
+    with (
+        locked(tmp_path / "lock", work),
+        pytest.raises(Held, match=rf":{os.getpid()} since \S+, {re.escape(work)}$"),
+        locked(tmp_path / "lock"),
+    ):
+        pass
+
+
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     process = holder_of(tmp_path / "lock")
     process.send_signal(signal.SIGKILL)

@@ -1,0 +1,71 @@
+"""`palimpsest fleet`: the runs that were handed over, their log, and their end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.cli import options, output, slurm
+from palimpsest.cli.fleet_table import rows
+from palimpsest.cli.run_folders import find_run
+from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
+from palimpsest.harness.fleet.ticket import FOLDER
+
+app = typer.Typer(add_completion=False)
+_WORDS = ("stop", "log")
+
+
+@app.command(
+    epilog="Examples:\n\npalimpsest fleet\n\npalimpsest fleet stop\n\npalimpsest fleet log 3f9c\n\n"
+    "More: docs/cluster.md"
+)
+def fleet(
+    what: Annotated[
+        str | None, typer.Argument(help="stop: have all save and end; log: what a run printed.", metavar="[stop|log]")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="With log: a run's id, or the beginning of it.", metavar="RUN")
+    ] = None,
+    home: options.HomeOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show the runs that were handed over to Slurm, stop them, or show what one of them printed."""
+    place = options.home_folder(home)
+    if what is not None and what not in _WORDS:
+        raise unknown_name("Word", what, _WORDS, "palimpsest fleet --help")
+    if (what == "log") != (run is not None):
+        raise UsageError("palimpsest fleet log RUN: log takes the id of a run, and nothing else does.")
+    if run is not None:
+        path = place / FOLDER / f"{_name(place, run)}.log"
+        output.line(path.read_text(encoding="utf-8", errors="replace").rstrip() if path.is_file() else "Nothing yet.")
+        return
+    if what == "stop":
+        stopped = slurm.stop(place)
+        if as_json:
+            output.json_line({"stopped": stopped})
+        else:
+            output.line(f"{len(stopped)} are told to stop; the same command as before goes on with them.")
+        return
+    try:
+        queued = slurm.queued(place) if slurm.jobs_of(place) else {}
+    except MissingResource as error:
+        output.note(f"What waits and what runs is not known: {error}")
+        queued = {}
+    found = rows(place, queued)
+    if as_json:
+        output.json_line(found)
+        return
+    if not found:
+        output.note(f"No runs of {place} were handed over. Do it with: palimpsest run --suite smoke --on slurm")
+        return
+    columns = ("run", "editor", "model", "task", "seed", "state", "edits", "by", "reason")
+    output.table(columns, [(r.run, r.editor, r.model, r.task, r.seed, r.state, f"{r.edits} of {r.edits_planned}",
+                            r.holder or "", r.reason or "") for r in found])  # fmt: skip
+
+
+def _name(home: Path, run: str) -> str:
+    """Name of the ticket that begins so; of the run folder, where no ticket or several do."""
+    names = [path.stem for path in (home / FOLDER).glob("*.json") if path.stem.startswith(run)]
+    return names[0] if len(names) == 1 else find_run(home, run).name
