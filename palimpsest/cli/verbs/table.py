@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from palimpsest import __version__
 from palimpsest.cli import options, output
 from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
@@ -55,7 +56,7 @@ def table(
         found = _board(store, _chosen(bulk.track_heads(store), track), at)
     text = WRITERS[form](found)
     if bib is not None:
-        _write(bib, papers.bibliography(found.papers, _version()))
+        _write(bib, papers.bibliography(found.papers, __version__))
     if out is not None:
         _write(out, text + "\n")
         output.note(f"Track {found.track.track_id}: {len(found.rows)} rows.")
@@ -99,12 +100,6 @@ def _board(store: Store, track_id: str, at: int | None) -> PaperTable:
     if not found.rows:
         raise UsageError(f"No run of track {track_id} has ended by itself yet, so there is nothing to compare.")
     return found
-
-
-def _version() -> str:
-    from palimpsest import __version__
-
-    return __version__
 
 
 def _write(path: Path, text: str) -> None:
