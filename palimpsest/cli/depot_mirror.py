@@ -39,7 +39,7 @@ def heads(store: Store) -> tuple[list[Head], list[ConfigError]]:
 
 
 def mirror(store: Store, home: Path, head: Head, *, saves: bool = False) -> bool:
-    """Make a home's folder of a run what the depot has, at once or not at all; False if it was so already.
+    """Make a home's folder of a run what the depot has, at once or not at all; False if there was nothing to do.
 
     An older mirror gives way; a folder that anything else has written is moved aside, and kept.
 
@@ -59,7 +59,7 @@ def mirror(store: Store, home: Path, head: Head, *, saves: bool = False) -> bool
     ours = bool(before) and _digests(before) == {name: file_sha256(path) for name, path in contents(folder)}
     saves = saves or (ours and any(map(_is_save, before)))
     wanted = {name: blob for name, blob in head.files.items() if saves or not _is_save(name)}
-    if ours and _digests(before) == _digests(wanted):
+    if not wanted or (ours and _digests(before) == _digests(wanted)):
         return False
     part = folder.with_name(f".{head.run}.{secrets.token_hex(4)}.partial")
     try:

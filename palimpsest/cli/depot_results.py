@@ -9,7 +9,7 @@ from palimpsest.cli.depot_mirror import mirror
 from palimpsest.cli.many_runs import STOPPED, RunResult, result_of
 from palimpsest.harness.depot.head import look
 from palimpsest.harness.depot.store import Store
-from palimpsest.harness.errors import PalimpsestError
+from palimpsest.harness.errors import ConfigError, PalimpsestError
 from palimpsest.harness.specs.planning import PlannedRun
 
 
@@ -23,7 +23,10 @@ class DepotResults:
 
     def is_over(self, run: PlannedRun) -> bool:
         """Tell if nothing is left to do of a run; raises `Unreachable` if the store does not answer."""
-        head, _ = look(self._store, run.spec.id)
+        try:
+            head, _ = look(self._store, run.spec.id)
+        except ConfigError:  # its process will say so, and the others go on
+            return False
         return head is not None and head.is_over
 
     def result(

@@ -72,7 +72,7 @@ def test_runs_of_a_depot_end_as_mirrors_with_the_same_bits_and_without_secrets(
     code, out, err = cli(*pull, first[:8], "--checkpoints")
     assert code == 0 and bits(other)[first] == bits(alone)[first], err
     code, out, err = cli(*pull)
-    assert code == 0 and out.startswith("3 runs in") and "2 of them new" in out
+    assert code == 0 and ": 3 from the depot" in out and "2 of them new" in out
     assert list((other / "runs" / first).glob("checkpoints/*/weights.safetensors")), (
         "a mirror that has weights keeps them"
     )
@@ -170,6 +170,10 @@ def test_a_damaged_head_is_named_and_hides_no_other(s3: S3, url: str, tmp_path: 
         code, out, err = cli("depot", *words, "--depot", url)
         assert code == 2 and "heads/badbad.json in the depot" in err and "files" in err
     assert "c0ffee" in cli("depot", "list", "--depot", url)[1]
+    code, out, _ = cli("depot", "pull", "c0ffee", "--depot", url, "--home", str(tmp_path))
+    assert code == 2 and ": 1 from the depot, 0 of them" in out and not (tmp_path / "runs").exists(), (
+        "nothing is published yet"
+    )
 
 
 def test_each_night_has_a_folder_of_its_own_in_a_depot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def pull(
         pulled += new
         if new and not quiet:
             output.note(f"{head.run} {head.status}")
-    output.line(f"{len(chosen)} runs in {place / 'runs'}, {pulled} of them new or changed")
+    output.line(f"{place / 'runs'}: {len(chosen)} from the depot, {pulled} of them new or changed")
     _end(troubles)
 
 

@@ -220,7 +220,7 @@ def test_an_owner_that_cannot_reach_the_store_stops_itself_and_what_it_published
 
     told = Told(save=lambda event: cut(event) if event["edits"] == 3 else None)
     with pytest.raises(Unreachable, match="cannot be used"):
-        in_depot(open_store(over_s3.url, ttl=8.0), tmp_path / "first", model, told, ttl=4.0)
+        in_depot(over_s3, tmp_path / "first", model, told, ttl=4.0)
     s3.down = False
     assert "run_finished" not in told.kinds()
     assert head_now(over_s3).edits == 2 and head_now(over_s3).owner, "it could not even give the run back"
