@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from palimpsest.tasks.records import RecordProblem
 
 LONGEST = 10_000
 """Characters of one text; the longest of CounterFact and ZsRE has a few hundred."""
+_STRANGE = re.compile("[\0\ud800-\udfff]")
+"""A character that no text has."""
 
 
 def text_field(record: Any, field: str, *, empty: bool = False) -> str:
@@ -80,7 +83,7 @@ def stripped(value: Any, depth: int = 4) -> Any:
 def _sound(field: str, text: str) -> str:
     if len(text) > LONGEST:
         raise RecordProblem(f"{field}: has {len(text):,} characters; a text has at most {LONGEST:,}.")
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if _STRANGE.search(text):
         raise RecordProblem(f"{field}: holds a character that no text has, got {text!r:.80}.")
     return text
 

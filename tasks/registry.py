@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,12 @@ _DATA: Mapping[str, DataTask] = {
 }
 
 
+@cache  # a task never changes, and what its cases hold is on the disk
 def _pocket_counterfact(name: str, split: edits.Split) -> EditTask:
     return EditTask(name, "counterfact", _parsed(edits.counterfact_records(build_world(), split), counterfact.FORM))
 
 
+@cache
 def _pocket_zsre(name: str, split: edits.Split) -> EditTask:
     return EditTask(name, "zsre", _parsed(edits.zsre_records(build_world(), split), zsre.FORM))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.system import child
+from tests.labs import forking
 
 LONGEST = {
     *("test_same_numbers.py", "torture/test_kills.py", "authoring/test_checks.py", "editors/test_matrix.py"),
@@ -18,6 +22,28 @@ LONGEST = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files: a worker that gets one of them last leaves the others without work."""
     items.sort(key=lambda item: not any(item.path.as_posix().endswith(f"/{name}") for name in LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the million objects of the imported modules out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_children() -> Iterator[None]:
+    """Processes of the house are forked from one that is ready; see `tests.labs.forking`."""
+    before = child._python
+    child._python = forking.python
+    yield
+    child._python = before
+    forking.close()
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process is begun as it is outside of the tests."""
+    monkeypatch.setattr(child, "_python", forking._new_interpreter)
 
 
 @pytest.fixture(scope="session")

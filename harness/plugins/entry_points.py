@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from palimpsest.harness.editor import Editor, EditorConfig
 from palimpsest.harness.errors import EditorError, unknown_name
@@ -32,8 +34,8 @@ class EditorEntry:
 def available_editors() -> list[EditorEntry]:
     """Every installed editor that may load, sorted by name; two entries of one name are both in it."""
     allowed = {_normal(name) for name in os.environ.get(RESTRICTION, "").split(",") if name.strip()}
-    found = {_entry(point) for point in entry_points(group=GROUP)}
-    kept = [entry for entry in found if not allowed or _normal(entry.distribution) in allowed]
+    places = tuple((place, Path(place).stat().st_mtime_ns if Path(place).is_dir() else 0) for place in sys.path)
+    kept = [entry for entry in _installed(places) if not allowed or _normal(entry.distribution) in allowed]
     return sorted(kept, key=lambda entry: (entry.name, entry.distribution, entry.target))
 
 
@@ -101,14 +103,12 @@ def load_class(name: str) -> type[Editor]:
     return loaded
 
 
-def _entry(point: EntryPoint) -> EditorEntry:
-    return EditorEntry(point.name, *_origin(point.dist), point.value)
-
-
 @lru_cache(maxsize=8)
-def _origin(distribution: Distribution | None) -> tuple[str, str]:
-    """Name and version, read once for all editors of a distribution; each listing brings objects of its own."""
-    return ("unknown", "unknown") if distribution is None else (distribution.name, distribution.version)
+def _installed(places: tuple[tuple[str, int], ...]) -> frozenset[EditorEntry]:
+    """All installed editors, read again when the import path or a folder on it (with its time) is another."""
+    origins = ((point, point.dist) for point in entry_points(group=GROUP))
+    told = ((point, (dist.name, dist.version) if dist else ("unknown", "unknown")) for point, dist in origins)
+    return frozenset(EditorEntry(point.name, *origin, point.value) for point, origin in told)
 
 
 def _normal(distribution: str) -> str:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.helpers import cli
+from tests.labs import forking
 
 TOKENIZER = Path(__file__).resolve().parents[2] / "tasks" / "pocket" / "models" / "pocket-llama"
 FT_L = {"layer": 1, "steps": 2, "learning_rate": 0.01, "norm_constraint": 0.01, "weight_decay": 0.0}
@@ -160,12 +160,8 @@ def test_plan(model: Path, tmp_path: Path) -> None:
 def test_ctrl_c_saves_and_the_same_command_continues(model: Path, tmp_path: Path) -> None:
     words = arguments(model, "--sample", "3")
     words[words.index("6")], words[words.index("0,2,6")] = "600", "600"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "palimpsest.cli", *words, "--home", str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = forking.start(("-m", "palimpsest.cli", *words, "--home", str(tmp_path)), **streams)
     journal = _journal(tmp_path, process)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=120)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.labs import forking
+
 SOURCE = Path(__file__).parent / "third_party"
-EACH = """
-import json, sys
-from palimpsest.cli.app import main
-for words in json.loads(sys.argv[1]):
-    code = main(words)
-    assert code == 0, f"{words} ended with {code}"
-    print("\\0", end="", flush=True)
-"""
 
 
 def pip_install(place: Path, build: Path, *sources: Path) -> None:
@@ -48,19 +41,7 @@ class Shell:
 
     def __call__(self, *arguments: str, code: int = 0, kill_when: Callable[[], bool] | None = None) -> str:
         """Standard output and error of a command, which must end with this exit code."""
-        return self._python("-m", "palimpsest.cli", *arguments, code=code, kill_when=kill_when)
-
-    def each(self, *commands: Sequence[str]) -> list[str]:
-        """Standard output and error of each of some commands, which one process does one after another."""
-        out = self._python("-c", EACH, json.dumps(commands))
-        return out.split("\0")[:-1]
-
-    def _python(self, *arguments: str, code: int = 0, kill_when: Callable[[], bool] | None = None) -> str:
-        environment = os.environ | {"PYTHONPATH": str(self.place), "PALIMPSEST_HOME": str(self.home)}
-        command = [sys.executable, *arguments]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=self.home
-        )
+        process = self._python("palimpsest.cli", *arguments)
         if kill_when is not None:
             while process.poll() is None and not kill_when():
                 time.sleep(0.02)
@@ -69,6 +50,19 @@ class Shell:
         assert "Traceback" not in out, out
         assert kill_when is not None or process.returncode == code, f"{process.returncode}: {out}"
         return out
+
+    def pytest(self, *arguments: str) -> str:
+        """Standard output and error of pytest, which must find no fault."""
+        process = self._python("pytest", *arguments)
+        out, _ = process.communicate(timeout=900)
+        assert process.returncode == 0, out
+        return out
+
+    def _python(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        """Python, running a module in the home."""
+        environment = os.environ | {"PYTHONPATH": str(self.place), "PALIMPSEST_HOME": str(self.home)}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return forking.start(("-m", module, *arguments), env=environment, cwd=self.home, **streams)
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ def test_every_check_has_a_breaker() -> None:
     assert list(FOUND) == list(CHECKS) == [f"C{number:02}" for number in range(1, 19)]
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_an_honest_editor_passes_every_check(home: Path) -> None:
     report = check("honest", {}, home, INSTALLED, models=(SMALL,))
     assert [(o.id, o.finding.observed) for o in report.outcomes if o.finding.status != "ok"] == []

@@ -15,6 +15,7 @@ import pytest
 from palimpsest.harness.fleet.prepared import Forked, Prepared
 
 WORKER = "palimpsest.cli.ticket_worker"
+pytestmark = pytest.mark.usefixtures("new_interpreters")
 
 
 @pytest.fixture(scope="module")
