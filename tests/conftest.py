@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.system import child
 from tests.labs import forking
+
+if TYPE_CHECKING:  # torch loads in seconds, which the process that only deals out the tests need not wait for
+    from palimpsest.harness.model.editable import EditableModel
 
 LONGEST = {
     *("test_same_numbers.py", "torture/test_kills.py", "authoring/test_checks.py", "editors/test_matrix.py"),

@@ -28,7 +28,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from palimpsest.harness.authoring import checks_loading
 from palimpsest.harness.system import child
 
 FORKED = ("palimpsest.cli", "palimpsest.cli.check_worker", "palimpsest.cli.ticket_worker", "pytest")
@@ -68,8 +67,11 @@ def python(arguments: Sequence[str], **how: Any) -> subprocess.Popen[str]:
 
 def may_be_forked(arguments: Sequence[str]) -> bool:
     """True for ``-m`` and one of the modules `FORKED`, and for C01, which counts an editor's own import alone."""
-    of_ours = arguments[0] == "-m" and arguments[1] in FORKED
-    return sys.platform == "linux" and (of_ours or tuple(arguments[:2]) == ("-c", checks_loading._PROBE))
+    if sys.platform != "linux" or arguments[0] == "-m":
+        return sys.platform == "linux" and arguments[1] in FORKED
+    from palimpsest.harness.authoring.checks_loading import _PROBE
+
+    return tuple(arguments[:2]) == ("-c", _PROBE)
 
 
 class Forked(subprocess.Popen[str]):
