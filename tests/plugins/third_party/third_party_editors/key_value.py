@@ -22,7 +22,7 @@ class KeyValue(Editor):
         """Block at whose output the codebook sits."""
         radius: float = Field(default=1e-2, gt=0)
         """A key answers within this distance, relative to its own length."""
-        steps: int = Field(default=30, ge=1)
+        steps: int = Field(default=10, ge=1)
         """Gradient steps per value."""
         learning_rate: float = Field(default=0.5, gt=0)
         """Of the value."""
