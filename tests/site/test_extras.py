@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import html
+import html as html_text
 import re
 import shutil
 from dataclasses import replace
@@ -13,6 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from palimpsest.harness.metrics.definitions import metric
 from palimpsest.results.store.bulk import Series
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.ingest import ingest
@@ -24,13 +25,15 @@ from tests.labs.synthetic import SyntheticRun, write_run
 
 SMALL = SyntheticRun(checkpoints=(0, 10, 40), batch_size=10, neighborhood=2, half=30)
 WITH = replace(SMALL, texts=6, top=True)
+MORE = replace(WITH, published=True, further=True)
+BROKEN = replace(SMALL, editor="ft-l", half=2)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """The built site, the track with texts and the one without."""
     home = tmp_path_factory.mktemp("home")
-    for run in (WITH, replace(WITH, seed=1), SMALL):
+    for run in (WITH, replace(WITH, seed=1), SMALL, MORE, BROKEN):
         write_run(home / "runs", run)
     with Store.open(home / "store.duckdb") as store:
         assert ingest(store, home / "runs").problems == []
@@ -55,6 +58,42 @@ def test_the_table_has_columns_for_it_on_that_track_alone(site: tuple[Path, str,
     assert all(100 < float(row["fluency_low"]) <= float(row["fluency"]) <= float(row["fluency_high"]) for row in rows)
     assert all(100 < float(row["fluency"]) < 1000 and 0 < float(row["neighborhood_top"]) < 100 for row in rows)
     assert "fluency" not in (folder / "data" / "track" / plain / "table.csv").read_text(encoding="utf-8")
+
+
+def test_columns_in_published_forms_and_of_further_questions_say_what_they_are(site: tuple[Path, str, str]) -> None:
+    folder, measured, plain = site
+    html = (folder / "track" / f"{MORE.spec().track_id}.html").read_text(encoding="utf-8")
+    extras = re.findall(r'data-column="(\w+)" title="([^"]+)">([^<]+)<', html)
+    assert [name for name, _, _ in extras] == [
+        *("neighborhood_top", "neighborhood_top_deltaedit", "locality_easyedit"),
+        *("distracting_argmax", "multi_hop_argmax", "portability_argmax"),
+        *("fluency", "fluency_special_tokens", "consistency_own"),
+    ]
+    titles = {name: (title, html_text.unescape(help)) for name, help, title in extras}
+    for name, word in (("neighborhood_top_deltaedit", "DeltaEdit"), ("locality_easyedit", "EasyEdit")):
+        assert word in titles[name][0] and titles[name][1] == metric(name).definition
+    assert "published form" in titles["fluency_special_tokens"][0]
+    script = (Path(__file__).parents[2] / "site" / "static" / "board.js").read_text(encoding="utf-8")
+    for name, (title, _) in titles.items():
+        assert f'["{name}", "{html_text.unescape(title)}", "down"]' in script, "the page is another with scripts"
+
+
+@pytest.mark.parametrize(("run", "collapses"), [(SMALL, False), (BROKEN, True)])
+def test_the_collapse_point_stands_on_the_page_of_a_run(
+    run: SyntheticRun, collapses: bool, site: tuple[Path, str, str]
+) -> None:
+    folder, _, _ = site
+    html = (folder / "run" / f"{run.spec().id}.html").read_text(encoding="utf-8")
+    (found,) = re.findall(r'<span id="collapse-point">([^<]+)</span>', html)
+    with (folder / "data" / "run" / run.spec().id / "figures.csv").open(encoding="utf-8", newline="") as file:
+        efficacy = {
+            int(row["edits"]): float(row["value"])
+            for row in csv.DictReader(file)
+            if row["metric"] == "efficacy_preference" and row["window"] == "all"
+        }
+    under = [edits for edits in sorted(efficacy) if efficacy[edits] < 60]
+    assert bool(under) == collapses
+    assert html_text.unescape(found) == (str(under[0]) if under else f">\u202f{max(efficacy)}")
 
 
 def test_a_run_has_a_table_of_it_from_before_the_first_edit_on(site: tuple[Path, str, str]) -> None:
@@ -95,7 +134,7 @@ def test_every_outcome_of_a_run_is_one_file_that_the_lines_beside_it_read(
     shutil.copy(folder / "data" / "run" / run / "cases.parquet", tmp_path / f"cases-{run}.parquet")
     monkeypatch.chdir(tmp_path)
     code, sql = (
-        html.unescape(re.findall(rf'<pre id="{name}".*?>(.*?)</pre>', page, re.S)[0])
+        html_text.unescape(re.findall(rf'<pre id="{name}".*?>(.*?)</pre>', page, re.S)[0])
         for name in ("with-pandas", "with-duckdb")
     )
     assert code.count("\n") == sql.count("\n") == 2
