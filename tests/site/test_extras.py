@@ -26,7 +26,7 @@ from tests.labs.synthetic import SyntheticRun, write_run
 SMALL = SyntheticRun(checkpoints=(0, 10, 40), batch_size=10, neighborhood=2, half=30)
 WITH = replace(SMALL, texts=6, top=True)
 MORE = replace(WITH, published=True, further=True)
-BROKEN = replace(SMALL, editor="ft-l", half=2)
+BROKEN = replace(SMALL, seed=2, half=2)
 
 
 @pytest.fixture(scope="module")
