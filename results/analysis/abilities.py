@@ -8,7 +8,7 @@ before labels were stored have the shares alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,8 @@ from numpy.typing import NDArray
 
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.results.analysis.classification import confusion_terms, matthews, weighted_f1, word_perplexity
-from palimpsest.results.analysis.uncertainty import (
-    AbilityItems,
-    bootstrap_abilities,
-    counted,
-    draw_counts,
-    interval,
-)
+from palimpsest.results.analysis.intervals.cases import interval
+from palimpsest.results.analysis.intervals.items import AbilityItems, ability_intervals, counted, draw_counts
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.reading.tables import degrees
 from palimpsest.results.records import Interval, MetricRow
@@ -88,12 +83,14 @@ def ability_results(run: CheckedRun, resamples: int) -> AbilityResults:
             AbilityItems(name, task.chance, task.right, start[name].right if same else task.right)
             for name, task in shares.items()
         ]
-        kept, single = bootstrap_abilities(pairs, resamples=resamples)
+        kept, single = ability_intervals(pairs, resamples=resamples)
         for name, task in shares.items():
             found.scores.append(AbilityScore(edits, name, task.metric, 100 * task.chance, single[name]))
         if same and pairs:
             found.paired[edits] = pairs
         if same and found.counted:
+            sure = edits == 0 and kept.low is not None  # the unedited model is what it is compared with
+            kept = replace(kept, low=kept.value, high=kept.value) if sure else kept
             found.metrics.append(MetricRow(edits, "", ABILITIES_KEPT, kept))
         found.metrics.extend(_further(now, start if same else {}, edits, resamples))
     return found
@@ -132,7 +129,7 @@ def _further(now: Mapping[str, _Task], start: Mapping[str, _Task], edits: int, r
 
 
 def _percent(value: float, draws: Floats, n: int) -> Interval:
-    return interval(100 * value, 100 * draws, n)
+    return interval(100 * np.concatenate([[value], draws]), n)
 
 
 def _resampled(task: _Task, score: Callable[[Floats], Floats], seed: int, resamples: int) -> tuple[float, Floats]:
@@ -152,7 +149,7 @@ def _perplexity(task: _Task, seed: int, resamples: int) -> Interval:
     whole = min(float(word_perplexity(task.log_likelihood, task.words)), _MOST)
     with np.errstate(invalid="ignore"):
         draws = word_perplexity(counts * task.log_likelihood, counts * task.words)
-    return interval(whole, np.minimum(draws, _MOST), len(task.item))
+    return interval(np.concatenate([[whole], np.minimum(draws, _MOST)]), len(task.item))
 
 
 def _tasks(table: pa.Table) -> dict[str, _Task]:

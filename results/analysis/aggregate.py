@@ -13,7 +13,7 @@ finished run of which a checkpoint is missing or damaged counts as partial.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,9 +25,10 @@ from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.specs.windows import WINDOWS, window_size
 from palimpsest.results.analysis.abilities import ABILITIES_KEPT, F1_KEPT, AbilityResults, AbilityScore, ability_results
 from palimpsest.results.analysis.headline import Headline, headline
+from palimpsest.results.analysis.intervals.cases import RESAMPLES, metric_intervals
+from palimpsest.results.analysis.intervals.clusters import SHARED, Clusters
 from palimpsest.results.analysis.measures.portability import FurtherProbes
 from palimpsest.results.analysis.measures.texts import SPECIAL_TOKENS, TextMetrics
-from palimpsest.results.analysis.uncertainty import RESAMPLES, bootstrap_metrics
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.reading.tables import filled
 from palimpsest.results.reading.text_files import TEXT_METRICS, TOP_METRICS, published_top_metrics
@@ -64,8 +65,7 @@ def aggregate_run(run: CheckedRun, *, resamples: int = RESAMPLES) -> Aggregates:
     imputed: tuple[int, ...] = ()
     if status == "collapsed" and run.ending is not None:
         imputed = tuple(p for p in run.spec.schedule.checkpoints if p > run.ending.edits)
-    subjects = dict(zip(run.cases["case_id"].to_pylist(), run.cases["subject"].to_pylist(), strict=True))
-    clusters = subjects if len(set(subjects.values())) < len(subjects) else None
+    clusters = Clusters.of(*(run.cases[name].to_pylist() for name in ("case_id", *SHARED)))
     further = FurtherProbes(run.probes)
     metrics: list[MetricRow] = []
     tables: dict[int, CaseTable] = {}
@@ -111,12 +111,7 @@ def _edits_done(run: CheckedRun) -> int:
 
 
 def _checkpoint_metrics(
-    probes: pa.Table,
-    edits: int,
-    form: str,
-    further: FurtherProbes,
-    clusters: Mapping[int, Hashable] | None,
-    resamples: int,
+    probes: pa.Table, edits: int, form: str, further: FurtherProbes, clusters: Clusters, resamples: int
 ) -> tuple[list[MetricRow], CaseTable | None]:
     """Metrics of each window, and the per-case values of the window ``all``; before the first edit of all cases."""
     rows: list[MetricRow] = []
@@ -134,15 +129,14 @@ def _checkpoint_metrics(
         chosen = {name: columns[name][inside] for name in (*Outcomes.__slots__, "index")}
         table = case_table(Outcomes.from_columns(chosen), form)
         table = replace(table, values={**table.values, **further.values(chosen)})
-        labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
-        for metric, interval in bootstrap_metrics(table, clusters=labels, resamples=resamples).items():
+        for metric, interval in metric_intervals(table, clusters, resamples=resamples).items():
             rows.append(MetricRow(edits, window, metric, interval))
         if window in ("all", "planned"):
             whole = table
     return rows, whole
 
 
-def _text_metrics(run: CheckedRun, clusters: Mapping[int, Hashable] | None, resamples: int) -> list[MetricRow]:
+def _text_metrics(run: CheckedRun, clusters: Clusters, resamples: int) -> list[MetricRow]:
     """Fluency and consistency at each checkpoint that has sampled texts."""
     tables = {edits: parts[TEXTS] for edits, parts in run.checkpoints.items() if TEXTS in parts and len(parts[TEXTS])}
     if not tables:
@@ -150,8 +144,7 @@ def _text_metrics(run: CheckedRun, clusters: Mapping[int, Hashable] | None, resa
     made, rows = TextMetrics(run.cases, run.probes), []
     for edits, texts in tables.items():
         table = made.table(texts)
-        labels = None if clusters is None else [clusters[case] for case in table.case_ids.tolist()]
-        found = bootstrap_metrics(table, clusters=labels, resamples=resamples)
+        found = metric_intervals(table, clusters, resamples=resamples)
         rows += [MetricRow(edits, "all" if edits else "planned", name, found[name]) for name in table.values]
     return rows
 

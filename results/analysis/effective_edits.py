@@ -23,7 +23,12 @@ Floats = NDArray[np.float64]
 
 
 def quality(
-    efficacy: ArrayLike, paraphrase: ArrayLike, neighborhood: ArrayLike, unedited: ArrayLike, abilities: ArrayLike
+    efficacy: ArrayLike,
+    paraphrase: ArrayLike,
+    neighborhood: ArrayLike,
+    unedited: ArrayLike,
+    abilities: ArrayLike,
+    most: float = 1.0,
 ) -> Floats:
     """h, elementwise: the harmonic mean of four shares, 0 where one of them is 0.
 
@@ -35,13 +40,14 @@ def quality(
         neighborhood: 0..1.
         unedited: The neighborhood of the unedited model. NaN: not measured, then the neighborhood counts as it is. 0:
             nothing was there to be lost, then it counts as kept.
-        abilities: The share of abilities kept, cut to 0..1 here.
+        abilities: The share of abilities kept; below 0 it counts as 0.
+        most: Value at which S / S₀ and A are cut off.
     """
     neighborhood = np.asarray(neighborhood, dtype=np.float64)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         base = np.where(np.isnan(unedited), 1.0, unedited)
-        near = np.where(base > 0, np.minimum(1.0, neighborhood / base), np.where(np.isnan(neighborhood), np.nan, 1.0))
-        parts = np.stack(np.broadcast_arrays(efficacy, paraphrase, near, np.clip(abilities, 0.0, 1.0)))
+        near = np.where(base > 0, np.minimum(most, neighborhood / base), np.where(np.isnan(neighborhood), np.nan, 1.0))
+        parts = np.stack(np.broadcast_arrays(efficacy, paraphrase, near, np.clip(abilities, 0.0, most)))
         measured = ~np.isnan(parts)
         mean = measured.sum(axis=0) / np.where(measured, 1.0 / parts, 0.0).sum(axis=0)
     return np.where((parts <= 0).any(axis=0), 0.0, mean)

@@ -7,7 +7,7 @@ differences of two runs are paired.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,14 +15,10 @@ from numpy.typing import NDArray
 
 from palimpsest.harness.metrics.probes import SCORES, CaseTable, harmonic_mean, main_score, nan_mean
 from palimpsest.results.analysis.effective_edits import THRESHOLDS, course, edits_until, effective_edits, quality
-from palimpsest.results.analysis.uncertainty import (
-    LEVEL,
-    RESAMPLES,
-    AbilityItems,
-    interval,
-    resampled_kept,
-    resampled_parts,
-)
+from palimpsest.results.analysis.intervals.cases import RESAMPLES, drawn_parts, interval
+from palimpsest.results.analysis.intervals.clusters import Clusters
+from palimpsest.results.analysis.intervals.items import AbilityItems, drawn_kept
+from palimpsest.results.analysis.intervals.means import LEVEL
 from palimpsest.results.records import EditsUntil, Interval
 
 RELATIVE = 0.8
@@ -45,7 +41,7 @@ class Headline:
     """``editing`` and ``abilities`` → edits until the score, or the abilities kept, fall under `RELATIVE` of their own
     start."""
     draws: tuple[float, ...] = ()
-    """Effective edits in each resample; empty without an interval."""
+    """Effective edits in each random draw; empty without an interval."""
     collapse_point: EditsUntil = EditsUntil()
     """See `collapse_point`."""
 
@@ -56,7 +52,7 @@ def headline(
     form: str,
     *,
     collapsed_at: int | None = None,
-    clusters: Mapping[int, Hashable] | None = None,
+    clusters: Clusters | None = None,
     resamples: int = RESAMPLES,
 ) -> Headline:
     """The headline of one run.
@@ -66,33 +62,38 @@ def headline(
         items: Checkpoint → items of the ability tasks beside the unedited model's; empty: abilities take no part.
         form: Of the task: ``counterfact`` or ``zsre``.
         collapsed_at: Good edits of a run that collapsed.
-        clusters: Case id → label of its cluster; None resamples cases singly.
-        resamples: Of each interval; 0: values alone.
+        clusters: Of all cases of the run; None: they are independent.
+        resamples: Random draws behind each interval; 0: values alone.
     """
     points = sorted(edits for edits in tables if edits > 0)
     collapse = collapse_point(tables, form, collapsed_at)
     if not points:
         return Headline() if collapsed_at is None else replace(_nothing_held(), collapse_point=collapse)
     names = SCORES[main_score(form)]
-    parts = resampled_parts(tables, names, clusters=clusters, resamples=resamples)
+    if clusters is None:
+        clusters = Clusters(np.unique(np.concatenate([table.case_ids for table in tables.values()])))
+    parts = drawn_parts(tables, names, clusters, resamples=resamples)
     nothing = np.full(1 + resamples, np.nan)
     unedited = parts[0][:, 2] if 0 in parts else nothing
-    kept = {edits: resampled_kept(items.get(edits, []), resamples=resamples) for edits in points}
+    kept = {edits: drawn_kept(items.get(edits, []), resamples=resamples) for edits in points}
     known = {edits for edits in points if not np.isnan(kept[edits][0])}
     if known and len(known) < len(points):  # part of the abilities cannot be compared: there is no one curve
         return Headline(collapse_point=collapse)
-    held = np.stack([_quality(parts[edits], unedited, kept[edits]) for edits in points], axis=1)
-    cases = min(len(tables[edits].case_ids) for edits in points)
+    held, uncut = (
+        np.stack([_quality(parts[edits], unedited, kept[edits], most) for edits in points], axis=1)
+        for most in (1.0, math.inf)
+    )
+    sizes = [len(tables[edits].case_ids) for edits in points]
     edits, curves = course(points, held, collapsed_at)
-    area = effective_edits(edits, curves)
+    beyond = course(points, uncut, collapsed_at)[1]
+    area, cases = effective_edits(edits, curves), min(sizes)
     score = np.stack([harmonic_mean(parts[edits][0]) for edits in points])
     return Headline(
-        effective_edits=interval(float(area[0]), area[1:], cases),
+        effective_edits=interval(area, cases, effective_edits(edits, beyond), edits[-1]),
         quality={
-            point: interval(100 * float(held[0, i]), 100 * held[1:, i], len(tables[point].case_ids))
-            for i, point in enumerate(points)
+            point: interval(100 * held[:, i], sizes[i], 100 * uncut[:, i], 100.0) for i, point in enumerate(points)
         },
-        until={limit: _until(edits, curves, limit, cases) for limit in THRESHOLDS},
+        until={limit: _until(edits, curves, beyond, limit, cases) for limit in THRESHOLDS},
         relative=_relative(points, score, [float(kept[edits][0]) for edits in points], collapsed_at),
         draws=tuple(area[1:].tolist()) if cases > 1 else (),
         collapse_point=collapse,
@@ -121,9 +122,9 @@ def collapse_point(tables: Mapping[int, CaseTable], form: str, collapsed_at: int
     return EditsUntil(None, points[-1]) if points else EditsUntil()
 
 
-def _quality(parts: Floats, unedited: Floats, kept: Floats) -> Floats:
+def _quality(parts: Floats, unedited: Floats, kept: Floats, most: float) -> Floats:
     efficacy, paraphrase, neighborhood = parts.T
-    return quality(efficacy, paraphrase, neighborhood, unedited, kept)
+    return quality(efficacy, paraphrase, neighborhood, unedited, kept, most)
 
 
 def _nothing_held() -> Headline:
@@ -132,15 +133,15 @@ def _nothing_held() -> Headline:
     return Headline(Interval(0.0), {}, dict.fromkeys(THRESHOLDS, none), {"editing": none})
 
 
-def _until(edits: Floats, curves: Floats, limit: float, cases: int) -> EditsUntil:
-    found = edits_until(edits, curves, limit)
-    value, last = float(found[0]), int(edits[-1])
+def _until(edits: Floats, curves: Floats, uncut: Floats, limit: float, cases: int) -> EditsUntil:
+    found, last = edits_until(edits, curves, limit), int(edits[-1])
+    value = float(found[0])
     reached, beyond = (value, None) if math.isfinite(value) else (None, last)
     if cases < 2 or len(found) == 1:
         return EditsUntil(reached, beyond)
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     # "inverted_cdf" picks an observed value: interpolating towards an infinite one would give infinity or NaN.
-    low, high = np.quantile(found[1:], ends, method="inverted_cdf").tolist()
+    low = float(np.quantile(found[1:], (1 - LEVEL) / 2, method="inverted_cdf"))
+    high = float(np.quantile(edits_until(edits, uncut, limit)[1:], (1 + LEVEL) / 2, method="inverted_cdf"))
     return EditsUntil(reached, beyond, min(low, float(last)), high if math.isfinite(high) else None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,9 @@ from palimpsest.harness.system.atomic_files import atomic_write_json
 from palimpsest.harness.system.locks import alone
 from palimpsest.harness.system.public_text import public
 from palimpsest.results.analysis.headline import Headline, headline
-from palimpsest.results.analysis.uncertainty import AbilityItems, resampled_kept, resampled_parts
+from palimpsest.results.analysis.intervals.cases import drawn_parts
+from palimpsest.results.analysis.intervals.clusters import SHARED, Clusters
+from palimpsest.results.analysis.intervals.items import AbilityItems, drawn_kept
 
 if TYPE_CHECKING:
     from palimpsest.cli.tuning.abilities import AbilityChoice
@@ -56,7 +58,7 @@ class _Measured:
     """Checkpoint → values of each case; at 0 edits the unedited model's neighborhood."""
     items: dict[int, list[AbilityItems]]
     form: str
-    clusters: Mapping[int, Hashable] | None
+    clusters: Clusters
 
     def headline(self, collapsed_at: int | None = None, resamples: int = 0) -> Headline:
         """Effective edits up to the last checkpoint."""
@@ -71,11 +73,11 @@ class _Measured:
 
     def points(self) -> tuple[Point, ...]:
         """Every checkpoint with edits."""
-        parts = resampled_parts(self.tables, SCORES[main_score(self.form)], resamples=0)
+        parts = drawn_parts(self.tables, SCORES[main_score(self.form)], self.clusters, resamples=0)
         quality = self.headline().quality
         found = []
         for edits in sorted(self.items):
-            shares = [*parts[edits][0].tolist(), float(resampled_kept(self.items[edits], resamples=0)[0])]
+            shares = [*parts[edits][0].tolist(), float(drawn_kept(self.items[edits], resamples=0)[0])]
             percents = [None if np.isnan(share) else round(100 * share, 4) for share in shares]
             held = quality[edits].value if edits in quality else None
             found.append(Point(edits, None if held is None else round(held, 4), *percents))
@@ -98,8 +100,9 @@ class Bench:
         self._horizon = horizon
         self._pristine = abilities.pristine(loaded)
         self._unedited = self._neighborhood(task.content_hash)
-        subjects: dict[int, Hashable] = {case.request.case_id: case.request.subject for case in self._cases}
-        self._clusters = subjects if len(set(subjects.values())) < len(subjects) else None
+        requests = [case.request for case in self._cases]
+        labels = ([getattr(request, name) for request in requests] for name in SHARED)
+        self._clusters = Clusters.of([request.case_id for request in requests], *labels)
 
     def trial(
         self, editor: str, config: dict[str, Any], host: Mapping[str, Any] | None = None, to_beat: float | None = None

@@ -13,7 +13,7 @@ from palimpsest.harness.runs.layout import ABILITIES, PROBES, SCORE_COLUMNS, pac
 from palimpsest.harness.runs.score_files import ability_table
 from palimpsest.results.analysis.abilities import ability_results
 from palimpsest.results.analysis.courses import SHARES, ability_courses
-from palimpsest.results.analysis.uncertainty import RESAMPLES
+from palimpsest.results.analysis.intervals.cases import RESAMPLES
 from palimpsest.results.reading.problems import Invalid
 from palimpsest.results.reading.score_rows import check_abilities
 from palimpsest.results.reading.tables import parse_table

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from palimpsest.harness.metrics.probes import CaseTable, Outcomes, case_table
 from palimpsest.results.analysis import headline as module
 from palimpsest.results.analysis.headline import Headline, collapse_point, headline
-from palimpsest.results.analysis.uncertainty import AbilityItems
+from palimpsest.results.analysis.intervals.items import AbilityItems
 from palimpsest.results.records import EditsUntil
 
 CHECKPOINTS = (0, 4, 8, 16)
@@ -28,7 +28,7 @@ def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values are what is tested here, not intervals."""
     few = 20
     monkeypatch.setattr(module, "RESAMPLES", few)
-    for name in ("resampled_parts", "resampled_kept"):
+    for name in ("drawn_parts", "drawn_kept"):
         whole = getattr(module, name)
         monkeypatch.setattr(
             module, name, lambda *given, whole=whole, **more: whole(*given, **more | {"resamples": few})
