@@ -79,7 +79,8 @@ def test_degrees_are_averaged_and_their_loss_counts_by_halves() -> None:
     ]
     kept = {row.edits: row.interval for row in found.metrics if row.metric == "abilities_kept"}
     assert found.counted == ("summaries",) and kept[0].value == pytest.approx(100)
-    assert kept[100].value == pytest.approx(50) and kept[100].low == pytest.approx(50), "each item lost a half"
+    assert kept[100].value == pytest.approx(50), "each item lost a half"
+    assert kept[100].low == pytest.approx(50 - 3 / 0.45, abs=0.5), "and three that nobody saw may have lost all"
 
 
 def test_degrees_are_courses_of_letters() -> None:

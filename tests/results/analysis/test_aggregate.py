@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -89,9 +90,31 @@ def test_aggregating_twice_gives_the_same_numbers(tmp_path: Path) -> None:
     assert aggregated(tmp_path, BASE) == aggregated(tmp_path, BASE)
 
 
+def test_cases_of_one_object_are_taken_together(tmp_path: Path) -> None:
+    """The audit found a standard error of 1.11 points by case and of 1.84 by true object, where 1.11 was shown."""
+    folder = tmp_path / write_run(tmp_path, BASE)
+    run = read_run_folder(folder, folder_digest(folder))
+    fours = {case: place // 4 for place, case in enumerate(run.cases["case_id"].to_pylist())}
+    probes, widths = run.checkpoints[40]["probes.parquet"], {}
+    right = [fours[case] % 2 == 0 for case in probes["case_id"].to_pylist()]
+    run.checkpoints[40]["probes.parquet"] = probes.set_column(
+        probes.column_names.index("exact_true"), probes.schema.field("exact_true"), pa.array(right)
+    )
+    for shared in ("none", "subject", "target_true", "target_new"):
+        cases = run.cases
+        for name in ("subject", "target_true", "target_new"):
+            labels = [f"{name} {four if name == shared else case}" for case, four in fours.items()]
+            cases = cases.set_column(cases.column_names.index(name), cases.schema.field(name), pa.array(labels))
+        found = values(aggregate_run(replace(run, cases=cases)), 40, "all")["neighborhood_argmax"]
+        assert found.low is not None and found.high is not None
+        widths[shared] = found.high - found.low
+    assert widths["subject"] == widths["target_true"] == widths["target_new"] > 1.7 * widths["none"]
+
+
 def test_abilities_kept_compare_with_the_pristine_model(tmp_path: Path) -> None:
     found = aggregated(tmp_path, BASE)
-    assert values(found, 0, "")["abilities_kept"].value == pytest.approx(100)
+    whole = values(found, 0, "")["abilities_kept"]
+    assert (whole.value, whole.low, whole.high) == pytest.approx((100, 100, 100)), "of the unedited model, by definition"
     assert found.abilities_counted == tuple(sorted(ABILITIES))
     scores = {(row.edits, row.ability): row.interval.value or 0.0 for row in found.abilities}
     above = [
