@@ -114,7 +114,7 @@ def test_cases_of_one_object_are_taken_together(tmp_path: Path) -> None:
 def test_abilities_kept_compare_with_the_pristine_model(tmp_path: Path) -> None:
     found = aggregated(tmp_path, BASE)
     whole = values(found, 0, "")["abilities_kept"]
-    assert (whole.value, whole.low, whole.high) == pytest.approx((100, 100, 100)), "of the unedited model, by definition"
+    assert (whole.value, whole.low, whole.high) == pytest.approx((100, 100, 100)), "by definition"
     assert found.abilities_counted == tuple(sorted(ABILITIES))
     scores = {(row.edits, row.ability): row.interval.value or 0.0 for row in found.abilities}
     above = [
