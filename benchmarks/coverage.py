@@ -238,7 +238,7 @@ def headlines(
     world: World, editor: Editor, replicates: int, generator: np.random.Generator, resamples: int,
     like: Sequence[Floats] | None = None,
 ) -> tuple[list[Headline], list[Floats]]:  # fmt: skip
-    """What the board makes of an editor's course, once per replicate."""
+    """Headline of an editor's course, once per replicate."""
     found, latent = course_of(world, editor.shares(world.cases), replicates, generator, like)
     made = []
     for i in range(replicates):

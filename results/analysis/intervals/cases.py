@@ -86,7 +86,7 @@ def percentiles(drawn: Floats) -> tuple[float, float]:
 
 
 def interval(drawn: Floats, n: int, uncut: Floats | None = None, most: float = np.inf) -> Interval:
-    """What was measured, with the interval of its draws; without ends where ``n`` < 2 or there are no draws.
+    """The measured value with the interval of its draws; without ends where ``n`` < 2 or there are no draws.
 
     Args:
         drawn: What was measured, then the draws.

@@ -1,4 +1,4 @@
-"""How sure means over cases are: their spread, Wilson's interval of a share, and random draws that agree with both.
+"""Certainty of means over cases: their spread, Wilson's interval of a share, and random draws that agree with both.
 
 The interval of a share p holds the shares q from which p is no more than t standard errors away, where the error is
 q's own: |p − q| ≤ t √(q (1 − q) / n). Unlike p ± t s it never leaves 0 … 1, and it has a width at 0 and at 1. For n
@@ -41,9 +41,9 @@ class Means:
     share: NDArray[np.bool_]
     """Columns of values from 0 to 1; the others have no bounds."""
     effective: Floats
-    """Of shares: independent cases of 0 or 1 that would tell as much."""
+    """Behind shares: independent cases of 0 or 1 that would tell as much."""
     error: Floats
-    """Of other columns: standard error."""
+    """Standard error of other columns."""
     quantile: Floats
     """Standard errors, to each side, of the 95 % interval."""
     deviations: Floats
