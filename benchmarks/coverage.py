@@ -242,15 +242,18 @@ def headlines(
     found, latent = course_of(world, editor.shares(world.cases), replicates, generator, like)
     made = []
     for i in range(replicates):
-        tables = {
-            edits: CaseTable(np.arange(parts.shape[1]), {name: 100 * parts[j, :, i] for j, name in enumerate(PARTS)}, 0)
-            for edits, parts in found.items()
-        }
+        tables = {edits: _table(100 * parts[:, :, i]) for edits, parts in found.items()}
         numbers = generator.normal(size=(2, len(TASKS), 100))
         levels = {edits: 1 - (1 - editor.kept) * edits / world.cases for edits in CHECKPOINTS}
         items = {edits: answered(level, 0.9, numbers) for edits, level in levels.items()}
         made.append(headline(tables, items, "counterfact", clusters=world.clusters, resamples=resamples))
     return made, latent
+
+
+def _table(values: Floats) -> CaseTable:
+    """Per-case values of one checkpoint; the preferred answer counts as the first choice does."""
+    columns = dict(zip(PARTS, values, strict=True)) | {"efficacy_preference": values[0]}
+    return CaseTable(np.arange(values.shape[1]), columns, 0)
 
 
 def whole_course(world: World, editor: Editor, replicates: int, seed: int, resamples: int = 1000) -> float:

@@ -23,7 +23,7 @@ from palimpsest.results.reading.score_rows import check_cases, check_scores
 from palimpsest.results.reading.tables import parse_table
 from palimpsest.results.reading.text_files import check_texts
 
-INGEST_VERSION = 8
+INGEST_VERSION = 9
 """Raised whenever the same run folder gives other rows than before: every run is then ingested anew."""
 
 TOP_FILES = (layout.SPEC, layout.ENVIRONMENT, layout.JOURNAL, layout.RESULT, layout.CASES, layout.PROBES)
