@@ -130,12 +130,13 @@ def noise_into(log: Path) -> Iterator[None]:
 def _connected(address: str) -> Any:
     """Ray, connected to a cluster."""
     try:
+        # Late: an extra; nothing of it is loaded unless asked for.
         import ray
     except ImportError as error:
         raise MissingResource(
             f"--on ray needs Ray: pip install '{DISTRIBUTION}[ray]', here and on every node."
         ) from error
-    # Late: it imports Ray.
+    # Late: Ray comes with it.
     from palimpsest.harness.fleet.ray_node import NAMESPACE
 
     place = "" if address == "auto" else f" at {address}"
@@ -161,7 +162,7 @@ def require_room(tickets: Sequence[Ticket], nodes: Sequence[Mapping[str, float]]
     Raises:
         MissingResource: No node has what one of them needs.
     """
-    # Late: it imports Ray.
+    # Late: Ray comes with it.
     from palimpsest.harness.fleet.conductor import demand_of
 
     for demand in sorted(set(map(demand_of, tickets)), key=str):
@@ -181,7 +182,7 @@ def require_alike(ray: Any, home: Path, tickets: Sequence[Ticket]) -> None:
     Raises:
         MissingResource: Something differs; a line for each node that does.
     """
-    # Late: it imports Ray.
+    # Late: Ray comes with it.
     from filelock import FileLock
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -308,7 +309,7 @@ class _Watch:
 
     def _conductor(self) -> Any:
         """The conductor of this home, found or made; it stays on the head, whatever happens to other nodes."""
-        # Late: it imports Ray.
+        # Late: Ray comes with it.
         from palimpsest.harness.fleet.conductor import Conductor
 
         name = f"conductor-{hashlib.sha256(str(self._home).encode()).hexdigest()[:12]}"
