@@ -100,7 +100,8 @@ def tracked(folder: Path) -> set[str]:
 def test_every_folder_of_modules_is_in_the_list_of_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     folders = {path.parent for name in TOP for path in (ROOT / name).rglob("__init__.py")}
-    folders |= {path.parent for path in (ROOT / "palimpsest" / "cli").rglob("__init__.py")}
+    for own in ("cli", "api"):
+        folders |= {path.parent for path in (ROOT / "palimpsest" / own).rglob("__init__.py")}
     names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     named = {name if name.startswith("palimpsest") else f"palimpsest.{name}" for name in names} | {"palimpsest"}
     assert named == set(project["tool"]["setuptools"]["packages"])
