@@ -47,6 +47,7 @@ LONGEST = 1 << 17
 """Bytes of what is asked for at once, at most."""
 HIGH = 100
 """Descriptors from here on are in nobody's way."""
+READY = b"ready"
 PR_SET_CHILD_SUBREAPER = 36
 
 _asking = threading.Lock()
@@ -134,6 +135,7 @@ def _begin() -> socket.socket:
         command = [sys.executable, "-P", __file__, str(other.fileno())]
         variables = child.environment(ONE_THREAD | {"PYTHONPATH": ""})
         subprocess.Popen(command, env=variables, pass_fds=(other.fileno(),), stdin=subprocess.DEVNULL)
+    assert line.recv(64) == READY, "the process that others are forked from did not get ready"
     return line
 
 
@@ -148,6 +150,7 @@ def forked(line: socket.socket) -> list[str] | None:
     path = list(sys.path)
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a library has begun a thread"
     gc.freeze()
+    line.send(READY)
     while True:
         asked, handed, _, _ = socket.recv_fds(line, LONGEST, 64)
         if not asked:
