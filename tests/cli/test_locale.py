@@ -80,6 +80,11 @@ def test_every_verb_knows_all_letters_where_the_locale_knows_only_ascii(place: P
         "check|mémit": 2,
         "tune|ft|--task|nicht-dä.json": 2,
         "nightly|--suite|nicht-dä.yaml": 2,
+        "tasks|check|données.json": 0,
+        "table|--format|markdown|--out|brett-für-zoë.md": 0,
+        "claims|--only-verdicts": 0,
+        "fleet|log|RUN": 0,
+        "depot|list|--depot|aufbewahrt-für-zoë": 2,
     }
     assert {command.partition("|")[0] for command in commands} == set(VERBS)
     (place / "commands").write_text("\n".join(commands), encoding="utf-8")

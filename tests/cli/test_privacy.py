@@ -106,6 +106,13 @@ def test_no_verb_prints_or_writes_what_is_private(place: Path, monkeypatch: pyte
     told("pocket", "files", str(place / "world"), code=None)
     told("tune", "ft", "--task", str(place / "not-there.json"), code=2)
     told("nightly", "--suite", str(place / "not-there.yaml"), code=2)
+    told("tasks", "check", str(place / "not-there.json"), code=4)
+    told(
+        "table", "--format", "markdown", "--out", str(place / "board.md"), "--bib", str(place / "board.bib"), code=None
+    )
+    told("claims", "--only-verdicts", "--home", home, code=None)
+    told("fleet", code=None)
+    told("depot", "list", "--depot", f"file://{place}/depot", code=None)
     assert told.verbs == set(VERBS)
     for words, text in told.output:
         assert not searched(text, place), f"{words} prints {searched(text, place)}: {text}"

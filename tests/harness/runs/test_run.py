@@ -116,7 +116,7 @@ def test_a_run_that_cannot_begin_leaves_no_folder_and_is_not_called_partial(
 def test_a_finished_run_is_done_in_a_home_that_may_not_be_written(
     whole: Path, tmp_path: Path, lab_model: EditableModel, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(path: Path) -> Any:
+    def refuse(path: Path, work: str) -> Any:
         raise OSError(number, os.strerror(number), str(path))
 
     folder = copied(whole, tmp_path)
