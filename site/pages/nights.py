@@ -16,7 +16,7 @@ from palimpsest.results.records import Interval
 from palimpsest.site.jobs import File
 from palimpsest.site.parts.files import arrow_files
 from palimpsest.site.words import labels
-from palimpsest.site.words.looks import row_looks
+from palimpsest.site.words.looks import Look, editor_looks
 from palimpsest.site.words.text import MISSING, file_name, script, significant
 
 MOST_MOVES = 200
@@ -151,8 +151,9 @@ def is_percent(metric: str) -> bool:
     return metric.startswith("ability:") or any(one.name == metric and one.unit == "%" for one in METRICS)
 
 
-def night_data(nights: Sequence[Night]) -> Iterator[File]:
-    """Files that the page's script loads: one index, and one per track and metric."""
+def night_data(nights: Sequence[Night], site: Mapping[str, Look]) -> Iterator[File]:
+    """Files that the page's script loads: one index, and one per track and metric; ``site`` has settled looks."""
+    looks = editor_looks((number.editor for night in nights for number in night.numbers), site)
     by_track: dict[str, dict[str, list[list[Number]]]] = {}
     for place, night in enumerate(nights):
         for number in night.numbers:
@@ -161,7 +162,7 @@ def night_data(nights: Sequence[Night]) -> Iterator[File]:
     words = {track: text for night in nights for track, text in night.tracks.items()}
     index = {
         "days": [[date.fromisoformat(night.day).toordinal(), night.day] for night in nights],
-        "tracks": [_track_entry(track, words.get(track, track), metrics) for track, metrics in by_track.items()],
+        "tracks": [_track_entry(track, words.get(track, track), metrics, looks) for track, metrics in by_track.items()],
     }
     yield File("data/nights/index.js", script("nights", index))
     for track, metrics in by_track.items():
@@ -170,17 +171,16 @@ def night_data(nights: Sequence[Night]) -> Iterator[File]:
             yield File(f"data/nights/{name}.js", script(f"nights/{name}", _lines(per_night)))
 
 
-def _track_entry(track: str, words: str, metrics: Mapping[str, Sequence[Sequence[Number]]]) -> dict[str, Any]:
-    names = {n.editor: n.editor for per_night in metrics.values() for night in per_night for n in night}
-    looks = row_looks(dict(sorted(names.items())))
+def _track_entry(
+    track: str, words: str, metrics: Mapping[str, Sequence[Sequence[Number]]], looks: Mapping[str, Look]
+) -> dict[str, Any]:
+    names = sorted({n.editor for per_night in metrics.values() for night in per_night for n in night})
     order = [*(name for name in _FIRST if name in metrics), *sorted(set(metrics) - set(_FIRST))]
     return {
         "file": file_name(track),
         "title": words,
         "metrics": [[file_name(name), metric_title(name), is_percent(name)] for name in order],
-        "editors": [
-            [name, labels.editor_title(name), [one.colour, list(one.dash), one.marker]] for name, one in looks.items()
-        ],
+        "editors": [[name, labels.editor_title(name), looks[name].data] for name in names],
     }
 
 

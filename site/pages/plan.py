@@ -27,6 +27,7 @@ from palimpsest.site.parts.table import TableRow, table_rows
 from palimpsest.site.source import Source
 from palimpsest.site.words import labels, papers, text
 from palimpsest.site.words.frame import environment
+from palimpsest.site.words.looks import editor_looks
 
 CHUNK = 64
 """Runs whose data are in memory at once."""
@@ -43,7 +44,7 @@ def batches(source: Source, version: str, code: str, options: Options) -> Iterat
         yield claims_page.claims_batch(site.page, code, records, heads, source.claims)
     runs = {head.run_id for head in heads}
     yield plan_extras.history_batch(site.page, code, source.ledger(), runs, options.base_url)
-    yield plan_extras.nights_batch(site.page, code, options.nights)
+    yield plan_extras.nights_batch(site.page, code, options.nights, site.looks)
     yield plan_extras.index_batch(code, site.tracks, version, options.base_url)
 
 
@@ -58,6 +59,7 @@ class _Site:
         self.code = code
         self.cited = cited
         self.heads = heads
+        self.looks = editor_looks(head.editor for head in heads)
         self.tracks = track_page.order_tracks(source.tracks())
         self.published = load_published()
         self.by_track: dict[str, list[RunHead]] = {track.track_id: [] for track in self.tracks}
@@ -195,7 +197,7 @@ class _Track:
     @cached_property
     def rows(self) -> tuple[TableRow, ...]:
         track, runs = self.loaded
-        return table_rows(track, runs, self.site.source.table_series(track.track_id))
+        return table_rows(track, runs, self.site.source.table_series(track.track_id), self.site.looks)
 
     @cached_property
     def by_run(self) -> dict[str, BoardRow]:
@@ -206,7 +208,8 @@ class _Track:
         references = self.site.references(self.head)
         runs = [(head.run_id, head.digest) for head in self.heads]
         totals = (len(self.site.heads), len(self.site.tracks)) if self.front else None
-        print_of = fingerprint(self.site.code, runs, chooser, references, totals)
+        looks = sorted((name, self.site.looks[name].data) for name in {head.editor for head in self.heads})
+        print_of = fingerprint(self.site.code, runs, chooser, references, totals, looks)
         return Batch([Job(f"track/{self.head.track_id}", print_of)], self._make)
 
     def _make(self, keys: Sequence[str]) -> Iterator[tuple[str, File]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.pages import history
 from palimpsest.site.pages import nights as nights_page
 from palimpsest.site.parts.files import FORMATS, table_files
+from palimpsest.site.words.looks import Look
 from palimpsest.site.words.text import clean, file_name
 
 INDEX = "leaderboard.json"
@@ -58,17 +59,18 @@ def _ledger_columns(ledger: Sequence[LedgerRow]) -> dict[str, list[Any]]:
     return columns | {name: [getattr(row, name) for row in ledger] for name in names}
 
 
-def nights_batch(page: Page, code: str, folder: Path | None) -> Batch:
+def nights_batch(page: Page, code: str, folder: Path | None, looks: Mapping[str, Look]) -> Batch:
     """The page of nights and its data."""
+    settled = {name: look.data for name, look in looks.items()}
 
     def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
         nights = nights_page.nights_of(folder)
         yield keys[0], page("nights.html", "nights.html", "nights", view=nights_page.nights_view(nights))
         if nights:
-            for file in (*nights_page.night_data(nights), *nights_page.number_files(nights)):
+            for file in (*nights_page.night_data(nights, looks), *nights_page.number_files(nights)):
                 yield keys[0], file
 
-    return Batch([Job("nights", fingerprint(code, nights_page.digest(folder)))], make)
+    return Batch([Job("nights", fingerprint(code, nights_page.digest(folder), settled))], make)
 
 
 def index_batch(code: str, tracks: Sequence[Track], version: str, base_url: str) -> Batch:

@@ -19,8 +19,6 @@ from palimpsest.site.words.text import count, file_name, older_protocol, script
 
 STATIC_ROWS = 30
 """Rows that are written into the page itself; the others come with its scripts, and are in the downloads."""
-CHOSEN = 6
-"""Rows whose curves are shown at first."""
 
 
 @dataclass(frozen=True, slots=True)

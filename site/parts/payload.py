@@ -21,6 +21,7 @@ from palimpsest.site.words.text import count, day, file_name
 
 _NOTHING = Interval(None)
 _LEAST_OF_PERCENT = 0.0
+_FIRST_LINES = 6
 
 
 def rows_payload(track: Track, rows: Sequence[TableRow], references: Sequence[PublishedNumber]) -> dict[str, Any]:
@@ -32,8 +33,22 @@ def rows_payload(track: Track, rows: Sequence[TableRow], references: Sequence[Pu
         "metrics": list(metric_names(track)),
         "main": track.main_metric,
         "rows": [row_payload(row) for row in rows],
+        "chosen": [file_name(row.id) for row in first_lines(rows)],
         "references": reference_rows(references),
     }
+
+
+def first_lines(rows: Sequence[TableRow]) -> list[TableRow]:
+    """Rows whose lines are shown at first: the best ones, each of another colour.
+
+    A track that is one editor's own shows the best ones of that editor.
+    """
+    if len({row.first.editor for row in rows}) == 1:
+        return list(rows[:_FIRST_LINES])
+    found: dict[int, TableRow] = {}
+    for row in rows:
+        found.setdefault(row.look.colour, row)
+    return list(found.values())[:_FIRST_LINES]
 
 
 def row_payload(row: TableRow) -> dict[str, Any]:
@@ -52,7 +67,7 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "paper": labels.PAPERS.get(labels.editor_parts(first.editor)[0], "") if row.built_in else "",
         "third": "" if row.built_in else first.distribution,
         "version": first.version,
-        "look": [row.look.colour, list(row.look.dash), row.look.marker],
+        "look": row.look.data,
         "rank": [rank.text, rank.span],
         "ended": row.standing is not None,
         "courses": [courses.text, courses.span, courses.sort],

@@ -12,7 +12,7 @@ from palimpsest.results.analysis.seeds import by_row, combine, combine_until
 from palimpsest.results.records import BoardRow, EditsUntil, Interval, Standing, Track
 from palimpsest.results.store.bulk import Series
 from palimpsest.site.words import labels
-from palimpsest.site.words.looks import Look, row_looks
+from palimpsest.site.words.looks import Look, editor_looks, row_looks
 
 ABILITIES_KEPT, QUALITY = "abilities_kept", "quality"
 Values = Mapping[int, Interval]
@@ -79,17 +79,24 @@ def forms_of(track: Track) -> tuple[str, ...]:
     return ("token_accuracy",) if track.task_form == "zsre" else ("argmax", "preference")
 
 
-def table_rows(track: Track, runs: Sequence[BoardRow], curves: Mapping[str, Sequence[Series]]) -> tuple[TableRow, ...]:
+def table_rows(
+    track: Track,
+    runs: Sequence[BoardRow],
+    curves: Mapping[str, Sequence[Series]],
+    site: Mapping[str, Look] | None = None,
+) -> tuple[TableRow, ...]:
     """All rows of a track in the order of ``runs`` (that of rank).
 
     Args:
         track: The track.
         runs: Its runs, best first.
         curves: Run id → its series.
+        site: Looks of all editors of the site; None: the track stands for itself.
     """
     names = metric_names(track)
     groups = by_row(runs)
-    looks = row_looks({key: group[0].editor for key, group in groups.items()})
+    editors = {key: group[0].editor for key, group in groups.items()}
+    looks = row_looks(editors, editor_looks(editors.values()) if site is None else site)
     titles = _row_labels(groups)
     cases = min(track.edits, track.sample or track.edits)
     return tuple(_row(key, group, cases, looks[key], titles[key], names, curves) for key, group in groups.items())

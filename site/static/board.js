@@ -10,7 +10,6 @@
   const table = document.getElementById("board");
   const track = section.dataset.track;
   const SHOWN = 100;
-  const CHOSEN = 6;
   const COLUMNS = [
     ["rank", "Rank", "up"], ["editor", "Editor", "up"], ["effective", "Effective edits", "down"], ["courses", "Courses", "down"], ["until", "h under 80 / 50 %", "down"],
     ["score", "Score", "down"], ["efficacy", "Efficacy", "down"], ["paraphrase", "Paraphrase", "down"],
@@ -62,7 +61,7 @@
     const state = P.board.state;
     if (state.rows === "none") return [];
     if (state.rows) return state.rows.split(".").map(byId).filter(Boolean);
-    return data.rows.slice(0, CHOSEN);
+    return data.chosen.map(byId);
   }
 
   /* ------------------------------------------------------------------ state and hash */

@@ -20,9 +20,24 @@
   const figures = {};
   let columns = [];
   let shown = [];
-  let board = { rows: [], ranked: [], pairs: [] };
+  const NO_BOARD = { rows: [], ranked: [], pairs: [] };
+  const boards = new Map();
+  let board = NO_BOARD;
 
-  const look = function (i) { return [i, DASHES[i], MARKERS[i]]; };
+  /* A column looks as its row does on the board of its track; of two that look alike, the later one takes another dash
+     and marker. */
+  function dress() {
+    const taken = new Set();
+    columns.forEach(function (column, i) {
+      const run = column.runs[0];
+      const row = (boards.get(run.track) || board).rows.find(function (one) { return one.runs.some(function (other) { return other[0] === run.id; }); });
+      const [colour, dash, marker] = row ? row.look : [i, DASHES[i], MARKERS[i]];
+      const shapes = [[dash, marker]].concat(DASHES.flatMap(function (d, n) { return [[d, MARKERS[n]], [d, MARKERS[(n + 1) % MARKERS.length]]]; }));
+      const free = shapes.find(function (shape) { return !taken.has(String(shape)); }) || shapes[0];
+      taken.add(String(free));
+      column.look = [colour].concat(free);
+    });
+  }
   const note = function (text) { document.getElementById("compare-note").textContent = text; };
 
   /* ------------------------------------------------------------------ statistics */
@@ -223,10 +238,12 @@
       columns.forEach(function (column, i) {
         const twin = titles.indexOf(column.runs[0].title) !== titles.lastIndexOf(column.runs[0].title);
         column.label = column.runs[0].title + (column.runs.length > 1 ? ", " + column.runs.length + " seeds" : twin ? ", seed " + column.runs[0].seed : "");
-        column.look = look(i);
       });
-      return loadBoard(columns[0].runs[0].track).then(function () {
+      const tracks = Array.from(new Set(columns.map(function (column) { return column.runs[0].track; })));
+      return Promise.all(tracks.map(loadBoard)).then(function () {
         if (stamp !== refresh.stamp) return;
+        board = boards.get(tracks[0]) || NO_BOARD;
+        dress();
         offerMore();
         draw();
       });
@@ -235,10 +252,9 @@
 
   /* The rows of a track, and the pairs of those that have a rank. */
   function loadBoard(track) {
-    board = { rows: [], ranked: [], pairs: [] };
-    if (!/^[0-9a-z]+$/.test(track)) return Promise.resolve();
+    if (boards.has(track) || !/^[0-9a-z]+$/.test(track)) return Promise.resolve();
     return Promise.all(["rows", "pairs"].map(function (part) { return P.need(part + "/" + track, "data/track/" + track + "/" + part + ".js"); })).then(function ([rows, pairs]) {
-      board = { rows: rows.rows, ranked: pairs.rows, pairs: pairs.pairs };
+      boards.set(track, { rows: rows.rows, ranked: pairs.rows, pairs: pairs.pairs });
     }, function () { /* a track page of another build: naming runs by id still works */ });
   }
 

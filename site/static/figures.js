@@ -5,7 +5,7 @@
    with lines [{key, label, look: [colour, dash, marker], value: [], low: [], high: [], points: [[]], failed: [], mark: [x, y],
    rings: [[x, y]]}], and with xName: x => text where xs are not numbers of edits;
    of a scatter plot {scatter: true, title, xLabel, yLabel, marks: [{label, look, x, y, size, filled, note}], front: [[x, y]]}.
-   Colours come from the stylesheet's classes s0…s7, so that light, dark and print need nothing here but a redraw. */
+   Colours come from the stylesheet's classes s0…s11, so that light, dark and print need nothing here but a redraw. */
 (function () {
   "use strict";
   const P = window.palimpsest;

@@ -17,7 +17,6 @@ from palimpsest.site.parts import figures, payload, samples, table
 from palimpsest.site.parts.descriptions import descriptions
 from palimpsest.site.source import RunParts
 from palimpsest.site.words import labels
-from palimpsest.site.words.looks import row_looks
 from palimpsest.site.words.text import file_name
 from tests.labs.sample_source import (
     CHECKPOINTS,
@@ -161,16 +160,14 @@ def test_seeds_are_one_row_with_its_mean_and_wider_interval() -> None:
     assert rows[3].by_seed == {}
 
 
-def test_the_same_editor_looks_the_same_on_every_track() -> None:
-    editors = {str(i): run.editor for i, run in enumerate(RUNS[:5])}
-    few = row_looks({"1": RUNS[1].editor, "3": RUNS[3].editor})
-    assert all(row_looks(editors)[key] == look for key, look in few.items())
-
-
-def test_no_two_lines_of_a_track_differ_by_colour_alone() -> None:
-    looks = row_looks({f"{i}": run.editor for i, run in enumerate(RUNS * 2)})
-    shapes = [(look.dash, look.marker) for look in looks.values()]
-    assert len(set(shapes)) == len(shapes)
+def test_the_lines_at_first_are_the_best_rows_of_a_colour_each() -> None:
+    source = SampleSource(tuple(MadeUp(f"mine-{i}", 900 - i, 900) for i in range(30)))
+    rows = rows_of(source)
+    first = payload.first_lines(rows)
+    assert first[0] is rows[0] and len({row.look.colour for row in first}) == len(first) == 6
+    home, runs = source.track(source.all_tracks[0].track_id)
+    alone = table.table_rows(home, [replace(run, editor="memit") for run in runs[:8]], {})
+    assert payload.first_lines(alone) == list(alone[:6]), "of one editor's own track, its best rows"
 
 
 def test_rows_of_one_editor_are_told_apart_by_version_or_identity() -> None:
