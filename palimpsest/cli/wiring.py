@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from palimpsest.cli.model_download import offered
 from palimpsest.harness.model import catalogue
 from palimpsest.harness.plugins import configuration
 from palimpsest.harness.plugins.compositions import canonical_name
@@ -43,6 +44,8 @@ def installed_catalog(installed: Installation | None = None, *, fetch: bool = Tr
     def model(name: str) -> tuple[ModelRef, ModelEntry]:
         entry = catalogue.resolve(name)
         fingerprint = UNKNOWN
+        if fetch:
+            offered(entry)
         if fetch or catalogue.is_here(entry):
             entry = catalogue.located(entry)
             fingerprint = catalogue.fingerprint(entry)
