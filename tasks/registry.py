@@ -16,6 +16,7 @@ from palimpsest.tasks.hub import HubData, hub_records
 from palimpsest.tasks.joining import files_of, joined
 from palimpsest.tasks.pocket import edits
 from palimpsest.tasks.pocket.world import build_world
+from palimpsest.tasks.realworld import edits as realworld
 
 _LIST = "palimpsest list tasks"
 _LONGEST_NAME = 100
@@ -80,11 +81,21 @@ def _pocket_zsre(name: str, split: edits.Split) -> EditTask:
     return EditTask(name, "zsre", _parsed(edits.zsre_records(build_world(), split), zsre.FORM))
 
 
+@cache
+def _real_counterfact(name: str, split: realworld.Split) -> EditTask:
+    return EditTask(name, "counterfact", _parsed(realworld.counterfact_records(split), counterfact.FORM))
+
+
+@cache
+def _real_zsre(name: str, split: realworld.Split) -> EditTask:
+    return EditTask(name, "zsre", _parsed(realworld.zsre_records(split), zsre.FORM))
+
+
 def _parsed(records: Any, form: Form) -> Any:
-    return collect(((f"pocket record {i}", record) for i, record in enumerate(records)), form).cases
+    return collect(((f"made record {i}", record) for i, record in enumerate(records)), form).cases
 
 
-_POCKET: Mapping[str, tuple[str, Callable[[str], EditTask]]] = {
+_MADE: Mapping[str, tuple[str, Callable[[str], EditTask]]] = {
     "pocket-counterfact": (
         "2,662 counterfactual rewrites in the pocket world, CounterFact schema",
         lambda name: _pocket_counterfact(name, "benchmark"),
@@ -97,12 +108,30 @@ _POCKET: Mapping[str, tuple[str, Callable[[str], EditTask]]] = {
         "1,200 question-answer edits in the pocket world, ZsRE form",
         lambda name: _pocket_zsre(name, "benchmark"),
     ),
+    "realworld-counterfact": (
+        "10,562 counterfactual rewrites of real facts in our own sentences, CounterFact schema",
+        lambda name: _real_counterfact(name, "benchmark"),
+    ),
+    "realworld-counterfact-tuning": (
+        "1,286 rewrites about other subjects, for choosing presets only",
+        lambda name: _real_counterfact(name, "tuning"),
+    ),
+    "realworld-zsre": (
+        "the same facts as question-answer edits, ZsRE form",
+        lambda name: _real_zsre(name, "benchmark"),
+    ),
 }
+"""Tasks that are generated here, so that all have the same."""
 
 
 def task_names() -> dict[str, str]:
     """Every task with a one-line description."""
-    return {name: text for name, (text, _) in _POCKET.items()} | {n: task.description for n, task in _DATA.items()}
+    return {name: text for name, (text, _) in _MADE.items()} | {n: task.description for n, task in _DATA.items()}
+
+
+def is_made_here(name: str) -> bool:
+    """True if the task is generated, and reads no file and no hub."""
+    return name in _MADE
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +161,9 @@ class DataFiles:
         if colon and base not in _DATA:
             raise UsageError(f"Task {name!r}: data files are given as TASK:FILE, where TASK is {' or '.join(_DATA)}.")
         if base not in _DATA:
-            if name not in _POCKET:
+            if name not in _MADE:
                 raise unknown_name("Task", name, task_names(), _LIST)
-            return _POCKET[name][1](name)
+            return _MADE[name][1](name)
         path = self.files.get(base) or self.other or (Path(place) if place else None)
         skip = self.skip_bad if skip_bad is None else skip_bad
         return _from_hub(base, skip) if path is None else _from_file(base, path, skip)

@@ -1,7 +1,7 @@
 """A GGUF file as a model folder: dequantised once into a cache, with a record of where it came from.
 
-A file of llama.cpp holds quantised weights and a tokenizer. transformers reads both; what it makes of them is kept as an
-ordinary folder of safetensors. The model's identity is that of its tensors, configuration and tokenizer, since the
+A file of llama.cpp holds quantised weights and a tokenizer. transformers reads both; what it makes of them is kept as
+an ordinary folder of safetensors. The model's identity is that of its tensors, configuration and tokenizer, since the
 folder's bytes also depend on the version of transformers that wrote it.
 """
 

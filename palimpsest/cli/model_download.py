@@ -23,7 +23,7 @@ def announcement(entry: ModelEntry) -> str:
     if (package := entry.package) is not None:
         return (
             f"{entry.name}: {package.name} {package.version} of the Python package index, {package.size / 1e6:.0f} MB, "
-            f"licence {package.licence}; {_converted_size(entry)} on the disk."
+            f"licence {package.licence}{_converted_size(entry)}."
         )
     size = "" if entry.shape is None else f", about {entry.shape.parameters * _HUB_BYTES / 1e9:.1f} GB"
     return f"{entry.name}: {entry.hub} of the hub{size}; its licence is on https://huggingface.co/{entry.hub}."
@@ -56,19 +56,28 @@ def offered(entry: ModelEntry) -> None:
     """
     if entry.package is None or catalogue.is_here(entry):
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _at_a_terminal():
         catalogue.locate(entry)  # says what is missing, and the command
     output.note(f"Model {entry.name!r} is not on this machine. {announcement(entry)}")
-    sys.stderr.write("Get it? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if _answer() not in ("y", "yes"):
         catalogue.locate(entry)
     get(entry)
 
 
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _answer() -> str:
+    sys.stderr.write("Get it? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower()
+
+
 def _converted_size(entry: ModelEntry) -> str:
     bytes_each = 4 if entry.dtype == "float32" else 2
-    return "" if entry.shape is None else f"{entry.shape.parameters * bytes_each / 1e6:.0f} MB"
+    size = None if entry.shape is None else entry.shape.parameters * bytes_each
+    return "" if size is None else f"; {size / 1e6:.0f} MB on the disk"
 
 
 def _download(package: IndexPackage, place: Path) -> Path:

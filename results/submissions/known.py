@@ -30,7 +30,7 @@ from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.editor_sources import package_hash
 from palimpsest.tasks.ability_library import FOLDER, ability_refs, local_tasks
-from palimpsest.tasks.registry import load_task, task_names
+from palimpsest.tasks.registry import is_made_here, load_task, task_names
 
 Found = Iterator[tuple[str, str]]
 """(file, what contradicts it)."""
@@ -140,7 +140,7 @@ def _model(spec: RunSpec) -> Found:
 @cache
 def _shipped_task(name: str) -> EditTask | None:
     """The edit task of this name, if its data ship."""
-    return load_task(name) if name.startswith("pocket-") and name in task_names() else None
+    return load_task(name) if is_made_here(name) else None
 
 
 def _task(run: CheckedRun) -> Found:

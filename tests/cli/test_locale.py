@@ -80,6 +80,7 @@ def test_every_verb_knows_all_letters_where_the_locale_knows_only_ascii(place: P
         "check|mémit": 2,
         "tune|ft|--task|nicht-dä.json": 2,
         "nightly|--suite|nicht-dä.yaml": 2,
+        "models|get|nicht-dä": 2,
         "tasks|check|données.json": 0,
         "table|--format|markdown|--out|brett-für-zoë.md": 0,
         "claims|--only-verdicts": 0,

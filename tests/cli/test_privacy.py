@@ -106,6 +106,7 @@ def test_no_verb_prints_or_writes_what_is_private(place: Path, monkeypatch: pyte
     told("pocket", "files", str(place / "world"), code=None)
     told("tune", "ft", "--task", str(place / "not-there.json"), code=2)
     told("nightly", "--suite", str(place / "not-there.yaml"), code=2)
+    told("models", "get", str(place / "not-there"), code=2)
     told("tasks", "check", str(place / "not-there.json"), code=4)
     told(
         "table", "--format", "markdown", "--out", str(place / "board.md"), "--bib", str(place / "board.bib"), code=None

@@ -20,10 +20,12 @@ def test_the_papers_models_and_the_other_families_are_registered() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(registered_models()))
-def test_an_entry_is_a_folder_or_a_hub_model_with_a_full_commit_or_a_note_why_not(name: str) -> None:
+def test_an_entry_is_a_folder_a_pinned_package_or_a_hub_model_with_a_full_commit_or_a_note_why_not(name: str) -> None:
     entry = registered_models()[name]
-    assert (entry.folder is None) != (entry.hub is None)
+    assert [entry.folder, entry.hub, entry.package].count(None) == 2
     assert entry.dtype in ("float32", "bfloat16", "float16") and entry.description
+    if entry.package is not None:
+        assert re.fullmatch("[0-9a-f]{64}", entry.package.sha256) and entry.package.licence and entry.shape is not None
     if entry.hub is None:
         return
     assert entry.hub.count("/") == 1 and entry.statistics == "wikipedia" and entry.shape is not None

