@@ -112,7 +112,7 @@ def locate(entry: ModelEntry) -> Path:
 
 
 def converted_folder(entry: ModelEntry) -> Path | None:
-    """Where a model that comes as a GGUF file is kept once it is converted; None for others."""
+    """Folder of a model that comes as a GGUF file, once it is converted; None for others."""
     if entry.package is not None:
         return gguf_files.folder_of(entry.package.sha256, entry.name, entry.dtype)
     if entry.gguf is not None:
@@ -136,7 +136,7 @@ def located(entry: ModelEntry) -> ModelEntry:
 
 
 def revision_of(entry: ModelEntry) -> str | None:
-    """What the files of a located model are: a commit, by the folder in the hub's cache, or the GGUF file they were.
+    """Origin of a located model's files: a commit, by the folder in the hub's cache, or the GGUF file they were.
 
     None for a local folder.
     """

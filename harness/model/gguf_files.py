@@ -26,14 +26,14 @@ _MAGIC = b"GGUF"
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept, for all homes: ``$PALIMPSEST_CACHE``, else the user's own cache."""
+    """Folder of converted models, for all homes: ``$PALIMPSEST_CACHE``, else the user's own cache."""
     own = os.environ.get("PALIMPSEST_CACHE")
     base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "palimpsest"
     return base.expanduser().absolute() / "models"
 
 
 def folder_of(sha256: str, stem: str, dtype: str) -> Path:
-    """Where the file with this checksum is kept when it is converted."""
+    """Folder of the file with this checksum, once it is converted."""
     return cache_folder() / f"{stem}-{sha256[:16]}-{dtype}"
 
 
@@ -142,7 +142,7 @@ def _quantisation(reader: Any) -> str:
 
 
 def record_of(folder: Path) -> dict[str, Any] | None:
-    """What a converted folder says of itself; None for any other folder.
+    """Record of a converted folder; None for any other folder.
 
     Raises:
         MissingResource: The record cannot be read, or a file is not the one that was written.

@@ -30,9 +30,9 @@ class IndexPackage:
     file: str
     """Path of the GGUF file in the package's wheel."""
     sha256: str
-    """Of that file."""
+    """Checksum of that file."""
     size: int
-    """Of that file, bytes."""
+    """Bytes of that file."""
     licence: str
 
 
@@ -48,7 +48,7 @@ class ModelEntry:
     gguf: Path | None = None
     """A GGUF file, which is converted into a folder first."""
     package: IndexPackage | None = None
-    """Where ``palimpsest models get`` finds it."""
+    """Package in which ``palimpsest models get`` finds it."""
     dtype: str = "float32"
     """Data type of the weights that are not edited; edited ones keep a float32 master copy."""
     statistics: str | None = None

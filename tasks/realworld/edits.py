@@ -86,7 +86,7 @@ def _stream(purpose: str) -> Random:
 
 @cache
 def _role(subject: str) -> _Role:
-    """What a subject is for, whatever relations it has: drawn by its name alone."""
+    """Role of a subject, whatever relations it has: drawn by its name alone."""
     digest = hashlib.sha256(f"palimpsest real world {SEED}: {subject.casefold()}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
     for role, share in _SHARES:
