@@ -27,6 +27,7 @@ from palimpsest.harness.fleet.dispatch import Dispatcher, Ended, Hear, RunEnd, l
 from palimpsest.harness.fleet.local import forget
 from palimpsest.harness.fleet.ray_node import keep
 from palimpsest.harness.fleet.ticket import FOLDER, Ticket
+from palimpsest.harness.fleet.verdict import Attempts
 from palimpsest.harness.system.interrupts import Interrupts
 
 _GIGABYTE = 1 << 30
@@ -34,6 +35,8 @@ _AHEAD = 2
 """Attempts that wait in Ray's queue, so that no CPU is idle and a cluster that can grow does."""
 _LOOK_SECONDS = 5.0
 _AGAIN = ("stopped", "not begun")
+_LASTING = ("attempt", "trial")
+"""Events that another life of the conductor must know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ class Conductor:
         self._rows: dict[str, dict[str, tuple[int, Mapping[str, Any]]]] = {}
         self._version = 0
         self._attempts: dict[str, _Attempt] = {}
+        self._ended_so_far: dict[str, Attempts] = {}
         self._number = 0
         self._interrupts = Interrupts()
         self._dispatcher: Dispatcher | None = None
@@ -193,14 +197,17 @@ class Conductor:
             self._tickets[ticket.name] = ticket
             self._ends.pop(ticket.name, None)
             self._rows.pop(ticket.name, None)
+            self._ended_so_far.pop(ticket.name, None)
 
     def _remember(self) -> None:
-        """Read what was to be done, and what had ended."""
+        """Read what was to be done, what had ended, and after how many attempts in vain what goes on is tried again."""
         for line in self._diary.read_text(encoding="utf-8").splitlines():
             with suppress(ValueError):  # a line that death cut short
                 entry = json.loads(line)
                 if "ticket" in entry:
                     self._take([self._kinds.validate_json(entry["ticket"])])
+                elif "event" in entry:
+                    self._keep(entry["name"], entry["event"])
                 else:
                     self._version += 1
                     self._ends[entry["name"]] = (self._version, RunEnd(**entry["end"]))
@@ -218,7 +225,9 @@ class Conductor:
                     left = [ticket for name, ticket in self._tickets.items() if name not in self._ends]
                     self._interrupts = Interrupts()
                     slots = max(1, self._slots(left)) if left else 1
-                    self._dispatcher = Dispatcher(left, slots, self._start, tell=self._tell, ended=self._ended)
+                    self._dispatcher = Dispatcher(
+                        left, slots, self._start, tell=self._tell, ended=self._ended, attempts=self._ended_so_far
+                    )
                 self._dispatcher.run(self._interrupts)
                 time.sleep(0.2)
         except BaseException as error:
@@ -250,13 +259,20 @@ class Conductor:
         return attempt
 
     def _tell(self, name: str, event: Mapping[str, Any]) -> None:
+        with self._lock:
+            if event["event"] in _LASTING:
+                self._note([{"name": name, "event": event}])
+            self._keep(name, event)
+
+    def _keep(self, name: str, event: Mapping[str, Any]) -> None:
         """Keep the newest event of each kind, and every warning, score and checkpoint."""
         kind = str(event["event"])
+        if kind == "attempt":
+            self._ended_so_far[name] = Attempts(event["furthest"], event["in_vain"])
         if kind in ("warning", "scores", "checkpoint"):
             kind += f" {event.get('edits')} {event.get('message')}"
-        with self._lock:
-            self._version += 1
-            self._rows.setdefault(name, {})[kind] = (self._version, event)
+        self._version += 1
+        self._rows.setdefault(name, {})[kind] = (self._version, event)
 
     def _ended(self, name: str, end: RunEnd) -> None:
         with self._lock:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from palimpsest.harness.fleet.ticket import SHARED
@@ -83,6 +84,7 @@ class Dispatcher:
         *,
         tell: Callable[[str, Mapping[str, Any]], None],
         ended: Callable[[str, RunEnd], None] = lambda run, end: None,
+        attempts: Mapping[str, Attempts] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up; nothing is started yet.
@@ -91,8 +93,10 @@ class Dispatcher:
             tickets: The work. What would wait for key statistics that another process makes begins after the rest.
             slots: Processes at once.
             start: Starts a process.
-            tell: Receives (ticket's name, event): those of the processes, and ``verdict`` (verdict).
+            tell: Receives (ticket's name, event): those of the processes, ``attempt`` (furthest, in_vain) when one has
+                ended and another follows, and ``verdict`` (verdict).
             ended: Receives the name of each ticket that will not be tried again.
+            attempts: Those that an earlier dispatcher has made at tickets, by name.
             clock: Tells the time, in seconds.
         """
         self.slots = slots
@@ -104,6 +108,8 @@ class Dispatcher:
         self._heard: queue.SimpleQueue[tuple[str, Mapping[str, Any] | Ended]] = queue.SimpleQueue()
         self._stopping: str | None = None
         self._jobs = {ticket.name: _Job(ticket) for ticket in longest_first(tickets)}
+        for run in self._jobs.keys() & attempts.keys():
+            self._jobs[run].attempts = replace(attempts[run])
         self._made: set[str] = {""}
         """Groups whose key statistics are made, or were tried in vain."""
 
@@ -139,7 +145,7 @@ class Dispatcher:
             going = [job for job in self._jobs.values() if job.keeper is not None]
             making = {job.ticket.group for job in going} - self._made
             idle = [job for job in self._jobs.values() if job.end is None and job.keeper is None]
-            ready = [job for job in idle if job.not_before <= self._clock()]
+            ready = [job for job in idle if job.not_before <= self._clock() and not self._awaits(job)]
             if len(going) >= self.slots or not ready:
                 return
             job = min(ready, key=lambda job: job.ticket.group in making)
@@ -148,6 +154,10 @@ class Dispatcher:
             job.kind = ""
             name = job.ticket.name
             job.keeper = self._start(job.ticket, lambda event, name=name: self._heard.put((name, event)))  # type: ignore[misc]
+
+    def _awaits(self, job: _Job) -> bool:
+        """Tell if a ticket that comes before this one has not ended."""
+        return any(name in self._jobs and self._jobs[name].end is None for name in job.ticket.after)
 
     def _listen(self) -> None:
         """Take what the processes tell, and wait a moment if they tell nothing."""
@@ -176,6 +186,7 @@ class Dispatcher:
         if verdict in ("again", "later") and self._stopping is None:
             if verdict == "later":
                 job.not_before = self._clock() + LATER_SECONDS
+            self._tell(run, {"event": "attempt", **asdict(job.attempts)})
             self._tell(run, {"event": "warning", "message": f"{_how(code)}; {_next(verdict, job.message)}"})
             return
         if verdict in ("again", "later"):

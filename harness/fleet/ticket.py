@@ -66,11 +66,13 @@ class Ticket(Strict):
     """Bytes that its process needs, if that is known."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions that the worker must have too; see `versions_here`."""
+    after: tuple[str, ...] = Field(default=(), strict=False)
+    """Names of tickets for whose ends this one waits, whatever those are."""
 
     @property
     def name(self) -> str:
         """Name of the work, and of its files: by its content."""
-        content = self.model_dump_json(exclude={"seconds", "memory", "versions"})
+        content = self.model_dump_json(exclude={"seconds", "memory", "versions", "after"})
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property

@@ -18,6 +18,7 @@ from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
 from palimpsest.cli.progress import make_progress
 from palimpsest.cli.ray_pool import dispatch_on_ray, noise_into, ray_address, require_for_ray
 from palimpsest.cli.run_folders import move_aside
+from palimpsest.cli.ticket_kinds import PREPARE, prepared_first
 from palimpsest.harness.fleet.dispatch import RunEnd, longest_first
 from palimpsest.harness.fleet.local import slots
 from palimpsest.harness.fleet.ticket import FOLDER, Course, Means, RunTicket, versions_here
@@ -136,6 +137,7 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
             page.close()
 
 
+_WORDS = {code: word for word, code in STOPPED.items()}
 _LEFT = ("missing", "partial", "failed")
 
 
@@ -245,14 +247,20 @@ def _several_at_once(
         _make_room(run, home, how)
 
     def ended(run: str, end: RunEnd) -> None:
-        if end.verdict == "not begun":
+        if run not in runs and end.verdict in ("failed", "given up"):
+            output.note(
+                f"What runs of a model share could not be made before them ({end.reason}); each tries for itself"
+            )
+        if run not in runs or end.verdict == "not begun":
             return
-        stopped = next((word for word, code in STOPPED.items() if end.verdict == "stopped" and code == end.code), None)
+        stopped = _WORDS[end.code] if end.verdict == "stopped" else None
         results.append(result(runs[run], stopped=stopped, error=end.reason, code=end.code))
         finished(results[-1])
 
-    def tell(run: str, event: Mapping[str, Any]) -> None:
-        board.tell(run, event)
+    def tell(name: str, event: Mapping[str, Any]) -> None:
+        run = name.removeprefix(PREPARE)
+        if run == name or event["event"] in ("here", "phase", "warning"):
+            board.tell(run, event)
         if event["event"] == "checkpoint" and event["edits"]:
             first_scores()
 
@@ -260,11 +268,14 @@ def _several_at_once(
         board = make_board(planned, quiet=how.quiet)
         try:
             if address is None:
-                dispatch(list(tickets.values()), count, tell=tell, ended=ended)
+                ends = dispatch(list(tickets.values()), count, tell=tell, ended=ended)
             else:
-                dispatch_on_ray(list(tickets.values()), address, tell=tell, ended=ended)
+                ends = dispatch_on_ray(prepared_first([*tickets.values()]), address, tell=tell, ended=ended)
         finally:
             board.close()
+    left = [name for name, end in ends.items() if end.verdict == "not begun" and name in runs]
+    if left and not any(one.status in STOPPED for one in results):  # the signal came between two runs, or before all
+        results.append(result(runs[left[0]], stopped=_WORDS[ends[left[0]].code]))
     return results
 
 

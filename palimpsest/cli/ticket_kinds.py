@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from palimpsest.harness.fleet.ticket import RunTicket, Ticket
+
+PREPARE = "prepare-"
 
 
 class PrepareTicket(RunTicket):
@@ -17,7 +20,23 @@ class PrepareTicket(RunTicket):
     @property
     def name(self) -> str:
         """By the run that is named."""
-        return f"prepare-{self.spec.id}"
+        return f"{PREPARE}{self.spec.id}"
+
+
+def prepared_first(tickets: Sequence[RunTicket]) -> list[RunTicket]:
+    """The tickets of runs and, for each model of several, one that makes what they share, for whose end they wait."""
+    models: dict[str, list[RunTicket]] = {}
+    for ticket in tickets:
+        models.setdefault(ticket.spec.model.fingerprint, []).append(ticket)
+    found: list[RunTicket] = []
+    for alike in models.values():
+        if len(alike) == 1:
+            found += alike
+            continue
+        first = next((ticket for ticket in alike if ticket.statistics), alike[0])
+        before = PrepareTicket(**{**dict(first), "kind": "prepare", "seconds": None})
+        found += [before, *(ticket.model_copy(update={"after": (before.name,)}) for ticket in alike)]
+    return found
 
 
 class TrialTicket(Ticket):

@@ -1,6 +1,8 @@
 """A worker of tickets that edits nothing: it counts, and keeps its count and all that it did in files of the home.
 
-``python -m tests.labs.played_worker TICKET``; the ticket's course says in its command how it goes.
+``python -m tests.labs.played_worker TICKET``; the ticket's course says in its command how it goes:
+``good EDITS SECONDS``, ``gated EDITS SECONDS``, ``crash-once EDITS SECONDS``, ``fail``, or ``poisoned [ATTEMPT]``,
+which dies at once, and from that attempt on, behind the gate.
 """
 
 from __future__ import annotations
@@ -14,6 +16,17 @@ import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+GATE = "gate"
+"""File in the home; until it is there, work that is ``gated`` does not get beyond its first edit."""
+_PATIENCE = 900.0
+
+
+def wait_for(gate: Path, stop: threading.Event) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not (gate.exists() or stop.wait(0.05)):
+        if time.monotonic() > deadline:  # a test has failed, and others want the processor
+            sys.exit(1)
 
 
 def tell(**event: object) -> None:
@@ -48,8 +61,14 @@ def play(place: Path) -> int:
             tell(event="error", kind="error", message="the editor failed")
             return 1
         if how[0] == "poisoned":
+            if how[1:] and diary.read_text(encoding="utf-8").count(f"begin {name} ") >= int(how[1]):
+                wait_for(home / GATE, stop)
+            if stop.is_set():
+                return 143
             os.kill(os.getpid(), signal.SIGKILL)
         while edits < int(how[1]):
+            if edits and how[0] == "gated":
+                wait_for(home / GATE, stop)
             if stop.wait(float(how[2])):
                 return 143
             edits += 1

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,27 @@ import psutil
 
 from palimpsest.harness.fleet.dispatch import RunEnd
 from palimpsest.harness.fleet.ticket import Course, Means, RunTicket, read_ticket
+from tests.labs.played_worker import GATE
 from tests.labs.run_lab import spec
 
 ROOT = Path(__file__).resolve().parents[2]
-_MEMORY = {"memory": 4 << 30, "object_store_memory": 100 << 20}
+_NODE = {
+    "memory": 4 << 30,
+    "object_store_memory": 100 << 20,
+    "include_dashboard": False,
+    "include_log_monitor": False,
+    "no_monitor": True,
+}
+_PATIENT = {
+    "health_check_period_ms": 1_000,  # a process that is gone refuses each check at once
+    "health_check_timeout_ms": 60_000,  # one that is only slow has time to answer
+    "worker_register_timeout_seconds": 600,
+    "worker_niceness": 0,  # Ray's 15 leaves them next to nothing of busy cores
+    "memory_monitor_refresh_ms": 0,  # what others on the machine need is no reason to kill our workers
+}
+"""Settings of Ray: a lost node is noticed within seconds, and one on busy cores is not taken for lost."""
+_TRIES = 5
+"""Starts of a node, of which each must be over after 30 s, however busy the machine; Ray has no setting for that."""
 
 
 class LabCluster:
@@ -26,43 +44,86 @@ class LabCluster:
 
     def __init__(self, nodes: int) -> None:
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+        os.environ.update(RAY_gcs_server_port_wait_time_s="300", RAY_gcs_server_request_timeout_seconds="300")
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_MEMORY})
+        self._cluster = Cluster()
+        self._wanted = nodes
+        self._add(num_cpus=0, _system_config=_PATIENT)
         self.address = str(self._cluster.address)
-        self.nodes = [self.add() for _ in range(nodes)]
+        self.nodes: list[Any] = []
+        self.mend()
 
     def add(self, **resources: Any) -> Any:
         """A new node."""
-        return self._cluster.add_node(**{"num_cpus": 1, **_MEMORY, **resources})
+        self.nodes.append(self._add(**{"num_cpus": 1, **resources}))
+        return self.nodes[-1]
 
-    def node_of(self, ticket: str) -> Any:
-        """The node on which a ticket is worked on."""
-        for node in self.nodes:
-            raylet = node.all_processes["raylet"][0].process.pid
-            if any(f"{ticket}.json" in _title(one) for one in psutil.Process(raylet).children(recursive=True)):
-                return node
-        raise AssertionError(f"no process works on {ticket}")
+    def mend(self) -> None:
+        """Have as many nodes as at the beginning, and nothing of what a test that failed has left to do."""
+        if self._conductors():
+            self._end_conductors()
+        while len(self.nodes) < self._wanted:
+            self.add()
 
     def lose(self, node: Any) -> None:
         """Kill all processes of a node, as when its machine goes off."""
-        raylets = [entry.process.pid for entry in node.all_processes["raylet"]]
-        for pid in raylets:
-            for process in psutil.Process(pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+        raylet = _raylet(node)
+        raylet.suspend()  # it starts no others meanwhile
+        for process in raylet.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
+
+    def node_of(self, pid: int) -> Any:
+        """The node on which a process is."""
+        for node in self.nodes:
+            if pid in (process.pid for process in _raylet(node).children(recursive=True)):
+                return node
+        raise AssertionError(f"no node has the process {pid}")
 
     def kill_conductor(self) -> None:
         """Kill the conductor's process."""
-        head = self._cluster.head_node.all_processes["raylet"][0].process.pid
-        found = [one for one in psutil.Process(head).children(recursive=True) if "Conductor" in _title(one)]
-        assert len(found) == 1, "on the head"
-        found[0].kill()
+        (conductor,) = self._conductors()
+        conductor.kill()
 
     def close(self) -> None:
         """End all nodes."""
-        self._cluster.shutdown()
+        for node in [*self.nodes]:
+            self.lose(node)
+        self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
+
+    def _add(self, **how: Any) -> Any:
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._cluster.add_node(**{**_NODE, **how})
+            except Exception as error:  # so Ray says that its 30 s are over
+                if not left or "timed out" not in str(error).lower():
+                    raise
+        raise AssertionError
+
+    def _conductors(self) -> list[psutil.Process]:
+        """Processes of conductors; all are on the head."""
+        return [one for one in _raylet(self._cluster.head_node).children(recursive=True) if "Conductor" in _title(one)]
+
+    def _end_conductors(self) -> None:
+        import ray
+
+        from palimpsest.harness.fleet.ray_node import NAMESPACE
+
+        ray.init(self.address, namespace=NAMESPACE, log_to_driver=False)
+        try:
+            for name in ray.util.list_named_actors():
+                with suppress(ValueError):
+                    ray.kill(ray.get_actor(name))
+        finally:
+            ray.shutdown()
+        until(lambda: not self._conductors(), "conductors are gone")
+
+
+def _raylet(node: Any) -> psutil.Process:
+    return psutil.Process(node.all_processes["raylet"][0].process.pid)
 
 
 def _title(process: psutil.Process) -> str:
@@ -102,7 +163,12 @@ def most_at_once(home: Path) -> int:
     return most
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+def open_gate(home: Path) -> None:
+    """Let gated work go on."""
+    (home / GATE).touch()
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 600.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -110,11 +176,20 @@ def until(true: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
         time.sleep(0.1)
 
 
-def watch(address: str, tickets: Sequence[RunTicket]) -> dict[str, RunEnd]:
-    """Do played work and watch it from this process."""
+@contextmanager
+def meanwhile(do: Callable[[], None]) -> Iterator[None]:
+    """Do something in another thread; it is over afterwards, and what it raised is raised."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(do)
+        yield
+    done.result()
+
+
+def watch(address: str, tickets: Sequence[RunTicket], tell: Callable[[], None] = lambda: None) -> dict[str, RunEnd]:
+    """Do played work and watch it from this process; ``tell`` is called with every event."""
     from palimpsest.cli.ray_pool import dispatch_on_ray
 
-    return dispatch_on_ray(tickets, address, tell=lambda name, event: None, worker="tests.labs.played_worker")
+    return dispatch_on_ray(tickets, address, tell=lambda name, event: tell(), worker="tests.labs.played_worker")
 
 
 def watch_elsewhere(address: str, tickets: Sequence[RunTicket]) -> subprocess.Popen[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from palimpsest.cli import output
 from palimpsest.cli.pool import dispatch
+from palimpsest.cli.ray_pool import dispatch_on_ray, noise_into
 from palimpsest.cli.ticket_kinds import TrialTicket
 from palimpsest.cli.tuning.record import Tuning
 from palimpsest.cli.tuning.trials import Trial
 from palimpsest.harness.errors import RunFailed
+from palimpsest.harness.fleet.ticket import FOLDER
 from palimpsest.harness.specs.composition import parse, spell
 
 if TYPE_CHECKING:
@@ -98,9 +101,13 @@ def one_after_another(campaign: Campaign, first: Sequence[Tuning], make_bench: C
 
 
 def side_by_side(
-    campaign: Campaign, first: Sequence[Tuning], ticket_of: Callable[[Tuning], TrialTicket], count: int
+    campaign: Campaign,
+    first: Sequence[Tuning],
+    ticket_of: Callable[[Tuning], TrialTicket],
+    count: int,
+    address: str | None = None,
 ) -> None:
-    """Do each trial that is left in a process of its own, ``count`` at once.
+    """Do each trial that is left in a process of its own, ``count`` at once here, or on the Ray cluster at an address.
 
     Raises:
         RunFailed: A trial could not be done; the others are recorded.
@@ -121,8 +128,17 @@ def side_by_side(
         if event["event"] == "warning":
             output.note(f"{tuning.editor}, trial {ticket.config}: {event['message']}")
 
-    output.note(f"{len(campaign.left)} editors, {count} trials at once")
-    ends = dispatch(tickets(first), count, tell=tell, follow=lambda name: tickets(campaign.after(asked[name][0])))
+    def follow(name: str) -> list[Ticket]:
+        return tickets(campaign.after(asked[name][0]))
+
+    where = f"{count} trials at once" if address is None else "trials on the Ray cluster"
+    output.note(f"{len(campaign.left)} editors, {where}")
+    begin = tickets(first)
+    if address is None:
+        ends = dispatch(begin, count, tell=tell, follow=follow)
+    else:
+        with noise_into(Path(begin[0].home) / FOLDER / "ray.log"):
+            ends = dispatch_on_ray(begin, address, tell=tell, follow=follow)
     bad = {name: end for name, end in ends.items() if end.verdict != "done"}
     stopped = next((end.code for end in bad.values() if end.verdict in ("stopped", "not begun")), None)
     if stopped is None and not bad and campaign.left:

@@ -13,6 +13,7 @@ import palimpsest.editors
 from palimpsest.cli import means, options, output
 from palimpsest.cli.carry_out import absolute_task, asked, memory_of
 from palimpsest.cli.pool import at_once
+from palimpsest.cli.ray_pool import place_of_work, ray_address
 from palimpsest.cli.ticket_kinds import TrialTicket
 from palimpsest.cli.tuning import protocol
 from palimpsest.cli.tuning.abilities import USUAL, AbilityChoice
@@ -50,6 +51,7 @@ class _Editor:
 @app.command(
     epilog='Examples:\n\npalimpsest tune memit\n\npalimpsest tune "revive(memit)"\n\n'
     "palimpsest tune --all --on local:2\n\n"
+    "palimpsest tune --all --on ray --home /shared/palimpsest\n\n"
     "palimpsest tune my-editor --grid grid.toml --out presets\n\nMore: docs/tuning.md"
 )
 def tune(
@@ -86,13 +88,15 @@ def tune(
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
-    on: options.OnOption = None,
+    on: options.OnRayOption = None,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Search for the best configuration on the tuning split, write it as the preset, record every trial."""
     if everything == (editor is not None):
         raise UsageError("tune: expected the name of one editor, or --all.")
+    place_of_work(on)
+    address = ray_address(on)
     editors = _editors(editor, model, grid, out)
     given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
     edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
@@ -134,6 +138,7 @@ def tune(
         return TrialTicket(
             home=str(home.absolute()),
             means=sent,
+            memory=memory,
             versions=versions_here(),
             editor=tuning.editor,
             model=entry.source or model,
@@ -155,9 +160,10 @@ def tune(
         loaded = load(entry, home, statistics=given.statistics, texts=given.installed.texts)
         return Bench(loaded, edits, kept, horizon)
 
-    count = slots(at_once(on), len(campaign.left), 1, _memory(editors, entry, model, given))
-    if count > 1:
-        side_by_side(campaign, first, ticket_of, count)
+    memory = _memory(editors, entry, model, given)
+    count = 1 if address else slots(at_once(on), len(campaign.left), 1, memory)
+    if first and (address or count > 1):
+        side_by_side(campaign, first, ticket_of, count, address)
     else:
         one_after_another(campaign, first, bench)
     _tell([campaign.done[name] for name in asked_for], model, everything=everything, as_json=as_json)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from palimpsest.harness.fleet.dispatch import Dispatcher, Ended, Hear, RunEnd
 from palimpsest.harness.fleet.ticket import RunTicket, Ticket
+from palimpsest.harness.fleet.verdict import Attempts
 from palimpsest.harness.system.interrupts import Interrupts
 from tests.harness.fleet.test_ticket import ticket
 from tests.labs.run_lab import spec
@@ -35,6 +37,7 @@ class Stage:
         self.most = 0
         self.let_go = threading.Event()
         self.on_start: Callable[[], None] = lambda: None
+        self.on_end: Callable[[], None] = lambda: None
         self.following: dict[str, Sequence[Ticket]] = {}
 
     def start(self, ticket: Ticket, hear: Hear) -> Any:
@@ -80,16 +83,20 @@ class Stage:
 
     def has_ended(self, run: str, end: RunEnd) -> None:
         self.ended[run] = end
+        self.on_end()
         if end.verdict == "done":
             self.add(self.following.pop(run, ()))
 
-    def play(self, tickets: Sequence[Ticket], slots: int) -> dict[str, RunEnd]:
+    def play(
+        self, tickets: Sequence[Ticket], slots: int, attempts: Mapping[str, Attempts] = MappingProxyType({})
+    ) -> dict[str, RunEnd]:
         dispatcher = Dispatcher(
             tickets,
             slots,
             self.start,
             tell=self.tell,
             ended=self.has_ended,
+            attempts=attempts,
             clock=self.clock,
         )
         self.add = dispatcher.add
@@ -176,6 +183,25 @@ def test_once_statistics_are_made_or_were_tried_in_vain_the_longest_goes_first(t
     stage = Stage(rest | {first: [[event, Ended(0)]]})
     stage.play(found, 1)
     assert stage.started == [first, second, none_needed]
+
+
+@pytest.mark.parametrize("end", [Ended(0), Ended(1)])
+def test_what_comes_after_another_waits_for_its_end_whatever_that_is(tmp_path: Path, end: Ended) -> None:
+    first, waits, free = tickets(tmp_path, [1.0, 99.0, 2.0])
+    waits = waits.model_copy(update={"after": (first.name, "not among these")})
+    stage = Stage({first.name: [[{"event": "here"}, HOLD, end]], waits.name: [[Ended(0)]], free.name: [[Ended(0)]]})
+    stage.on_end = lambda: stage.let_go.set()
+    ends = stage.play([first, waits, free], 3)
+    assert stage.started == [free.name, first.name, waits.name] and ends[waits.name].verdict == "done"
+
+
+def test_what_another_dispatcher_tried_in_vain_counts(tmp_path: Path) -> None:
+    (one,) = tickets(tmp_path, [1.0])
+    stage = Stage({one.name: [[Ended(-9)], [Ended(-9)]]})
+    assert stage.play([one], 1, {one.name: Attempts(furthest=4, in_vain=1)})[one.name].verdict == "given up"
+    assert [event for _, event in stage.told if event["event"] == "attempt"] == [
+        {"event": "attempt", "furthest": 4, "in_vain": 2}
+    ]
 
 
 def test_a_killed_process_is_started_again_and_given_up_after_three_deaths_without_progress(tmp_path: Path) -> None:

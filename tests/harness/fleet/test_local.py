@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ from tests.labs.run_lab import results
 EDITORS = ("ft-l", "rect(ft-l)", "sphere(ft-l)")
 
 
-def command(model: Path, home: Path, *more: str, edits: int = 4) -> list[str]:
+def command(model: Path, home: Path, *more: str, edits: int = 4, editors: Sequence[str] = EDITORS) -> list[str]:
     settings = [part for key, value in FT_L.items() for part in ("--set", f"ft-l.{key}={json.dumps(value)}")]
-    for host in EDITORS[1:]:
+    for host in editors[1:]:
         settings += [
             part for key, value in FT_L.items() for part in ("--set", f"{host}.host.{key}={json.dumps(value)}")
         ]
     return [
-        *("run", "--model", str(model), *(word for name in EDITORS for word in ("--editor", name))),
+        *("run", "--model", str(model), *(word for name in editors for word in ("--editor", name))),
         *("--task", "pocket-counterfact", "--edits", str(edits), "--batch-size", "2", "--checkpoints", f"0,{edits}"),
         *("--sample", "3", *settings, "--json", *more, "--home", str(home)),
     ]
