@@ -7,6 +7,7 @@ all tracks that have none. So they are never older than the runs, also where an 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,23 +40,40 @@ def keep_standings(store: Store) -> None:
 
 
 def rows(store: Store, track_ids: Sequence[str]) -> dict[tuple[str, str], Standing]:
-    """Track id and row id → place, of some tracks."""
+    """Track id and row id → place, of some tracks; without ranks on a track of one checkpoint."""
     found = store.rows(
         "SELECT track_id, row_id, courses, rank_low, rank_high, wide, effective_edits, low, high FROM standings"
         " WHERE track_id IN (SELECT unnest(?))",
         [list(track_ids)],
     )
-    return {
+    pointless = _of_one_checkpoint(store, track_ids)
+    places = {
         (track_id, row_id): Standing(courses, Interval(*edits), rank_low, rank_high, wide)
         for track_id, row_id, courses, rank_low, rank_high, wide, *edits in found
+    }
+    return {
+        (track_id, row_id): replace(place, rank_low=None, rank_high=None) if track_id in pointless else place
+        for (track_id, row_id), place in places.items()
     }
 
 
 def pairs(store: Store, track_id: str) -> tuple[Pair, ...]:
-    """Every pair of rows of a track that have a rank."""
+    """Every pair of rows of a track that have a rank; none on a track of one checkpoint."""
+    if _of_one_checkpoint(store, [track_id]):
+        return ()
     columns = ", ".join(Pair._fields)
     sql = f"SELECT {columns} FROM pairs WHERE track_id = ? ORDER BY above, below"
     return tuple(Pair(*row) for row in store.rows(sql, [track_id]))
+
+
+def _of_one_checkpoint(store: Store, track_ids: Sequence[str]) -> set[str]:
+    """Tracks on which h is known at one number of edits, so that their effective edits are the area under a guess."""
+    found = store.rows(
+        "SELECT DISTINCT track_id FROM runs WHERE track_id IN (SELECT unnest(?))"
+        " AND len(list_filter(CAST(spec->'$.schedule.checkpoints' AS BIGINT[]), lambda edits: edits > 0)) < 2",
+        [list(track_ids)],
+    )
+    return {track_id for (track_id,) in found}
 
 
 def _keep(store: Store, track_id: str) -> None:

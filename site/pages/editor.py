@@ -36,9 +36,23 @@ class EditorRow:
     """(page, seed, status word) of each run."""
     version: str
     effective_edits: Figure
-    score: str
-    abilities: str
+    score: Figure
+    abilities: Figure
     seconds: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedRow:
+    """Runs with one configuration on one track, none of which ended by itself: no figures beside those of others."""
+
+    model: str
+    task: str
+    schedule: str
+    track_href: str
+    runs: tuple[tuple[str, int, str, int], ...]
+    """(page, seed, status word, edits made) of each run."""
+    version: str
     date: str
 
 
@@ -66,6 +80,7 @@ class EditorView:
     parts: tuple[Description, ...]
     rows: tuple[EditorRow, ...]
     total_rows: int
+    unfinished: tuple[UnfinishedRow, ...]
     total_runs: int
     configs: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
     """(model, version, settings)."""
@@ -78,6 +93,8 @@ def editor_view(name: str, runs: Sequence[EditorRun], parts: Sequence[Descriptio
     groups: dict[str, list[EditorRun]] = {}
     for run in runs:
         groups.setdefault(run.row_id, []).append(run)
+    ended = [group for group in groups.values() if _ended(group)]
+    rest = [group for group in groups.values() if not _ended(group)]
     distribution = runs[-1].distribution
     return EditorView(
         name=name,
@@ -86,8 +103,9 @@ def editor_view(name: str, runs: Sequence[EditorRun], parts: Sequence[Descriptio
         built_in=distribution == DISTRIBUTION,
         versions=tuple(sorted({run.version for run in runs})),
         parts=tuple(parts),
-        rows=tuple(_row(group) for group in list(groups.values())[:MOST_ROWS]),
-        total_rows=len(groups),
+        rows=tuple(_row(group) for group in ended[:MOST_ROWS]),
+        total_rows=len(ended),
+        unfinished=tuple(_unfinished(group) for group in rest[:MOST_ROWS]),
         total_runs=len(runs),
         configs=_configs(list(groups.values())),
         changes=_changes(list(groups.values())),
@@ -95,17 +113,17 @@ def editor_view(name: str, runs: Sequence[EditorRun], parts: Sequence[Descriptio
     )
 
 
-def _counted(group: Sequence[EditorRun]) -> Sequence[EditorRun]:
-    return [run for run in group if run.status in ENDED] or group
+def _ended(group: Sequence[EditorRun]) -> list[EditorRun]:
+    return [run for run in group if run.status in ENDED]
 
 
 def _row(group: Sequence[EditorRun]) -> EditorRow:
     first = group[0]
-    counted = _counted(group)
+    counted = _ended(group)
     return EditorRow(
         model=first.model,
         task=first.task,
-        schedule=(f"{count(first.edits)} edits, batches of {count(first.batch_size)}{older_protocol(first.protocol)}"),
+        schedule=_schedule(first),
         track_href=f"track/{file_name(first.track_id)}.html",
         runs=tuple(
             (f"run/{file_name(r.run_id)}.html", r.seed, labels.STATUSES[r.status].word)
@@ -113,15 +131,37 @@ def _row(group: Sequence[EditorRun]) -> EditorRow:
         ),
         version=first.version,
         effective_edits=_effective(group),
-        score=_mean([run.score for run in counted]),
-        abilities=_mean([run.abilities_kept for run in counted]),
+        score=_mean(counted, [run.score for run in counted]),
+        abilities=_mean(counted, [run.abilities_kept for run in counted]),
         seconds=seconds(_average([run.seconds_per_edit for run in counted])),
         date=day(max(run.date for run in group) or None),
     )
 
 
+def _unfinished(group: Sequence[EditorRun]) -> UnfinishedRow:
+    first = group[0]
+    return UnfinishedRow(
+        model=first.model,
+        task=first.task,
+        schedule=_schedule(first),
+        track_href=f"track/{file_name(first.track_id)}.html",
+        runs=tuple(
+            (f"run/{file_name(r.run_id)}.html", r.seed, labels.STATUSES[r.status].word, r.edits_done)
+            for r in sorted(group, key=lambda r: (r.seed, r.run_id))
+        ),
+        version=first.version,
+        date=day(max(run.date for run in group) or None),
+    )
+
+
+def _schedule(run: EditorRun) -> str:
+    return f"{count(run.edits)} edits, batches of {count(run.batch_size)}{older_protocol(run.protocol)}"
+
+
 def _effective(group: Sequence[EditorRun]) -> Figure:
-    counted = _counted(group)
+    counted = _ended(group)
+    if not counted:
+        return Figure("not finished")
     standing = counted[0].standing
     if standing is not None:
         return figures.effective_figure(standing.effective_edits)
@@ -133,8 +173,11 @@ def _average(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _mean(values: Sequence[float | None]) -> str:
-    return fixed(_average(values))
+def _mean(counted: Sequence[EditorRun], values: Sequence[float | None]) -> Figure:
+    """A mean at the last checkpoint, where a run that had collapsed counts as 0; no value if all had."""
+    if all(run.status == "collapsed" for run in counted):
+        return figures.COLLAPSED
+    return Figure(fixed(_average(values)))
 
 
 def _configs(groups: Sequence[Sequence[EditorRun]]) -> tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]:

@@ -21,7 +21,7 @@ from palimpsest.site.parts.files import table_files
 from palimpsest.site.parts.table import QUALITY, TableRow, forms_of, table_rows
 from palimpsest.site.source import RunParts
 from palimpsest.site.words import labels
-from palimpsest.site.words.text import clean, count, file_name, older_protocol, script, seconds
+from palimpsest.site.words.text import clean, count, day, file_name, older_protocol, script, seconds, slug
 from palimpsest.tasks.ability_library import local_tasks
 
 STATIC_SAMPLES = 4
@@ -96,7 +96,7 @@ def run_view(row: BoardRow, track: Track, parts: RunParts, curves: Sequence[Seri
         bar=figures.effective_bar(alone),
         quality=_last(alone, QUALITY, row),
         until=tuple(
-            (name, figures.until_figure(value)) for name, value in (("80", row.until_80), ("50", row.until_50))
+            (name, figures.until_figure(value)) for name, value in (("80", alone.until_80), ("50", alone.until_50))
         ),
         relative=tuple((kind, figures.until_figure(value)) for kind, value in row.relative.items()),
         collapse=(figures.until_figure(row.collapse_point), metric("collapse_point_nas").definition),
@@ -155,7 +155,9 @@ def run_files(row: BoardRow, view: RunView, curves: Sequence[Series]) -> Iterato
         "status": view.status.word,
         "main": view.track.main_metric,
         "older": older_protocol(view.track.protocol),
+        "about": _about(view),
         "ring": row.until_80.edits,
+        "held": payload.held_edits(row.effective_edits),
         "effective": [view.bar.figure.text, view.bar.figure.span],
         "seconds": row.seconds_per_edit,
         "memory": row.peak_memory_mb,
@@ -183,6 +185,18 @@ def diagnostic_payload(runs: Sequence[Sequence[Series]]) -> dict[str, Any]:
             names[f"{key}|"] = [group.title, line.name, title, line.layer, line.unit, line.definition]
     curves = payload.curve_payload(runs[0]) if len(runs) == 1 else payload.combined_curves(runs, percent=False)
     return {"names": names, "curves": curves}
+
+
+def _about(view: RunView) -> dict[str, str]:
+    """What saved figures of the run say of it, and how their files are called."""
+    track, row = payload.track_words(view.track), view.row
+    return {
+        "words": f"{view.title}, seed {row.seed} · {track} · run {row.run_id}",
+        "date": day(row.finished_at or row.started_at),
+        "file": f"{payload.track_slug(view.track)}-{slug(row.editor)}-seed-{row.seed}",
+        "track": track,
+        "track_file": payload.track_slug(view.track),
+    }
 
 
 def figure_columns(curves: Sequence[Series]) -> dict[str, list[Any]]:
@@ -226,7 +240,7 @@ def metric_rows(curves: Sequence[Series], form: str, checkpoints: Sequence[int])
     for component in labels.COMPONENTS:
         for window in (name for name in labels.WINDOWS if name != "planned"):
             points = at.get((f"{component}_{form}", window), {})
-            cells = tuple(figures.interval_figure(points.get(edits)) for edits in checkpoints)
+            cells = tuple(points.get(edits, figures.interval_figure(None)) for edits in checkpoints)
             if any(cell.sort for cell in cells):
                 rows.append(MatrixRow(labels.METRICS[component], labels.WINDOWS[window], cells))
     return tuple(rows)
@@ -241,16 +255,19 @@ def extra_rows(curves: Sequence[Series], checkpoints: Sequence[int]) -> tuple[Ma
             points = at.get((name, window), {})
             if window == "all":
                 points = {**at.get((name, "planned"), {}), **points}
-            cells = tuple(figures.interval_figure(points.get(edits)) for edits in checkpoints)
+            cells = tuple(points.get(edits, figures.interval_figure(None)) for edits in checkpoints)
             if any(cell.sort for cell in cells):
                 definition = metric(name).definition
                 rows.append(MatrixRow(labels.metric_title(name), labels.WINDOWS[window], cells, definition))
     return tuple(rows)
 
 
-def _points(one: Series) -> dict[int, Interval]:
+def _points(one: Series) -> dict[int, Figure]:
     low, high = one.low or [None] * len(one.edits), one.high or [None] * len(one.edits)
-    return {e: Interval(v, lo, hi) for e, v, lo, hi in zip(one.edits, one.value, low, high, strict=True)}
+    return {
+        e: figures.COLLAPSED if e in one.imputed else figures.interval_figure(Interval(v, lo, hi))
+        for e, v, lo, hi in zip(one.edits, one.value, low, high, strict=True)
+    }
 
 
 def _ability_row(one: Series, parts: RunParts) -> MatrixRow:
@@ -259,7 +276,7 @@ def _ability_row(one: Series, parts: RunParts) -> MatrixRow:
     points = _points(one)
     what = "mean ROUGE" if course.startswith("~") else f"chance {chance:.0f}"
     note = f"{count(len(course.removeprefix('~')))} items, {what}" if course else ""
-    return MatrixRow(labels.ability_title(name), note, tuple(figures.interval_figure(points[e]) for e in one.edits))
+    return MatrixRow(labels.ability_title(name), note, tuple(points[e] for e in one.edits))
 
 
 def _phases(parts: RunParts) -> tuple[tuple[str, str, float], ...]:

@@ -101,7 +101,7 @@ def track_view(
 
 
 def _rankless(rows: Sequence[TableRow]) -> bool:
-    found = [row.standing for row in rows if row.standing is not None]
+    found = [row.standing for row in rows if row.standing is not None and row.along]
     return bool(found) and all(standing.rank_low is None for standing in found)
 
 
@@ -130,7 +130,7 @@ def track_files(track: Track, rows: Sequence[TableRow], references: Sequence[Any
             at = payload.at_payload(rows, names, edits)
             yield File(f"data/track/{name}/at-{edits}.js", script(f"at/{name}/{edits}", at))
     yield from table_files(f"data/track/{name}/table", table_columns(track, rows))
-    yield File(f"data/track/{name}/pairs.js", script(f"pairs/{name}", payload.pairs_payload(track)))
+    yield File(f"data/track/{name}/pairs.js", script(f"pairs/{name}", payload.pairs_payload(track, rows)))
     if track.pairs:
         yield from table_files(f"data/track/{name}/pairs", pair_columns(track, rows))
 

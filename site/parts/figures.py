@@ -43,6 +43,10 @@ class EffectiveBar:
     high: float
 
 
+COLLAPSED = Figure(MISSING, "collapsed")
+"""Instead of a value that was not measured because the run had collapsed."""
+
+
 def interval_figure(interval: Interval | None, digits: int = 1) -> Figure:
     """A percentage with its interval."""
     if interval is None or not is_number(interval.value):
@@ -69,7 +73,9 @@ def effective_figure(value: Interval) -> Figure:
 
 
 def effective_bar(row: TableRow) -> EffectiveBar:
-    """The headline of one row."""
+    """The headline of one row; on a track of one checkpoint the number alone."""
+    if not row.along:
+        return EffectiveBar(effective_figure(row.effective_edits), 0.0, 0.0, 0.0, 0.0)
     value, planned = row.effective_edits, row.first.edits_planned
     reached = _percent(value.value or 0.0, planned)
     known = value.low is not None and value.high is not None
@@ -111,6 +117,8 @@ def rank_figure(standing: Standing | None) -> Figure:
     """The interval of ranks that the data allow; without a rank a dash, and the reason beside it."""
     if standing is None:
         return Figure(MISSING, "no rank: not finished")
+    if standing.courses >= LEAST_SEEDS and standing.rank_low is None:
+        return Figure(MISSING, "no rank: the track has one checkpoint")
     if standing.rank_low is None or standing.rank_high is None:
         return Figure(MISSING, f"no rank: {courses(standing.courses)}; a rank needs {LEAST_SEEDS}")
     same = standing.rank_low == standing.rank_high

@@ -17,7 +17,7 @@ from palimpsest.results.store.bulk import Series
 from palimpsest.site.parts import figures
 from palimpsest.site.parts.table import TableRow, metric_names
 from palimpsest.site.words import labels
-from palimpsest.site.words.text import count, day, file_name
+from palimpsest.site.words.text import count, day, file_name, slug
 
 _NOTHING = Interval(None)
 _LEAST_OF_PERCENT = 0.0
@@ -28,6 +28,7 @@ def rows_payload(track: Track, rows: Sequence[TableRow], references: Sequence[Pu
     """All rows of a track, without the figures that depend on the number of edits."""
     return {
         "track": track.track_id,
+        "about": {"words": track_words(track), "file": track_slug(track)},
         "edits": track.edits,
         "checkpoints": [edits for edits in track.checkpoints if edits > 0],
         "metrics": list(metric_names(track)),
@@ -57,6 +58,7 @@ def row_payload(row: TableRow) -> dict[str, Any]:
     bar = figures.effective_bar(row)
     rank, courses = figures.rank_figure(row.standing), figures.courses_figure(row)
     until = [figures.until_figure(value) for value in (row.until_80, row.until_50)]
+    ended = row.standing is not None
     seconds, memory = figures.seconds_figure(row.seconds), figures.memory_figure(row.memory)
     return {
         "id": file_name(row.id),
@@ -69,11 +71,16 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "version": first.version,
         "look": row.look.data,
         "rank": [rank.text, rank.span],
-        "ended": row.standing is not None,
+        "ended": ended,
         "courses": [courses.text, courses.span, courses.sort],
-        "effective": [bar.figure.text, bar.figure.span, bar.figure.sort, figures.interval_note(row.standing)],
+        "effective": [
+            bar.figure.text,
+            bar.figure.span,
+            bar.figure.sort if ended else "",
+            figures.interval_note(row.standing),
+        ],
         "bar": [bar.reached, bar.made, bar.low, bar.high],
-        "until": [[one.text, one.span, one.sort] for one in until],
+        "until": [[one.text, one.span, one.sort if ended else ""] for one in until],
         "ring": row.until_80.edits,
         "seconds": [seconds.text, seconds.sort],
         "memory": [memory.text, memory.sort],
@@ -89,12 +96,21 @@ def row_payload(row: TableRow) -> dict[str, Any]:
     }
 
 
-def pairs_payload(track: Track) -> dict[str, Any]:
-    """Pairs of rows with a rank, for the comparison: [row, row, difference, least difference, told apart]."""
+def pairs_payload(track: Track, all_rows: Sequence[TableRow]) -> dict[str, Any]:
+    """Headlines for the comparison, unrounded: of every row, and of pairs with a rank.
+
+    A pair is [row, row, difference, least difference, told apart].
+    """
     rows = sorted({row for pair in track.pairs for row in (pair.above, pair.below)})
     place = {row: index for index, row in enumerate(rows)}
-    found = [[place[p.above], place[p.below], _round(p.difference), _round(p.least), p.told_apart] for p in track.pairs]
-    return {"rows": [file_name(row) for row in rows], "pairs": found}
+    found = [[place[p.above], place[p.below], p.difference, p.least, p.told_apart] for p in track.pairs]
+    held = {file_name(row.id): held_edits(row.effective_edits) for row in all_rows}
+    return {"rows": [file_name(row) for row in rows], "pairs": found, "held": held}
+
+
+def held_edits(one: Interval) -> list[float | None]:
+    """Effective edits with the ends of their interval, as they are."""
+    return [one.value, one.low, one.high]
 
 
 def _run(run: BoardRow) -> list[Any]:
@@ -167,12 +183,20 @@ def reference_rows(numbers: Sequence[PublishedNumber]) -> list[dict[str, Any]]:
 
 
 def curve_payload(curves: Sequence[Series]) -> dict[str, list[list[Any]]]:
-    """``metric|window`` → [edits, values, lows, highs, imputed edits]; what is empty at the end is left out."""
+    """``metric|window`` → [edits, values, lows, highs, imputed edits]; what is empty at the end is left out.
+
+    At imputed edits, where the run had collapsed, there is no value: a line ends where its run did.
+    """
     result: dict[str, list[list[Any]]] = {}
     for one in curves:
-        parts: list[list[Any]] = [one.edits, [_short(v) for v in one.value]]
+        none = [None] * len(one.edits)
+        columns = [
+            [None if e in one.imputed else _short(v) for e, v in zip(one.edits, values, strict=True)]
+            for values in (one.value, one.low or none, one.high or none)
+        ]
+        parts: list[list[Any]] = [one.edits, columns[0]]
         if any(v is not None for v in one.low) or one.imputed:
-            parts += [[_short(v) for v in one.low], [_short(v) for v in one.high]]
+            parts += columns[1:]
         if one.imputed:
             parts.append(one.imputed)
         result[curve_key(one)] = parts
@@ -185,11 +209,14 @@ def curve_key(one: Series) -> str:
 
 
 def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.5g}")
+    return None if value is None else float(f"{value:.7g}")
 
 
 def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[str, list[list[Any]]]:
-    """Curves of a row of several seeds: means with intervals over cases and seeds, and each seed's values as points."""
+    """Curves of a row of several seeds: means with intervals over cases and seeds, and each seed's values as points.
+
+    A seed that had collapsed counts as 0 in the mean of those that go on, and is no point of its own.
+    """
     by_key: dict[str, list[Series]] = {}
     for curves in runs:
         for one in curves:
@@ -202,8 +229,12 @@ def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[
         means = [combine([p.get(e, _NOTHING) for p in at], most=100.0 if bounded else None,
                          least=_LEAST_OF_PERCENT if bounded else None) for e in edits]  # fmt: skip
         imputed = sorted({e for one in group for e in one.imputed})
+        means = [
+            _NOTHING if all(e in one.imputed for one in group) else mean for e, mean in zip(edits, means, strict=True)
+        ]
         values = [[_short(one.value) for one in means], [_short(one.low) for one in means]]
-        points = [[_short(p.get(e, _NOTHING).value) for e in edits] for p in at]
+        points = [[None if e in one.imputed else _short(p.get(e, _NOTHING).value) for e in edits]
+                  for one, p in zip(group, at, strict=True)]  # fmt: skip
         result[key] = [edits, *values, [_short(one.high) for one in means], imputed, points]
     return result
 
@@ -220,6 +251,17 @@ def editor_file(name: str) -> str:
     return (
         plain if plain.replace("-", "").isascii() and plain.replace("-", "").isalnum() else file_name(f"editor {name}")
     )
+
+
+def track_words(track: Track) -> str:
+    """A track in the words that stand below the title of a saved figure."""
+    words = (track.model, track.task, planned_edits(track), track.edit_order, f"protocol {track.protocol}")
+    return " · ".join((*words, f"track {track.track_id[:6]}"))
+
+
+def track_slug(track: Track) -> str:
+    """A track as a part of a file's name."""
+    return slug(track.model, track.task, f"{track.edits}x{track.batch_size}", file_name(track.track_id)[:6])
 
 
 def planned_edits(track: Track) -> str:

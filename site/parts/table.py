@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.analysis.ranking import has_ended
@@ -16,6 +16,8 @@ from palimpsest.site.words.looks import Look, editor_looks, row_looks
 
 ABILITIES_KEPT, QUALITY = "abilities_kept", "quality"
 Values = Mapping[int, Interval]
+Metrics = dict[str, dict[int, Interval]]
+Singles = dict[str, dict[int, tuple[float | None, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class TableRow:
     """The same for each counted run, in order; empty for a single run."""
     label: str
     """Its name in legends: the editor's, and what tells it from others of that name."""
+    along: bool = True
+    """False on a track of one checkpoint: h is known at one number of edits, and nothing along the way to it."""
 
     @property
     def first(self) -> BoardRow:
@@ -99,7 +103,10 @@ def table_rows(
     looks = row_looks(editors, editor_looks(editors.values()) if site is None else site)
     titles = _row_labels(groups)
     cases = min(track.edits, track.sample or track.edits)
-    return tuple(_row(key, group, cases, looks[key], titles[key], names, curves) for key, group in groups.items())
+    found = (_row(key, group, cases, looks[key], titles[key], names, curves) for key, group in groups.items())
+    if sum(edits > 0 for edits in track.checkpoints) > 1:
+        return tuple(found)
+    return tuple(replace(row, along=False, until_80=EditsUntil(), until_50=EditsUntil()) for row in found)
 
 
 def _row(
@@ -113,7 +120,7 @@ def _row(
 ) -> TableRow:
     counted = tuple(run for run in group if has_ended(run)) or tuple(group)
     found = [_values(curves.get(run.run_id, ()), names) for run in counted]
-    metrics, single = _over_seeds(found, names)
+    metrics, single = _measured(counted, *_over_seeds(found, names))
     return TableRow(
         id=key,
         runs=tuple(group),
@@ -138,11 +145,9 @@ def _effective_edits(counted: Sequence[BoardRow]) -> Interval:
     return combine([run.effective_edits for run in counted], most=float(counted[0].edits_planned))
 
 
-def _over_seeds(
-    found: Sequence[Mapping[str, Values]], names: Sequence[str]
-) -> tuple[dict[str, dict[int, Interval]], dict[str, dict[int, tuple[float | None, ...]]]]:
-    metrics: dict[str, dict[int, Interval]] = {}
-    single: dict[str, dict[int, tuple[float | None, ...]]] = {}
+def _over_seeds(found: Sequence[Mapping[str, Values]], names: Sequence[str]) -> tuple[Metrics, Singles]:
+    metrics: Metrics = {}
+    single: Singles = {}
     nothing = Interval(None)
     for name in names:
         edits = sorted({e for values in found for e in values.get(name, {})})
@@ -151,6 +156,29 @@ def _over_seeds(
         metrics[name] = {e: combine(group, most=most) for e, group in at.items()}
         single[name] = {e: tuple(values.get(name, {}).get(e, nothing).value for values in found) for e in edits}
     return metrics, single
+
+
+def _measured(counted: Sequence[BoardRow], metrics: Metrics, single: Singles) -> tuple[Metrics, Singles]:
+    """Drop what was not measured because runs had collapsed.
+
+    It counts as 0 in a mean with runs that go on, and is no value of its own.
+    """
+
+    def known(run: BoardRow, edits: int) -> bool:
+        return run.status != "collapsed" or edits <= run.edits_done
+
+    means = {
+        name: {edits: one for edits, one in values.items() if any(known(run, edits) for run in counted)}
+        for name, values in metrics.items()
+    }
+    seeds = {
+        name: {
+            edits: tuple(v if known(run, edits) else None for run, v in zip(counted, values, strict=True))
+            for edits, values in by_edits.items()
+        }
+        for name, by_edits in single.items()
+    }
+    return means, seeds
 
 
 def _values(curves: Sequence[Series], names: Sequence[str]) -> dict[str, dict[int, Interval]]:

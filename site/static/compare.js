@@ -4,7 +4,8 @@
    that of the mean of the paired differences, plus s²/k for what differs between the k seeds of either column. For the
    score, a harmonic mean, the cases enter by its derivatives. Holm's procedure runs over the columns of a line.
 
-   Effective edits are not tested here: columns that are whole rows of the track show the pair as the board has it. */
+   Effective edits are compared by the board's own rule: columns that are whole rows of the track have the verdict that
+   the board has of the pair, and others say why they have none. */
 (function () {
   "use strict";
   const P = window.palimpsest;
@@ -20,7 +21,7 @@
   const figures = {};
   let columns = [];
   let shown = [];
-  const NO_BOARD = { rows: [], ranked: [], pairs: [] };
+  const NO_BOARD = { rows: [], ranked: [], pairs: [], held: {} };
   const boards = new Map();
   let board = NO_BOARD;
 
@@ -254,7 +255,7 @@
   function loadBoard(track) {
     if (boards.has(track) || !/^[0-9a-z]+$/.test(track)) return Promise.resolve();
     return Promise.all(["rows", "pairs"].map(function (part) { return P.need(part + "/" + track, "data/track/" + track + "/" + part + ".js"); })).then(function ([rows, pairs]) {
-      boards.set(track, { rows: rows.rows, ranked: pairs.rows, pairs: pairs.pairs });
+      boards.set(track, { rows: rows.rows, ranked: pairs.rows, pairs: pairs.pairs, held: pairs.held });
     }, function () { /* a track page of another build: naming runs by id still works */ });
   }
 
@@ -272,7 +273,7 @@
     const pair = board.pairs.find(function (one) { return (one[0] === first && one[1] === other) || (one[0] === other && one[1] === first); });
     if (!pair || pair[2] === null) return null;
     const value = pair[0] === other ? pair[2] : -pair[2];
-    return { value, low: value - pair[3], high: value + pair[3], apart: pair[4] };
+    return { value, other: column, low: value - pair[3], high: value + pair[3], apart: pair[4] };
   }
 
   /* Other rows of the first column's track. */
@@ -297,6 +298,11 @@
     const found = column.runs.map(function (run) { return at2(run, key, edits); }).filter(function (v) { return v !== null; });
     return found.length ? found : null;
   }
+
+  /* True if all runs of a column had collapsed before the chosen number of edits. */
+  const collapsed = function (column, key) {
+    return column.runs.every(function (run) { const curve = run.curves[key]; return Boolean(curve && curve[4] && curve[4].includes(state.at)); });
+  };
 
   function range(column, key, edits) {
     if (column.runs.length > 1) return "";
@@ -332,13 +338,62 @@
     return el("span", { class: "verdict " + word }, el("span", { "aria-hidden": "true" }, shape + " "), word, " ", sign + P.fixed(found.value), el("span", { class: "span" }, P.fixed(found.low) + " to " + P.fixed(found.high)));
   }
 
+  const named = function (column) { const row = rowOf(column); return row ? row.label : column.label; };
+
+  /* Why the board has no verdict on a column beside the first one. */
+  function reason(column) {
+    if (!sameTrack()) return "different tracks";
+    for (const one of [columns[0], column]) {
+      const row = rowOf(one);
+      const whose = one === column ? "" : named(one) + ": ";
+      if (!row) return whose + "not a whole row of the board";
+      if (row.rank[1]) return whose + row.rank[1];
+    }
+    return "too few seeds in common";
+  }
+
+  /* The headline's verdict in a sentence, before all figures. */
+  function sentence() {
+    const old = document.getElementById("compare-verdict");
+    if (old) old.remove();
+    if (columns.length < 2) return;
+    const first = named(columns[0]);
+    const pairs = columns.slice(1).map(function (column) { return { column, pair: sameTrack() ? onBoard(column) : null }; });
+    const size = function ({ column, pair }) {
+      const ends = (pair.value < 0 ? [-pair.high, -pair.low] : [pair.low, pair.high]).map(function (v) { return P.fixed(v, 0); });
+      return named(column) + " (by " + P.fixed(Math.abs(pair.value), 0) + "; 95 % interval " + ends.join(" to ") + ")";
+    };
+    const said = function (start, fits) {
+      const found = pairs.filter(function (one) { return one.pair && fits(one.pair); });
+      return found.length ? first + start + found.map(size).join(", ") + ". " : "";
+    };
+    const none = pairs.filter(function (one) { return !one.pair; }).map(function (one) { return named(one.column) + " (" + reason(one.column) + ")"; });
+    document.getElementById("compare-table").closest(".scroll").before(el("p", { id: "compare-verdict" },
+      el("strong", {}, "Effective edits, by the board’s rule: "),
+      said(" holds more than ", function (pair) { return pair.apart && pair.value < 0; }),
+      said(" holds fewer than ", function (pair) { return pair.apart && pair.value > 0; }),
+      said(" is not told apart from ", function (pair) { return !pair.apart; }),
+      none.length ? "Not compared: " + none.join(", ") + "." : ""));
+  }
+
+  /* One cell of the table for the CSV, with its numbers as they are and not as they are shown. */
+  function keep(metric, form, column, figure, test, significant) {
+    shown.push({ metric, form, column, figure, test: test ? [test.value, test.low, test.high, wordOf(test, significant)] : ["", "", "", ""] });
+  }
+
+  function ends(column, key, edits) {
+    const curve = column.runs.length > 1 ? null : column.runs[0].curves[key];
+    const place = curve && curve[2] ? curve[0].indexOf(edits) : -1;
+    return place < 0 ? [null, null] : [curve[2][place], curve[3][place]];
+  }
+
   function line(label, key, test, compared) {
     const significant = test ? holm(compared.map(function (one) { return one[test] ? one[test].p : null; })) : new Set();
     return el("tr", {}, el("th", { scope: "row" }, label), columns.map(function (column, i) {
       const found = value(column, key, state.at);
       const text = found ? P.fixed(mean(found)) : "–";
-      shown.push([label, column.label, text, i && test && compared[i][test] ? [compared[i][test].value, compared[i][test].low, compared[i][test].high, wordOf(compared[i][test], significant.has(i))] : []]);
-      return el("td", { class: "num" }, el("span", { class: "value" }, text), range(column, key, state.at) ? el("span", { class: "span" }, range(column, key, state.at)) : null,
+      keep(key.split("|")[0], test === "abilities" ? "" : state.form, column, [found ? mean(found) : null].concat(ends(column, key, state.at)), i ? compared[i][test] : null, significant.has(i));
+      return el("td", { class: "num" }, el("span", { class: "value" }, text), found || !collapsed(column, key) ? null : el("span", { class: "span" }, "collapsed"), range(column, key, state.at) ? el("span", { class: "span" }, range(column, key, state.at)) : null,
         i && test ? verdict(compared[i][test], significant.has(i)) : null);
     }));
   }
@@ -349,7 +404,8 @@
       const row = rowOf(column);
       const pair = i && sameTrack() ? onBoard(column) : null;
       const figures = row ? [row.effective] : column.runs.map(function (run) { return run.effective; });
-      shown.push(["Effective edits", column.label, figures.map(function (one) { return one[0]; }).join(" "), pair ? [pair.value, pair.low, pair.high, wordOf(pair, pair.apart)] : []]);
+      const alone = column.runs.length === 1 ? column.runs[0].held : [mean(column.runs.map(function (run) { return run.held[0]; })), null, null];
+      keep("effective_edits", "", column, row ? board.held[row.id] : alone, pair, pair && pair.apart);
       return el("td", { class: "num" }, figures.map(function (one) { return el("span", { class: "value block" }, one[0], one[1] ? el("span", { class: "span" }, one[1]) : null); }),
         pair ? verdict(pair, pair.apart) : i && sameTrack() ? el("span", { class: "span" }, "not compared") : null);
     }));
@@ -382,6 +438,7 @@
     document.getElementById("compare-table").replaceChildren(el("caption", { class: "visually-hidden" }, "Comparison of " + columns.map(function (column) { return column.label; }).join(", ")), head, body);
     document.getElementById("compare-how").hidden = !sameTrack() || columns.length < 2;
     note(sameTrack() ? columns.length === 1 ? "Add a second editor or run to compare with." : "" : "These runs are on different tracks: shown side by side, but not tested against each other.");
+    sentence();
     curves();
     settings();
   }
@@ -397,12 +454,19 @@
     }));
   }
 
+  /* What a saved figure says of where it is from. */
+  function about() {
+    const known = columns.map(function (column) { return column.runs.map(function (run) { return run.about; }); }).flat();
+    const date = known.map(function (one) { return one.date; }).sort().pop();
+    return sameTrack() ? { words: known[0].track, date, file: known[0].track_file } : { words: "different tracks", date, file: "" };
+  }
+
   function curves() {
     [["compare-scores", "score_" + state.form + "|all", "Score (" + state.form.replace("_", " ") + ")"], ["compare-abilities", "abilities_kept|", "Abilities kept"]].forEach(function ([name, key, title]) {
       if (!figures[name]) figures[name] = P.figure(document.getElementById(name));
       const lines = columns.flatMap(function (column) { return column.runs.map(function (run) { return [column, run]; }); });
       const aligned = P.align(lines.map(function (one) { return one[1].curves[key]; }));
-      figures[name].show({ title, xs: aligned.xs, percent: true, name, lineWord: "Run", sync: "compare",
+      figures[name].show({ title, xs: aligned.xs, percent: true, name: key.replace(/\|.*/, "") + "-compared", about: about(), lineWord: "Run", sync: "compare",
         lines: lines.map(function ([column, run], i) { return Object.assign({ key: run.id, label: column.runs.length > 1 ? run.title + ", seed " + run.seed : column.label, look: column.look }, aligned.lines[i]); }) });
     });
   }
@@ -418,7 +482,13 @@
 
   function csv() {
     const cell = function (text) { const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? "'" + text : text; return '"' + String(safe).replace(/"/g, '""') + '"'; };
-    const rows = [["metric", "column", "value", "difference", "low", "high", "verdict"]].concat(shown.map(function ([label, column, text, test]) { return [label, column, text].concat(test.length ? test : ["", "", "", ""]); }));
+    const head = ["track", "model", "task", "edits_planned", "edits", "metric", "form", "column", "runs", "value", "low", "high", "difference", "difference_low", "difference_high", "verdict"];
+    const rows = [head].concat(shown.map(function ({ metric, form, column, figure, test }) {
+      const run = column.runs[0];
+      const ids = column.runs.map(function (one) { return one.id; }).join(" ");
+      const at = metric === "effective_edits" ? run.edits : state.at;
+      return [run.track, run.model, run.task, run.edits, at, metric, form, column.label, ids].concat(figure.map(function (v) { return v === null || v === undefined ? "" : v; }), test);
+    }));
     return rows.map(function (row) { return row.map(function (one) { return cell(String(one)); }).join(","); }).join("\n") + "\n";
   }
 
@@ -435,7 +505,7 @@
     else note("A run's id has letters and digits only, e.g. 3f9c2a7b10de.");
   });
   document.getElementById("compare-at").addEventListener("change", function (event) { state.at = Number(event.target.value); write(); });
-  document.getElementById("compare-csv").addEventListener("click", function () { P.offer("palimpsest-comparison.csv", "text/csv", csv()); });
+  document.getElementById("compare-csv").addEventListener("click", function () { P.offer(["palimpsest", about().file, "comparison", state.at].filter(Boolean).join("-") + ".csv", "text/csv", csv()); });
   window.addEventListener("hashchange", read);
   window.addEventListener("popstate", read);
   read();

@@ -93,12 +93,15 @@
   }
 
   /* ------------------------------------------------------------------ drawing */
+  /* What a saved figure says of where it is from: the track, and the newest day of the editors in it. */
+  const about = function (rows) { return Object.assign({}, P.board.data.about, { date: rows.map(function (row) { return row.date; }).sort().pop() || "" }); };
+
   function spec(rows, curves, more) {
     const extra = more.extra || [];
     const aligned = P.align(curves.concat(extra.map(function (item) { return item.curve; })));
     return Object.assign({
-      xs: aligned.xs, lineWord: "Editor", legend: false, logX: P.board.state.logx === "1", sync: "track",
-      lines: rows.map(function (row, i) { return Object.assign({ key: row.id, label: row.label, look: row.look }, aligned.lines[i], more.mark ? { mark: more.mark(row, curves[i]) } : {}); })
+      xs: aligned.xs, lineWord: "Editor", legend: false, about: about(rows), logX: P.board.state.logx === "1", sync: "track",
+      lines: rows.map(function (row, i) { return Object.assign({ key: row.id, label: row.label + (row.ended ? "" : " (not finished)"), look: row.look }, aligned.lines[i], more.mark ? { mark: more.mark(row, curves[i]) } : {}); })
         .concat(extra.map(function (item, i) { return Object.assign({ key: item.label, label: item.label, look: item.look }, aligned.lines[rows.length + i]); })),
       empty: rows.length ? "Not measured on the chosen editors." : "Tick an editor in the table to see its curve.",
     }, more);
@@ -196,7 +199,7 @@
       if (!front.length || mark.y > front[front.length - 1][1]) front.push([mark.x, mark.y]);
     });
     document.getElementById("pareto-at").textContent = "after " + P.thousands(state.at) + " edits, score in the " + FORMS[state.form] + " form";
-    figures.pareto.show({ scatter: true, title: "Score against abilities kept after " + state.at + " edits", xLabel: "Abilities kept, %", yLabel: "Score, %", marks, front, lineWord: "Editor", name: "pareto", empty: "No editor has both here." });
+    figures.pareto.show({ scatter: true, title: "Score (" + FORMS[state.form] + ") against abilities kept after " + P.thousands(state.at) + " edits", about: about(usable), xLabel: "Abilities kept, %", yLabel: "Score, %", marks, front, lineWord: "Editor", name: "score_" + state.form + "-against-abilities_kept-after-" + state.at, empty: "No editor has both here." });
   }
 
   function legend(rows) {

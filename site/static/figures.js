@@ -1,10 +1,11 @@
 /* Figures with uPlot: curves with bands, markers and hover values, and a scatter plot; each with a table and SVG/PNG.
 
    palimpsest.figure(element) gives {show(spec)}. A spec of curves is
-     {title, xs, xLabel, lines, percent, logX, logY, rules: [{y, label}], name}
-   with lines [{key, label, look: [colour, dash, marker], value: [], low: [], high: [], points: [[]], failed: [], mark: [x, y],
-   rings: [[x, y]]}], and with xName: x => text where xs are not numbers of edits;
+     {title, xs, xLabel, lines, percent, logX, logY, rules: [{y, label}], name, about}
+   with lines [{key, label, look: [colour, dash, marker], value: [], low: [], high: [], points: [[]], ended: [x, y] of a
+   collapse, mark: [x, y], rings: [[x, y]]}], and with xName: x => text where xs are not numbers of edits;
    of a scatter plot {scatter: true, title, xLabel, yLabel, marks: [{label, look, x, y, size, filled, note}], front: [[x, y]]}.
+   name and about, {words, date, file}, say in a saved figure and in its file's name which track and metric it shows.
    Colours come from the stylesheet's classes s0…s11, so that light, dark and print need nothing here but a redraw. */
 (function () {
   "use strict";
@@ -13,8 +14,10 @@
   const PERCENTS = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200];
   const all = [];
 
-  function colourOf(element, className, property) {
+  /* As the page has it, or as one colour scheme has it whatever the page's is. */
+  function colourOf(element, className, property, scheme) {
     const probe = document.createElement("span");
+    if (scheme) probe.style.colorScheme = scheme;
     if (className) probe.className = className;
     if (property) probe.style.color = "var(" + property + ")";
     element.appendChild(probe);
@@ -24,6 +27,15 @@
   }
   const faded = function (colour, alpha) { return "rgba(" + colour.match(/[\d.]+/g).slice(0, 3).join(",") + "," + alpha + ")"; };
   const text = function (spec, value) { return spec.percent ? P.fixed(value) : P.significant(value); };
+
+  /* The label of a tick: as many digits as the step from one tick to the next has, so that labels are where they say. */
+  function tick(value, step) {
+    const size = Math.floor(Math.log10(step) + 1e-9);
+    const lead = Number((step / 10 ** size).toPrecision(6));
+    const digits = (Number.isInteger(lead) ? 0 : String(lead).length - 2) - size;
+    if (value === 0 || (Math.abs(value) < 1e6 && digits <= 4)) return P.fixed(value, Math.max(0, value === 0 ? 0 : digits));
+    return value.toExponential(Math.max(0, Math.floor(Math.log10(Math.abs(value)) + 1e-9) + digits)).replace(/-/g, "−");
+  }
 
   /* One marker per shape, around (x, y). */
   function trace(path, shape, x, y, r) {
@@ -120,11 +132,11 @@
           context.arc(u.valToPos(mark[0], "x", true), u.valToPos(mark[1], "y", true), (small ? 5 : 7.5) * scale, 0, 2 * Math.PI);
           context.stroke();
         });
-        if (!spec.logY) (line.failed || []).forEach(function (edits) {
+        if (line.ended && !(spec.logX && line.ended[0] <= 0) && !(spec.logY && line.ended[1] <= 0)) {
           const path = new Path2D();
-          trace(path, "cross", u.valToPos(edits, "x", true), u.valToPos(0, "y", true), (small ? 4 : 6) * scale);
+          trace(path, "cross", u.valToPos(line.ended[0], "x", true), u.valToPos(line.ended[1], "y", true), (small ? 4 : 6) * scale);
           context.stroke(path);
-        });
+        }
       });
       context.restore();
     }
@@ -219,7 +231,7 @@
           axis({ label: small ? undefined : spec.xLabel || "edits", labelSize: 18, size: small ? 24 : 34, grid: { show: false }, splits: xSplits, values: function (_, list) { return list.map(spec.xName && small ? function (x) { return nameOf(x).slice(-5); } : nameOf); } }),
           axis({ size: spec.percent ? (small ? 32 : 42) : 58,
             splits: spec.percent && !spec.logY ? function (u) { return PERCENTS.filter(function (v) { return v <= u.scales.y.max && (!small || v % 50 === 0 || v === 100 || v === 0); }).filter(function (v) { return !small || [0, 100].includes(v) || v === 50; }); } : undefined,
-            values: function (_, list) { return list.map(function (v) { return v === null ? null : spec.percent ? v : P.significant(v); }); } }),
+            values: function (_, list, _axis, _space, step) { return list.map(function (v) { return v === null ? null : spec.percent ? v : spec.logY ? P.significant(v) : tick(v, step); }); } }),
         ],
         scales: {
           x: spec.logX ? { time: false, distr: 3, range: function () { return [first * 0.92, last * 1.08]; } } : { time: false, range: function () { return [first - reach * 0.012, last + reach * 0.02]; } },
@@ -312,10 +324,7 @@
     function scatterOptions() {
       const xs = bounds(spec.marks.map(function (mark) { return mark.x; }));
       const ys = bounds(spec.marks.map(function (mark) { return mark.y; }));
-      const values = function (_, list) {
-        const digits = list.length > 1 && list[1] - list[0] < 1 ? 1 : 0;
-        return list.map(function (v) { return v < 0 ? "" : P.fixed(v, digits); });
-      };
+      const values = function (_, list, _axis, _space, step) { return list.map(function (v) { return v < 0 ? "" : tick(v, step); }); };
       return {
         width: plot.clientWidth, height: plot.clientHeight, series: [{}, { show: true, stroke: "transparent", points: { show: false } }],
         axes: [axis({ label: spec.xLabel, labelSize: 18, size: 34, values }), axis({ label: spec.yLabel, labelSize: 18, size: 40, values })],
@@ -434,7 +443,15 @@
     });
   }
 
-  /* Curves of the data files, [edits, values, lows, highs, imputed, points], brought onto common xs. */
+  /* The last point of a curve before a collapse; where other seeds go on, the first one after it. */
+  function endOf(curve) {
+    if (!curve[4] || !curve[4].length) return undefined;
+    let place = curve[0].indexOf(curve[4][0]);
+    while (place >= 0 && curve[1][place] === null) place -= 1;
+    return place < 0 ? undefined : [curve[0][place], curve[1][place]];
+  }
+
+  /* Curves of the data files, [edits, values, lows, highs, collapsed before, points], brought onto common xs. */
   function align(curves) {
     const xs = Array.from(new Set(curves.flatMap(function (curve) { return curve ? curve[0] : []; }))).sort(function (a, b) { return a - b; });
     const spread = function (curve, values) {
@@ -446,7 +463,7 @@
       xs,
       lines: curves.map(function (curve) {
         if (!curve) return { value: xs.map(function () { return null; }) };
-        return { value: spread(curve, curve[1]), low: spread(curve, curve[2]), high: spread(curve, curve[3]), failed: curve[4] || [], points: (curve[5] || []).map(function (values) { return spread(curve, values); }) };
+        return { value: spread(curve, curve[1]), low: spread(curve, curve[2]), high: spread(curve, curve[3]), ended: endOf(curve), points: (curve[5] || []).map(function (values) { return spread(curve, values); }) };
       }),
     };
   }

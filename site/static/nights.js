@@ -34,7 +34,7 @@
     const xs = index.days.map(function (day) { return day[0]; });
     const names = new Map(index.days);
     return {
-      title: metric[1], name: "nights-" + metric[0], lineWord: "Editor", xLabel: "night", percent: metric[2], xs,
+      title: metric[1] + " over the nights", name: metric[0] + "-nights", about: { words: track.title, date: index.days[index.days.length - 1][1], file: track.file }, lineWord: "Editor", xLabel: "night", percent: metric[2], xs,
       xName: function (x) { return names.get(x) || ""; },
       lines: track.editors.filter(function (editor) { return data[editor[0]]; }).map(function (editor) {
         const line = data[editor[0]];

@@ -24,7 +24,7 @@
   function show(name, heading, named, more) {
     const aligned = P.align(named.map(function (item) { return item[1]; }));
     figures[name].show(Object.assign({
-      title: heading, xs: aligned.xs, logX: state.logx, sync: "run", percent: true, name: id + "-" + name,
+      title: heading, xs: aligned.xs, logX: state.logx, sync: "run", percent: true, about: run.about,
       lines: named.map(function (item, i) { return Object.assign({ key: item[0], label: item[0], look: look(i) }, aligned.lines[i], item[2] ? { mark: item[2] } : {}); }),
     }, more));
   }
@@ -41,14 +41,14 @@
       const held = part === "quality";
       const curve = curves[(held ? part : part + "_" + form) + "|all"];
       return [PARTS[part], curve, held ? ring(run.ring, curve) : undefined];
-    }).filter(function (item) { return item[1]; }));
+    }).filter(function (item) { return item[1]; }), { name: "scores_" + form });
     show("run-windows", PARTS[state.part] + " (" + FORMS[form] + ") of old edits and new", Object.keys(WINDOWS).map(function (name) {
       return [WINDOWS[name], curves[state.part + "_" + form + "|" + name]];
-    }).filter(function (item) { return item[1]; }));
+    }).filter(function (item) { return item[1]; }), { name: state.part + "_" + form + "-windows" });
     const abilities = Object.keys(curves).filter(function (key) { return key.startsWith("ability:"); }).map(function (key) { return [title(key.slice(8, -1)), curves[key].slice(0, 2)]; });
     const kept = curves["abilities_kept|"];
     if (kept) abilities.push(["abilities kept", kept]);
-    show("run-abilities", "General abilities", abilities, { empty: "No abilities were measured." });
+    show("run-abilities", "General abilities", abilities, { name: "abilities", empty: "No abilities were measured." });
     drawDiagnostic();
   }
 
@@ -59,7 +59,7 @@
     show("run-diagnostics", about ? about[2] + (about[4] && about[4] !== "1" ? " (" + about[4] + ")" : "") : "Diagnostics", keys.map(function (key) {
       const layer = measured.names[key][3];
       return [layer === null ? about[2] : "layer " + layer, measured.curves[key]];
-    }), { percent: false, logY: state.logy, empty: "No diagnostics were measured." });
+    }), { percent: false, logY: state.logy, name: state.diagnostic || "diagnostics", empty: "No diagnostics were measured." });
     const note = document.querySelector("#run-diagnostics > .note");
     if (about && note) note.textContent = about[5] ? about[5].charAt(0).toUpperCase() + about[5].slice(1) + "." : "One line per edited layer.";
   }
@@ -109,9 +109,9 @@
     const named = after.flatMap(function ([layer, curve]) {
       return (before.has(layer) ? [["layer " + layer + ", before", before.get(layer)]] : []).concat([["layer " + layer + ", after", curve]]);
     });
-    show("spectrum-weight", "Singular values of the edited weights", named, options);
+    show("spectrum-weight", "Singular values of the edited weights", named, Object.assign({ name: "singular_values" }, options));
     document.getElementById("spectrum-update").hidden = !update.length;
-    show("spectrum-update", "Singular values of the update", update.map(function ([layer, curve]) { return ["layer " + layer, curve]; }), options);
+    show("spectrum-update", "Singular values of the update", update.map(function ([layer, curve]) { return ["layer " + layer, curve]; }), Object.assign({ name: "update_singular_values" }, options));
   }
 
   P.need("run/" + id, "data/run/" + id + "/run.js").then(function (found) {

@@ -78,6 +78,12 @@ def file_name(identity: str) -> str:
     return "x" + hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:15]
 
 
+def slug(*texts: str) -> str:
+    """Texts as parts of a file's name that people read: at most 40 ASCII letters, digits, dots and hyphens of each."""
+    parts = (re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:40] for text in texts)
+    return "-".join(filter(None, parts))
+
+
 def is_number(value: float | None) -> bool:
     """True if there is a finite number to show."""
     return value is not None and math.isfinite(value)

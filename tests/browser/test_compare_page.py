@@ -74,11 +74,51 @@ def test_runs_are_added_by_name_and_by_id_removed_and_saved(visit: Open, site: P
     with page.expect_download() as waiting:
         page.locator("#compare-csv").click()
     rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text(encoding="utf-8"))))
-    assert {row["verdict"] for row in rows if row["column"] == "MEMIT-Seq"} <= {"better", "worse", "tie"}
+    assert {row["verdict"] for row in rows if row["column"].startswith("MEMIT-Seq")} <= {"better", "worse", "tie"}
     assert len(rows) == 18
-    held = [row for row in rows if row["metric"] == "Effective edits"]
+    held = [row for row in rows if row["metric"] == "effective_edits"]
     assert [row["verdict"] for row in held] == ["", "worse", "worse"]
-    assert float(held[1]["high"]) < 0
+    assert float(held[1]["difference_high"]) < 0
+    assert abs(float(held[1]["value"]) - float(held[0]["value"]) - float(held[1]["difference"])) < 1e-9
+
+
+def test_a_saved_comparison_says_what_every_number_is_of(visit: Open, site: Path) -> None:
+    page = compared(visit(site / "index.html").page)
+    page.locator("#compare-at").select_option("100")
+    with page.expect_download() as waiting:
+        page.locator("#compare-csv").click()
+    assert "pocket-llama-pocket-counterfact-500x50" in waiting.value.suggested_filename
+    rows = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text(encoding="utf-8"))))
+    runs = page.url.partition("runs=")[2].partition("&")[0].split(",")
+    assert {row["runs"] for row in rows} == {" ".join(group.split(".")) for group in runs}
+    assert {(row["model"], row["task"], row["edits_planned"]) for row in rows} == {
+        ("pocket-llama", "pocket-counterfact", "500")
+    }
+    assert {row["track"] for row in rows} == {site_track(page, site)}
+    at = {row["metric"]: (row["edits"], row["form"]) for row in rows}
+    assert at == {"effective_edits": ("500", ""), "abilities_kept": ("100", "")} | {
+        f"{part}_argmax": ("100", "argmax") for part in ("score", "efficacy", "paraphrase", "neighborhood")
+    }
+    digits = [len(row["value"].partition(".")[2]) for row in rows]
+    assert min(digits) >= 3, "numbers as they are, not as they are shown"
+
+
+def site_track(page: Page, site: Path) -> str:
+    page.goto((site / "index.html").as_uri())
+    return page.locator("#board-section").get_attribute("data-track") or ""
+
+
+def test_the_headline_has_a_verdict_by_the_rule_of_the_board(visit: Open, site: Path) -> None:
+    page = compared(visit(site / "index.html").page)
+    verdict = page.locator("#compare-verdict")
+    expect(verdict).to_contain_text("AlphaEdit holds more than MEMIT-Seq (by ")
+    page.get_by_role("button", name="make first").first.click()
+    expect(verdict).to_contain_text("MEMIT-Seq holds fewer than AlphaEdit (by ")
+    expect(verdict).to_contain_text("MEMIT-Seq holds more than REVIVE on MEMIT (by ")
+    page.locator("#add").select_option(label="FT-L")
+    expect(verdict).to_contain_text("Not compared: FT-L (no rank: 1 course; a rank needs 3)")
+    page.get_by_role("button", name="Remove").last.click()
+    expect(verdict).not_to_contain_text("Not compared")
 
 
 def test_effective_edits_of_less_than_a_whole_row_are_shown_and_not_compared(visit: Open, site: Path) -> None:

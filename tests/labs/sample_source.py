@@ -23,6 +23,7 @@ from palimpsest.results.records import (
     LedgerRow,
     SampleAnswer,
     Segment,
+    Standing,
     TimingSummary,
     Track,
 )
@@ -156,6 +157,8 @@ class SampleSource:
             CourseResult(row.row_id, row.run_id, row.seed, row.effective_edits, row.edits_planned) for row in ended
         )
         placed = [replace(row, standing=found.rows[row.row_id]) if has_ended(row) else row for row in rows]
+        if sum(edits > 0 for edits in home.checkpoints) < 2:  # as the store has it: no rank and no pair
+            return home, [replace(row, standing=row.standing and unranked(row.standing)) for row in placed]
         return replace(home, pairs=found.pairs), placed
 
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
@@ -253,6 +256,10 @@ class SampleSource:
     def tables(self) -> dict[str, pa.Table]:
         names = [head.editor.encode("utf-8", "replace").decode() for head in self.heads()]
         return {"runs": pa.table({"run_id": [head.run_id for head in self.heads()], "editor": names})}
+
+
+def unranked(standing: Standing) -> Standing:
+    return replace(standing, rank_low=None, rank_high=None)
 
 
 def as_series(metric: str, window: str, points: Sequence[CurvePoint]) -> Series:

@@ -109,3 +109,15 @@ def test_where_all_seeds_ask_the_same_cases_their_variance_is_added(store: Store
     one = lines(store)["alphaedit"].effective_edits
     assert one.low is not None and one.high is not None
     assert one.high - one.low > 0.8 * min(high - low for low, high in first)
+
+
+def test_a_track_of_one_checkpoint_has_courses_and_no_ranks(tmp_path: Path) -> None:
+    for seed in range(3):
+        for run in (GOOD, BAD):
+            write_run(tmp_path / "runs", replace(run, seed=seed, checkpoints=(0, 40)))
+    with Store.open(tmp_path / "store.duckdb") as store:
+        assert ingest(store, tmp_path / "runs").problems == []
+        found = lines(store)
+        assert [(one.courses, one.rank_low, one.rank_high) for one in found.values()] == [(3, None, None)] * 2
+        (head,) = bulk.track_heads(store)
+        assert boards.track(store, head.track_id).pairs == ()

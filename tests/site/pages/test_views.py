@@ -139,7 +139,9 @@ def test_a_run_shows_the_interval_of_its_own_course_and_its_row_that_of_all() ->
 def test_the_comparison_and_the_download_have_every_pair_of_rows_with_a_rank() -> None:
     source = SampleSource()
     home, _ = source.track(source.all_tracks[0].track_id)
-    found = payload.pairs_payload(home)
+    rows = rows_of(source)
+    found = payload.pairs_payload(home, rows)
+    assert found["held"][file_name(rows[0].id)][0] == rows[0].effective_edits.value
     assert len(found["rows"]) == len(found["pairs"]) == len(home.pairs) == 3
     columns = track_page.pair_columns(home, rows_of(source))
     assert columns["above_editor"] == ["AlphaEdit", "AlphaEdit", "MEMIT-Seq"]
@@ -338,3 +340,65 @@ def test_a_runs_page_names_the_hashes_of_model_data_and_order(tmp_path: Path) ->
     site = build_from(SampleSource(), tmp_path / "site").path.parent
     html = next((site / "run").iterdir()).read_text(encoding="utf-8")
     assert all(text in html for text in ("9f3ac27d" * 8, "51c08b6e" * 8, "7e" * 8))
+
+
+def test_a_checkpoint_after_a_collapse_is_said_to_be_one_and_no_measured_zero() -> None:
+    source = SampleSource((MadeUp("ft-l", 150, 170, status="collapsed", end=300), MadeUp("memit", 520, 610)))
+    home, runs = source.track(source.all_tracks[0].track_id)
+    dead = next(run for run in runs if run.editor == "ft-l")
+    curves = source.series([dead.run_id])[dead.run_id]
+    view = run_page.run_view(dead, home, source.parts([dead.run_id])[dead.run_id], curves)
+    (_, lines), *_ = view.metric_rows
+    for line in lines:
+        known = dict(zip(view.checkpoints, line.cells, strict=True))
+        assert known[400] == known[500] == figures.COLLAPSED and known[300].sort, line
+    kept = payload.curve_payload(curves)["quality|all"]
+    assert kept[0][-3:] == [300, 400, 500] and kept[1][-3] is not None and kept[1][-2:] == [None, None]
+    assert kept[4] == [400, 500]
+    (row,) = (row for row in rows_of(source) if row.first.editor == "ft-l")
+    assert row.metrics["score_argmax"].keys() == {50, 100, 200, 300}
+
+
+def test_a_seed_that_collapsed_counts_in_the_mean_of_those_that_go_on_and_is_no_point() -> None:
+    source = SampleSource((MadeUp("memit", 520, 610), MadeUp("memit", 90, 90, seed=1, status="collapsed", end=300)))
+    home, runs = source.track(source.all_tracks[0].track_id)
+    found = source.series([run.run_id for run in sorted(runs, key=lambda run: run.seed)])
+    edits, means, *_, imputed, points = payload.combined_curves(list(found.values()), percent=True)["quality|all"]
+    alone, dead = points
+    assert imputed == [400, 500] and dead[-2:] == [None, None]
+    assert means[-2:] == [pytest.approx(value / 2) for value in alone[-2:]]
+    (row,) = rows_of(source)
+    assert row.by_seed["score_argmax"][500][1] is None and row.metrics["score_argmax"][500].value is not None
+
+
+def test_an_editors_page_gives_no_scores_of_runs_that_did_not_finish() -> None:
+    source = SampleSource(tuple(MadeUp("memit", 520, 610, seed=i, status=s, end=e) for i, (s, e) in
+                                enumerate((("complete", 500), ("failed", 100), ("collapsed", 300)))))  # fmt: skip
+    complete, failed, collapsed = sorted(source.editor_runs("memit"), key=lambda run: run.seed)[:3]
+    (row,) = editor_page.editor_view("memit", [complete, failed._replace(score=99.0)], ()).rows
+    assert row.score.text == "61.0", "the mean of what finished"
+    view = editor_page.editor_view("memit", [failed._replace(score=99.0)], ())
+    assert view.rows == () and [run[1:] for run in view.unfinished[0].runs] == [(1, "failed", 100)]
+    (dead,) = editor_page.editor_view("memit", [collapsed], ()).rows
+    assert dead.score == dead.abilities == figures.COLLAPSED and dead.effective_edits.sort
+
+
+def test_a_track_of_one_checkpoint_has_no_bar_no_rank_and_no_edits_until() -> None:
+    source = SampleSource(RUNS[:1] + RUNS[5:6] + RUNS[7:8], (replace(track(), checkpoints=(0, 500)),))
+    (row,) = rows_of(source)
+    data = payload.row_payload(row)
+    assert data["bar"] == [0.0, 0.0, 0.0, 0.0] and data["effective"][0] != "–"
+    assert data["rank"] == ["–", "no rank: the track has one checkpoint"]
+    assert [text for text, *_ in data["until"]] == ["–", "–"]
+    view = track_page.track_view(*track_and_tracks(source), rows_of(source), lambda home: "")
+    assert not view.rankless, "more courses would not help"
+
+
+def track_and_tracks(source: SampleSource) -> tuple[Track, tuple[Track, ...]]:
+    return source.all_tracks[0], source.all_tracks
+
+
+def test_runs_that_did_not_finish_sort_behind_all_others_by_their_headline() -> None:
+    data = [payload.row_payload(row) for row in rows_of(SampleSource())]
+    assert [row["ended"] for row in data] == [bool(row["effective"][2]) for row in data]
+    assert {row["ended"] for row in data} == {True, False}
