@@ -46,6 +46,9 @@ class EffectiveBar:
 COLLAPSED = Figure(MISSING, "collapsed")
 """Instead of a value that was not measured because the run had collapsed."""
 
+UNFINISHED = Figure(MISSING, "not finished")
+"""Instead of the headline of a row without a finished run: its runs stand at another number of edits than others."""
+
 
 def interval_figure(interval: Interval | None, digits: int = 1) -> Figure:
     """A percentage with its interval."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from palimpsest.results.analysis.published import PublishedNumber
 from palimpsest.results.analysis.seeds import combine
-from palimpsest.results.records import BoardRow, Interval, Track
+from palimpsest.results.records import BoardRow, EditsUntil, Interval, Track
 from palimpsest.results.store.bulk import Series
 from palimpsest.site.parts import figures
 from palimpsest.site.parts.table import TableRow, metric_names
@@ -57,8 +57,9 @@ def row_payload(row: TableRow) -> dict[str, Any]:
     first = row.first
     bar = figures.effective_bar(row)
     rank, courses = figures.rank_figure(row.standing), figures.courses_figure(row)
-    until = [figures.until_figure(value) for value in (row.until_80, row.until_50)]
     ended = row.standing is not None
+    headline = bar.figure if ended else figures.UNFINISHED
+    until = [figures.until_figure(value if ended else EditsUntil()) for value in (row.until_80, row.until_50)]
     seconds, memory = figures.seconds_figure(row.seconds), figures.memory_figure(row.memory)
     return {
         "id": file_name(row.id),
@@ -74,13 +75,13 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "ended": ended,
         "courses": [courses.text, courses.span, courses.sort],
         "effective": [
-            bar.figure.text,
-            bar.figure.span,
-            bar.figure.sort if ended else "",
-            figures.interval_note(row.standing),
+            headline.text,
+            headline.span,
+            headline.sort,
+            figures.interval_note(row.standing) if ended else "",
         ],
-        "bar": [bar.reached, bar.made, bar.low, bar.high],
-        "until": [[one.text, one.span, one.sort if ended else ""] for one in until],
+        "bar": [bar.reached, bar.made, bar.low, bar.high] if ended else [0.0, bar.made, 0.0, 0.0],
+        "until": [[one.text, one.span, one.sort] for one in until],
         "ring": row.until_80.edits,
         "seconds": [seconds.text, seconds.sort],
         "memory": [memory.text, memory.sort],

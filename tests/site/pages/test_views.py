@@ -398,7 +398,8 @@ def track_and_tracks(source: SampleSource) -> tuple[Track, tuple[Track, ...]]:
     return source.all_tracks[0], source.all_tracks
 
 
-def test_runs_that_did_not_finish_sort_behind_all_others_by_their_headline() -> None:
-    data = [payload.row_payload(row) for row in rows_of(SampleSource())]
-    assert [row["ended"] for row in data] == [bool(row["effective"][2]) for row in data]
-    assert {row["ended"] for row in data} == {True, False}
+def test_runs_that_did_not_finish_have_no_headline_beside_those_that_did() -> None:
+    *data, last = [payload.row_payload(row) for row in rows_of(SampleSource())]
+    assert last["effective"] == ["–", "not finished", "", ""] and last["bar"] == [0.0, 40.0, 0.0, 0.0]
+    assert [text for text, *_ in last["until"]] == ["–", "–"] and not last["ended"]
+    assert all(row["ended"] and row["effective"][2] for row in data)
