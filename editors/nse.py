@@ -1,6 +1,6 @@
 """NSE: MEMIT-Seq on the most active neurons, towards targets of the unedited model, in rounds.
 
-Jiang, Fang, Zhang, Ma, Wan, Wang, He, Chua 2024 (ACL 2025), "Neuron-Level Sequential Editing for Large Language
+Jiang, Fang, Zhang, Zhang, Wang, Liang, Wang 2024 (ACL 2025), "Neuron-Level Sequential Editing for Large Language
 Models", arXiv 2410.04045.
 
 1. Weights rewinding: z of every edit comes from the unedited model, however many edits were made before.

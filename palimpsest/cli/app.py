@@ -34,6 +34,7 @@ VERBS = {
     "depot": "Look at the runs of a depot, and mirror them.",
     "store": "Keep the DuckDB store of all runs.",
     "table": "Write the board of a track as a table for a paper: LaTeX, Markdown or CSV.",
+    "figure": "Write the figures of a track's page as PDF, SVG and PNG for print, without a browser.",
     "site": "Build the leaderboard page and look at it.",
     "claims": "Run what a set of claims needs, and say which claims are shown, refuted or open.",
     "tasks": "Look at files of edits.",

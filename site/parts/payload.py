@@ -226,7 +226,7 @@ def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[
     for key, group in by_key.items():
         bounded = percent and not labels.unbounded(key)
         edits = sorted({e for one in group for e in one.edits})
-        at = [_points(one) for one in group]
+        at = [by_edits(one) for one in group]
         means = [combine([p.get(e, _NOTHING) for p in at], most=100.0 if bounded else None,
                          least=_LEAST_OF_PERCENT if bounded else None) for e in edits]  # fmt: skip
         imputed = sorted({e for one in group for e in one.imputed})
@@ -240,7 +240,8 @@ def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[
     return result
 
 
-def _points(one: Series) -> Mapping[int, Interval]:
+def by_edits(one: Series) -> Mapping[int, Interval]:
+    """Edits → value and interval of a series."""
     low = one.low or [None] * len(one.edits)
     high = one.high or [None] * len(one.edits)
     return {e: Interval(v, lo, hi) for e, v, lo, hi in zip(one.edits, one.value, low, high, strict=True)}

@@ -9,13 +9,11 @@ import typer
 
 from palimpsest import __version__
 from palimpsest.cli import options, output
+from palimpsest.cli.chosen_track import chosen_track
 from palimpsest.cli.store_place import store_path
-from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
-from palimpsest.results.records import Track
-from palimpsest.results.store import boards, bulk
+from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.results.store.database import Store
-from palimpsest.site.parts.paper_table import WRITERS, PaperTable, paper_table
-from palimpsest.site.parts.table import table_rows
+from palimpsest.site.parts.paper_table import WRITERS, paper_table
 from palimpsest.site.words import papers
 
 app = typer.Typer(add_completion=False)
@@ -53,7 +51,8 @@ def table(
     options.writable_file(out, "--out")
     options.writable_file(bib, "--bib")
     with Store.open(store_path(options.home_folder(home)), read_only=True) as store:
-        found = _board(store, _chosen(bulk.track_heads(store), track), at)
+        chosen = chosen_track(store, track, "table")
+    found = paper_table(chosen.track, chosen.rows, chosen.checkpoint(at))
     text = WRITERS[form](found)
     if bib is not None:
         _write(bib, papers.bibliography(found.papers, __version__))
@@ -64,42 +63,6 @@ def table(
         return
     for line in text.split("\n"):
         output.line(line)
-
-
-def _chosen(tracks: list[Track], wanted: str | None) -> str:
-    """The id of the track that is meant.
-
-    Raises:
-        UsageError: There is none, or several fit.
-    """
-    fitting = [track for track in tracks if track.track_id.startswith(wanted or "")]
-    if len(fitting) == 1:
-        return fitting[0].track_id
-    if not tracks:
-        raise UsageError("The store has no runs yet. Make some, then: palimpsest store ingest")
-    if not fitting:
-        raise unknown_name("Track", wanted or "", [t.track_id for t in tracks], "palimpsest table")
-    listed = "\n".join(
-        f"  {t.track_id}  {t.model}, {t.task}, {t.edits} edits in batches of {t.batch_size}, {t.runs} runs"
-        for t in fitting
-    )
-    raise UsageError(f"Several tracks fit. Name one of them: palimpsest table TRACK\n{listed}")
-
-
-def _board(store: Store, track_id: str, at: int | None) -> PaperTable:
-    """The table of one track.
-
-    Raises:
-        UsageError: No run of it ended, or it has no such checkpoint.
-    """
-    track = boards.track(store, track_id)
-    scored = [edits for edits in track.checkpoints if edits > 0]
-    if at is not None and at not in scored:
-        raise UsageError(f"--at {at}: the track has checkpoints at {', '.join(map(str, scored))} edits.")
-    found = paper_table(track, table_rows(track, boards.board(store, track_id), bulk.table_series(store, track_id)), at)
-    if not found.rows:
-        raise UsageError(f"No run of track {track_id} has ended by itself yet, so there is nothing to compare.")
-    return found
 
 
 def _write(path: Path, text: str) -> None:
