@@ -38,6 +38,7 @@ VERBS = {
     "site": "Build the leaderboard page and look at it.",
     "claims": "Run what a set of claims needs, and say which claims are shown, refuted or open.",
     "tasks": "Look at files of edits.",
+    "presets": "Bring in hyperparameters of other code.",
     "tune": "Search for the best configuration on the tuning split, write it as the preset, record every trial.",
     "new-editor": "Write a small package with an editor of your own, complete with a test, that runs as it is.",
     "check": "Try whether editors keep what editors promise, on both pocket models; takes about a minute each.",

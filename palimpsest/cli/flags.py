@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.cli.options import whole_numbers
-from palimpsest.cli.settings import with_settings
+from palimpsest.cli.settings import preset_settings, with_settings
 from palimpsest.harness.errors import PalimpsestError, UsageError
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.specs.command import FLAGS, on_command_line, put
@@ -50,6 +50,8 @@ class Flags:
     ability_limit: int | None = None
     seed: Sequence[int] = ()
     set: Sequence[str] = ()
+    preset: Sequence[str] = ()
+    """Files of values, over which those of ``set`` go."""
 
 
 _NEEDED = ("--model", "--editor", "--task", "--edits")
@@ -73,7 +75,8 @@ def selected(flags: Flags) -> tuple[Suite, Place]:
         if key in settings:
             raise UsageError(f"--set {key} is given twice.")
         settings[key] = value
-    suite = suite.model_copy(update={"editors": with_settings(suite.editors, settings)})
+    editors = with_settings(suite.editors, preset_settings(flags.preset), "--preset")
+    suite = suite.model_copy(update={"editors": with_settings(editors, settings)})
     changed = {flag.suite.removesuffix(".tasks") for flag in FLAGS if flag.words in given}
 
     def place(path: Sequence[str | int]) -> str:

@@ -70,6 +70,15 @@ def run(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--preset",
+            metavar="EDITOR=FILE",
+            help="TOML file of values in place of those of the editor's own preset; repeatable.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(
@@ -292,6 +301,7 @@ def run(
             ability_limit=ability_limit,
             seed=seed or (),
             set=settings or (),
+            preset=preset or (),
         )
     )
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
