@@ -24,6 +24,7 @@ ORDER = (
     "harness.runs", "harness.forecast", "harness.fleet", "harness.depot", "harness.authoring",
     "editors.toolkit", "editors", "tasks",
     "results.reading", "results.records", "results.analysis", "results.submissions", "results.store", "results.nights",
+    "results.external",
     "site.jobs", "site.words", "site.source", "site.parts", "site.pages", "site.build", "site.serve",
     "palimpsest.cli", "palimpsest.api",
 )  # fmt: skip
@@ -34,7 +35,8 @@ EDITORS_MAY_USE = {
 }  # fmt: skip
 WITHOUT_TORCH = (
     "harness.errors", "harness.system", "harness.specs", "harness.metrics",
-    "results.reading", "results.records", "results.analysis", "results.store", "results.nights", "site",
+    "results.reading", "results.records", "results.analysis", "results.store", "results.nights",
+    "results.external", "site",
 )  # fmt: skip
 """Rooms whose code never names torch, so that a page is built and a bundle read without it."""
 

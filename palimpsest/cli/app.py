@@ -31,6 +31,7 @@ VERBS = {
     "show": "Show a run: its spec, its state, its latest scores.",
     "stats": "Collect key statistics of a model in one pass over a text; skip what is there, continue what is partial.",
     "export": "Write the edited model of a run, with its tokenizer, as a folder that transformers loads.",
+    "score": "Score a model that was edited elsewhere against its unedited base, as a row that is never ranked.",
     "depot": "Look at the runs of a depot, and mirror them.",
     "store": "Keep the DuckDB store of all runs.",
     "table": "Write the board of a track as a table for a paper: LaTeX, Markdown or CSV.",

@@ -9,6 +9,7 @@ from palimpsest.results.records import Track
 from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.site.parts.table import TableRow, table_rows
+from palimpsest.site.words.looks import editor_looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def chosen_track(store: Store, wanted: str | None, verb: str) -> ChosenTrack:
     """
     track_id = _id(bulk.track_heads(store), wanted, verb)
     track = boards.track(store, track_id)
-    rows = table_rows(track, boards.board(store, track_id), bulk.table_series(store, track_id))
+    looks = editor_looks(head.editor for head in bulk.run_heads(store))  # as the site has them
+    rows = table_rows(track, boards.board(store, track_id), bulk.table_series(store, track_id), looks)
     if all(row.standing is None for row in rows):
         raise UsageError(f"No run of track {track_id} has ended by itself yet, so there is nothing to compare.")
     return ChosenTrack(track, rows)

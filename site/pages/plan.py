@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from palimpsest.results.analysis.published import PublishedNumber, load_published
+from palimpsest.results.external import external_files
 from palimpsest.results.records import BoardRow, Track
 from palimpsest.results.store.bulk import RunHead, chunks
 from palimpsest.results.store.claim_record import read_records
@@ -37,14 +38,18 @@ def batches(source: Source, version: str, code: str, options: Options) -> Iterat
     """Everything that the site is made of."""
     heads = source.heads()
     records = claims_page.shown_records(read_records(options.claims) if options.claims else (), heads)
-    code = fingerprint(code, bool(records))  # of which all pages have a link
-    site = _Site(source, heads, environment(version, claims=bool(records)), code, (version, options.base_url))
+    external = bool(external_files(options.external))
+    code = fingerprint(code, bool(records), external)  # of which pages have links
+    site = _Site(
+        source, heads, environment(version, claims=bool(records), external=external), code, (version, options.base_url)
+    )
     yield from site.batches()
     if records:
         yield claims_page.claims_batch(site.page, code, records, heads, source.claims)
     runs = {head.run_id for head in heads}
     yield plan_extras.history_batch(site.page, code, source.ledger(), runs, options.base_url)
     yield plan_extras.nights_batch(site.page, code, options.nights, site.looks)
+    yield plan_extras.external_batch(site.page, code, options.external)
     yield plan_extras.index_batch(code, site.tracks, version, options.base_url)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from palimpsest.results.external import read_externals
 from palimpsest.results.records import LedgerRow, Track
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
-from palimpsest.site.pages import history
+from palimpsest.site.pages import external, history
 from palimpsest.site.pages import nights as nights_page
 from palimpsest.site.parts.files import FORMATS, table_files
 from palimpsest.site.words.looks import Look
@@ -33,6 +34,8 @@ class Options:
     """Address of the site, ending in a slash; empty: anywhere, then the feed's addresses are relative."""
     claims: Path | None = None
     """Folder of the records of claims."""
+    external: Path | None = None
+    """Folder of the scores of models that were edited elsewhere."""
 
 
 def history_batch(page: Page, code: str, ledger: Sequence[LedgerRow], runs: set[str], base_url: str) -> Batch:
@@ -71,6 +74,20 @@ def nights_batch(page: Page, code: str, folder: Path | None, looks: Mapping[str,
                 yield keys[0], file
 
     return Batch([Job("nights", fingerprint(code, nights_page.digest(folder), settled))], make)
+
+
+def external_batch(page: Page, code: str, folder: Path | None) -> Batch:
+    """The page of models that were edited elsewhere, and its table; nothing where there are none."""
+    rows = read_externals(folder)
+
+    def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
+        stem = "data/external"
+        view = external.external_view(rows)
+        yield keys[0], page("external.html", "external.html", "downloads", groups=view, stem=stem, formats=FORMATS)
+        for file in table_files(stem, external.external_columns(rows)):
+            yield keys[0], file
+
+    return Batch([Job("external", fingerprint(code, [row.model_dump_json() for row in rows]))] if rows else [], make)
 
 
 def index_batch(code: str, tracks: Sequence[Track], version: str, base_url: str) -> Batch:

@@ -29,12 +29,13 @@ NAVIGATION = (
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
-def environment(version: str, *, claims: bool = False) -> jinja2.Environment:
+def environment(version: str, *, claims: bool = False, external: bool = False) -> jinja2.Environment:
     """Templates with escaping always on, foreign text cleaned, and an error for every name that does not exist.
 
     Args:
         version: Of Palimpsest.
         claims: Whether there is a page of claims.
+        external: Whether there is one of models that were edited elsewhere.
     """
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -51,6 +52,7 @@ def environment(version: str, *, claims: bool = False) -> jinja2.Environment:
         csp=POLICY,
         navigation=[entry for entry in NAVIGATION if claims or entry[0] != "claims"],
         version=version,
+        external=external,
         count=text.count,
         fixed=text.fixed,
         seconds=text.seconds,

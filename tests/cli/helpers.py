@@ -6,7 +6,21 @@ from pathlib import Path
 
 from palimpsest.cli.app import main
 
-_WITH_HOME = {"run", "fleet", "claims", "list", "show", "export", "plan", "doctor", "store", "site", "table"}
+_WITH_HOME = {
+    "run",
+    "fleet",
+    "claims",
+    "list",
+    "show",
+    "export",
+    "plan",
+    "doctor",
+    "store",
+    "site",
+    "table",
+    "figure",
+    "score",
+}
 
 
 def cli(*arguments: str, home: Path | None = None) -> tuple[int, str, str]:

@@ -66,7 +66,7 @@ def test_curves_are_of_the_metrics_window_and_editors_that_are_named(home: Path,
         (["--format", "gif"], "svg"),
         (["--at", "11"], "10, 40"),
         (["--metric", "scroe_argmax"], "score_argmax"),
-        (["--window", "middle"], "latest"),
+        (["--window", "middle"], "measured in all"),
         (["--editor", "mermit"], "memit"),
     ],
 )

@@ -111,6 +111,10 @@ def test_no_verb_prints_or_writes_what_is_private(place: Path, monkeypatch: pyte
     told(
         "table", "--format", "markdown", "--out", str(place / "board.md"), "--bib", str(place / "board.bib"), code=None
     )
+    told("figure", "--kind", "headline", "--out", str(place / "figures"), code=None)
+    told("presets", "import", str(place / "not-there.yaml"), code=2)
+    told("score", str(place / "exported"), "--base", "pocket-gpt2", "--task", "pocket-counterfact", "--edits", "2",
+         "--home", home)  # fmt: skip
     told("claims", "--only-verdicts", "--home", home, code=None)
     told("fleet", code=None)
     told("depot", "list", "--depot", f"file://{place}/depot", code=None)

@@ -145,9 +145,12 @@ def _plots(
         found += [plots.curves(rows, series, metric, _window(series, metric, window)) for metric in metrics]
     if "pareto" in kinds:
         scatter = plots.pareto(chosen.track, rows, chosen.checkpoint(at))
-        if not scatter.marks:
+        if not scatter.marks and len(kinds) > 1:
+            output.note("No row has a score and abilities kept at this checkpoint, so there is no scatter plot.")
+        elif not scatter.marks:
             raise UsageError("No row has a score and abilities kept at this checkpoint, so there is no scatter plot.")
-        found.append(scatter)
+        else:
+            found.append(scatter)
     return found
 
 

@@ -28,7 +28,7 @@ def build(
 ) -> None:
     """Render the store as static pages that open from disk."""
     place = options.home_folder(home)
-    extras = Options(nights or place / "nights", options.base_address(base_url), place / "claims")
+    extras = Options(nights or place / "nights", options.base_address(base_url), place / "claims", place / "external")
     report = render(store_path(place), out or place / "site", extras)
     page = report.path.resolve().as_uri()
     if as_json:
