@@ -1,15 +1,19 @@
-"""The history of the leaderboard: what came, was replaced or left, and why; as a page and as an Atom feed."""
+"""The history of the leaderboard: rows that came, were replaced or left, and why; as a page and as an Atom feed.
+
+A row of a submission came by a line of the ledger; one of our own runs came with the first of them.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from palimpsest.results.records import LedgerRow
+from palimpsest.results.store.bulk import RunHead
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import clean, file_name
 
@@ -30,6 +34,7 @@ class Action(NamedTuple):
 
 
 ACTIONS = {
+    "add": Action("added", "+", "good"),
     "include": Action("included", "+", "good"),
     "replace": Action("replaced", "⇄", "plain"),
     "withdraw": Action("withdrawn", "✕", "bad"),
@@ -44,9 +49,12 @@ VERDICTS = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the ledger."""
+    """One line of the ledger, or the arrival of a row of our own."""
 
-    line: int
+    line: int | None
+    """Number in the ledger; None: it is about a row of our own."""
+    row: str
+    """Track and row of our own, harmless in an address; empty for a line of the ledger."""
     time: str
     """As RFC 3339 wants it, in UTC."""
     action: Action
@@ -54,10 +62,19 @@ class Event:
     run_href: str
     """Page of the run; empty where it has none (any more)."""
     editor: str
+    track: str
+    """Model, task and schedule; empty where the run is not on the board."""
+    track_href: str
     replaces: str
     replaces_href: str
     verdict: str
     reason: str
+    raw: LedgerRow
+
+    @property
+    def anchor(self) -> str:
+        """Place of it on the history page."""
+        return f"line-{self.line}" if self.line is not None else f"row-{self.row}"
 
     @property
     def title(self) -> str:
@@ -65,13 +82,18 @@ class Event:
         words = f"{labels.editor_title(self.editor)}: run {self.run_id} {self.action.word}"
         if self.replaces:
             words += f", in place of {self.replaces}"
-        return f"{words}: {self.verdict}" if self.verdict else words
+        if self.verdict:
+            words += f": {self.verdict}"
+        return f"{words}, on {self.track}" if self.track else words
 
-    @property
-    def identity(self) -> str:
-        """The same whenever and wherever the page is built."""
+    def identity(self, site: str) -> str:
+        """The same whenever the page is built; that of a line of the ledger also wherever.
+
+        Args:
+            site: Identity of the site, whose own rows another site may have, too.
+        """
         name = "\n".join((str(self.line), self.time, self.run_id, self.action.word))
-        return uuid.uuid5(_NAMESPACE, name).urn
+        return uuid.uuid5(_NAMESPACE, name if self.line is not None else f"{site}\nrow {self.row}").urn
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +117,52 @@ class FeedView:
     events: tuple[Event, ...]
 
 
-def events(ledger: Sequence[LedgerRow], runs: Collection[str]) -> list[Event]:
-    """All lines, newest first.
+def events(ledger: Sequence[LedgerRow], heads: Sequence[RunHead], tracks: Mapping[str, str]) -> list[Event]:
+    """All lines and all rows of our own, newest first.
 
     Args:
         ledger: The lines in the order of time.
-        runs: Ids of the runs that have a page.
+        heads: Runs that have a page.
+        tracks: Track id → its title.
     """
-    found = [
-        Event(
-            line=number,
-            time=rfc3339(row.time),
-            action=_action(row),
-            run_id=row.run_id,
-            run_href=_href(row.run_id, runs),
-            editor=row.editor,
-            replaces=row.replaces or "",
-            replaces_href=_href(row.replaces or "", runs),
-            verdict=VERDICTS.get(row.verdict or "", ""),
-            reason=row.reason,
-        )
-        for number, row in enumerate(ledger, start=1)
+    known = {head.run_id: head for head in heads}
+    lines = [_event(number, row, "", known, tracks) for number, row in enumerate(ledger, start=1)]
+    own = [
+        _event(None, LedgerRow(head.came, "add", head.run_id, head.editor, "", None, None), row, known, tracks)
+        for row, head in _first_of_rows(heads)
     ]
-    return found[::-1]
+    return sorted([*own, *lines], key=lambda event: event.time)[::-1]
+
+
+def _first_of_rows(heads: Sequence[RunHead]) -> list[tuple[str, RunHead]]:
+    """Each row of our own with the run by which it came."""
+    first: dict[str, RunHead] = {}
+    for head in sorted(heads, key=lambda head: (rfc3339(head.came), head.run_id)):
+        if not head.submitted:
+            first.setdefault(f"{file_name(head.track_id)}-{file_name(head.row_id)}", head)
+    return sorted(first.items())
+
+
+def _event(
+    number: int | None, line: LedgerRow, row: str, known: Mapping[str, RunHead], tracks: Mapping[str, str]
+) -> Event:
+    track = known[line.run_id].track_id if line.run_id in known else ""
+    return Event(
+        line=number,
+        row=row,
+        time=rfc3339(line.time),
+        action=_action(line),
+        run_id=line.run_id,
+        run_href=_href(line.run_id, known),
+        editor=line.editor,
+        track=tracks.get(track, ""),
+        track_href=f"track/{file_name(track)}.html" if track in tracks else "",
+        replaces=line.replaces or "",
+        replaces_href=_href(line.replaces or "", known),
+        verdict=VERDICTS.get(line.verdict or "", ""),
+        reason=line.reason,
+        raw=line,
+    )
 
 
 def _action(row: LedgerRow) -> Action:
@@ -126,7 +171,7 @@ def _action(row: LedgerRow) -> Action:
     return ACTIONS.get(row.action, Action(clean(row.action, 40), "·", "plain"))
 
 
-def _href(run_id: str, runs: Collection[str]) -> str:
+def _href(run_id: str, runs: Mapping[str, RunHead]) -> str:
     return f"run/{file_name(run_id)}.html" if run_id in runs else ""
 
 
@@ -150,13 +195,34 @@ def history_view(found: Sequence[Event]) -> HistoryView:
     return HistoryView(tuple(found[:MOST_ROWS]), len(found), counts)
 
 
+def arrivals(found: Sequence[Event]) -> dict[str, str]:
+    """Run that brought a row → day on which it came, of the newest events; read by ``static/fresh.js``."""
+    came = [event for event in found[:MOST_ROWS] if event.raw.action in ("add", "include", "replace")]
+    return {file_name(event.run_id): event.time[:10] for event in reversed(came) if event.run_href}
+
+
+def columns(found: Sequence[Event]) -> dict[str, list[object]]:
+    """Every event for downloading, the oldest first."""
+    ordered = found[::-1]
+    result: dict[str, list[object]] = {"line": [event.line for event in ordered]}
+    for name in ("time", "action", "run_id", "editor", "reason", "replaces", "verdict"):
+        result[name] = [getattr(event.raw, name) for event in ordered]
+    return result | {"track": [event.track or None for event in ordered]}
+
+
+def site_identity(found: Sequence[Event], base_url: str) -> str:
+    """Identity of a site: its address, or where that is not known the oldest event on it, which stays the oldest."""
+    oldest = min(found, key=lambda event: (event.time, event.run_id), default=None)
+    name = base_url or ("\n".join((oldest.time, oldest.run_id, oldest.anchor)) if oldest else "")
+    return uuid.uuid5(_NAMESPACE, f"feed {name}").urn
+
+
 def feed_view(found: Sequence[Event], base_url: str) -> FeedView:
-    """The feed of the newest lines.
+    """The feed of the newest events.
 
     Args:
-        found: All lines, newest first.
+        found: All of them, newest first.
         base_url: Where the site will be, ending in a slash; empty: not known.
     """
     updated = max((event.time for event in found), default=_BEGINNING)
-    identity = uuid.uuid5(_NAMESPACE, f"feed {base_url}").urn
-    return FeedView(identity, updated, base_url, tuple(found[:MOST_ENTRIES]))
+    return FeedView(site_identity(found, base_url), updated, base_url, tuple(found[:MOST_ENTRIES]))

@@ -50,6 +50,12 @@ class MoveRow:
     fragment: str
     """Fragment of this page's address that shows the number over time."""
 
+    @property
+    def cells(self) -> tuple[str | int | bool, ...]:
+        """As the page's script reads it, for another night than the one before."""
+        named = (self.editor, self.seed, self.built_in, self.metric, self.fragment, self.track)
+        return (*named, self.before, self.interval, self.after, self.direction)
+
 
 @dataclass(frozen=True, slots=True)
 class NightRow:
@@ -102,17 +108,39 @@ def nights_view(nights: Sequence[Night]) -> NightsView:
     rows = [_night_row(night, found) for night, found in zip(nights, [[], *moved], strict=False)]
     last, before = (nights[-1], nights[-2]) if len(nights) > 1 else (None, None)
     shown = moved[-1] if moved else []
-    added = len({n.key for n in last.numbers} - {n.key for n in before.numbers}) if last and before else 0
-    ordered = sorted(shown, key=lambda move: (not move.built_in, move.before.key))
     return NightsView(
         last=rows[-1] if rows else None,
         before=before.day if before else "",
-        added=added,
-        moves=tuple(_move_row(move, last or nights[-1]) for move in ordered[:MOST_MOVES]),
+        added=_added(before, last) if last and before else 0,
+        moves=_move_rows(shown, nights[-1]) if nights else (),
         total_moves=len(shown),
         nights=tuple(rows[::-1][:MOST_NIGHTS]),
         total=len(rows),
     )
+
+
+def _added(before: Night, after: Night) -> int:
+    return len({number.key for number in after.numbers} - {number.key for number in before.numbers})
+
+
+def _move_rows(found: Sequence[Move], night: Night) -> tuple[MoveRow, ...]:
+    """The first moves, those of built-in editors before all others."""
+    ordered = sorted(found, key=lambda move: (not move.built_in, move.before.key))
+    return tuple(_move_row(move, night) for move in ordered[:MOST_MOVES])
+
+
+def since_files(nights: Sequence[Night]) -> Iterator[File]:
+    """The last night against each one before it: the answer to "what moved since then?", a file per night."""
+    for before in nights[:-1]:
+        found = moves(before, nights[-1])
+        value = {
+            "day": before.day,
+            "total": len(found),
+            "ours": sum(move.built_in for move in found),
+            "added": _added(before, nights[-1]),
+            "rows": [row.cells for row in _move_rows(found, nights[-1])],
+        }
+        yield File(f"data/nights/since-{before.day}.js", script(f"nights/since-{before.day}", value))
 
 
 def _night_row(night: Night, found: Sequence[Move]) -> NightRow:

@@ -15,7 +15,7 @@ from palimpsest.results.store.bulk import RunHead, chunks
 from palimpsest.results.store.claim_record import read_records
 from palimpsest.results.store.outcomes import COLUMNS as OUTCOME_COLUMNS
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
-from palimpsest.site.pages import badges, downloads, plan_extras
+from palimpsest.site.pages import badges, downloads, history, plan_extras
 from palimpsest.site.pages import claims as claims_page
 from palimpsest.site.pages import editor as editor_page
 from palimpsest.site.pages import run as run_page
@@ -46,8 +46,9 @@ def batches(source: Source, version: str, code: str, options: Options) -> Iterat
     yield from site.batches()
     if records:
         yield claims_page.claims_batch(site.page, code, records, heads, source.claims)
-    runs = {head.run_id for head in heads}
-    yield plan_extras.history_batch(site.page, code, source.ledger(), runs, options.base_url)
+    titles = {track.track_id: track_page.track_title(track) for track in site.tracks}
+    told = history.events(source.ledger(), heads, titles)
+    yield plan_extras.history_batch(site.page, code, told, options.base_url)
     yield plan_extras.nights_batch(site.page, code, options.nights, site.looks)
     yield plan_extras.external_batch(site.page, code, options.external)
     yield plan_extras.index_batch(code, site.tracks, version, options.base_url)
@@ -245,13 +246,12 @@ class _Track:
         for key, run_id in zip(keys, run_ids, strict=True):
             row = self.by_run[run_id]
             view = run_page.run_view(row, track, parts[run_id], curves[run_id])
-            name = text.file_name(run_id)
+            name, asked = text.file_name(run_id), text.file_name(texts[run_id])
             page = self.site.page(f"run/{name}.html", "run.html", "run", view=view, track_href=_track_path(track),
-                                  run_file=name, order_hash=texts[run_id],
-                                  texts=text.file_name(texts[run_id]))  # fmt: skip
+                                  run_file=name, order_hash=texts[run_id], texts=asked)  # fmt: skip
             badge = File(f"badge/{name}.svg", badges.badge(view.title, view.bar.figure.text, track.edits))
             every = File(f"data/run/{name}/cases.parquet", parquet(self.site.source.outcomes(run_id)))
-            for file in (page, badge, every, *run_page.run_files(row, view, curves[run_id])):
+            for file in (page, badge, every, *run_page.run_files(row, view, curves[run_id], asked)):
                 yield key, file
 
     def row_batches(self) -> Iterator[Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.results.external import read_externals
-from palimpsest.results.records import LedgerRow, Track
+from palimpsest.results.records import Track
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.pages import external, history
 from palimpsest.site.pages import nights as nights_page
 from palimpsest.site.parts.files import FORMATS, table_files
 from palimpsest.site.words.looks import Look
-from palimpsest.site.words.text import clean, file_name
+from palimpsest.site.words.text import clean, file_name, script
 
 INDEX = "leaderboard.json"
 """Lists all tracks and where their tables are; its place and form stay."""
@@ -38,10 +39,12 @@ class Options:
     """Folder of the scores of models that were edited elsewhere."""
 
 
-def history_batch(page: Page, code: str, ledger: Sequence[LedgerRow], runs: set[str], base_url: str) -> Batch:
+def history_batch(page: Page, code: str, found: Sequence[history.Event], base_url: str) -> Batch:
     """The history page and its feed."""
-    found = history.events(ledger, runs)
-    key = fingerprint(code, base_url, [(event.identity, event.run_href, event.reason) for event in found])
+    told = [
+        (event.identity(""), event.time, event.run_href, event.track, event.track_href, event.reason) for event in found
+    ]
+    key = fingerprint(code, base_url, told)
 
     def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
         stem = "data/history"
@@ -49,17 +52,12 @@ def history_batch(page: Page, code: str, ledger: Sequence[LedgerRow], runs: set[
         view = history.history_view(found)
         yield keys[0], page("history.html", "history.html", "history", view=view, files=links if found else [])
         yield keys[0], page("feed.xml", "feed.xml", "history", feed=history.feed_view(found, base_url))
+        yield keys[0], File("data/arrivals.js", script("arrivals", history.arrivals(found)))
         if found:
-            for file in table_files(stem, _ledger_columns(ledger)):
+            for file in table_files(stem, history.columns(found)):
                 yield keys[0], file
 
     return Batch([Job("history", key)], make)
-
-
-def _ledger_columns(ledger: Sequence[LedgerRow]) -> dict[str, list[Any]]:
-    names = ("time", "action", "run_id", "editor", "reason", "replaces", "verdict")
-    columns: dict[str, list[Any]] = {"line": list(range(1, len(ledger) + 1))}
-    return columns | {name: [getattr(row, name) for row in ledger] for name in names}
 
 
 def nights_batch(page: Page, code: str, folder: Path | None, looks: Mapping[str, Look]) -> Batch:
@@ -70,7 +68,8 @@ def nights_batch(page: Page, code: str, folder: Path | None, looks: Mapping[str,
         nights = nights_page.nights_of(folder)
         yield keys[0], page("nights.html", "nights.html", "nights", view=nights_page.nights_view(nights))
         if nights:
-            for file in (*nights_page.night_data(nights, looks), *nights_page.number_files(nights)):
+            made = (nights_page.night_data(nights, looks), nights_page.since_files(nights))
+            for file in itertools.chain(*made, nights_page.number_files(nights)):
                 yield keys[0], file
 
     return Batch([Job("nights", fingerprint(code, nights_page.digest(folder), settled))], make)

@@ -18,6 +18,7 @@ from palimpsest.site.pages.track import facts
 from palimpsest.site.parts import cases, diagnostics, figures, payload, samples
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
+from palimpsest.site.parts.install import Install, install
 from palimpsest.site.parts.table import QUALITY, TableRow, forms_of, table_rows
 from palimpsest.site.source import RunParts
 from palimpsest.site.words import labels
@@ -61,6 +62,7 @@ class RunView:
     memory: Figure
     status: labels.Status
     forms: tuple[str, ...]
+    install: Install
     command: str
     spec_text: str
     config: tuple[tuple[str, str], ...]
@@ -106,6 +108,7 @@ def run_view(row: BoardRow, track: Track, parts: RunParts, curves: Sequence[Seri
         memory=figures.memory_figure(row.peak_memory_mb),
         status=labels.STATUSES[row.status],
         forms=forms,
+        install=install(parts.spec, parts.segments),
         command=command(parts.spec),
         spec_text=json.dumps(parts.spec, indent=2, sort_keys=True, ensure_ascii=False),
         config=tuple((key, json.dumps(value, ensure_ascii=False)) for key, value in sorted(_config(parts).items())),
@@ -139,8 +142,15 @@ def _config(parts: RunParts) -> Mapping[str, Any]:
     return config if isinstance(config, Mapping) else {}
 
 
-def run_files(row: BoardRow, view: RunView, curves: Sequence[Series]) -> Iterator[File]:
-    """Data of the charts and of the case explorer, and the figures for downloading."""
+def run_files(row: BoardRow, view: RunView, curves: Sequence[Series], texts: str) -> Iterator[File]:
+    """Data of the charts and of the case explorer, and the figures for downloading.
+
+    Args:
+        row: The run.
+        view: Its page.
+        curves: Its series.
+        texts: Folder of the texts that it edits and asks, which it may share with others.
+    """
     name = file_name(row.run_id)
     value = {
         "id": name,
@@ -164,6 +174,7 @@ def run_files(row: BoardRow, view: RunView, curves: Sequence[Series]) -> Iterato
         "config": {key: text for key, text in view.config},
         "scored": view.parts.scored,
         "cases": len(view.parts.courses),
+        "texts": texts,
         "curves": payload.curve_payload(curves),
     }
     yield File(f"data/run/{name}/run.js", script(f"run/{name}", value))

@@ -1,6 +1,8 @@
 /* The case explorer of a run: every edit with what became of it, and its prompts with the answers.
 
-   Courses (see results/courses.py) have one block per checkpoint; texts are shared by runs that ask the same. */
+   Courses (see results/courses.py) have one block per checkpoint; texts are shared by runs that ask the same.
+
+   The address keeps the filters and the edit that was opened last: #find=corrow&show=lost&case=13. */
 (function () {
   "use strict";
   const P = window.palimpsest;
@@ -24,6 +26,8 @@
   let answers = {};
   let cases = [];
   let shown = STEP;
+  let current = 0;
+  let loaded = null;
 
   const zsre = function () { return run.form === "zsre"; };
 
@@ -79,7 +83,7 @@
         });
       }));
     }
-    const recorded = P.need("answers/" + id, "data/run/" + id + "/answers.js").then(function (found) { answers = found || {}; }, function () { answers = {}; });
+    const recorded = P.need("answers/" + id, "data/run/" + id + "/answers.js", true).then(function (found) { answers = found || {}; }, function () { answers = {}; });
     return Promise.all(jobs.concat(recorded));
   }
 
@@ -102,18 +106,28 @@
 
   function row(item) {
     const said = item.state === "lost" ? "forgotten by " + P.thousands(item.lostAt) : item.state === "back" ? "forgotten by " + P.thousands(item.lostAt) + ", back at the end" : STATES[item.state];
-    const details = el("details", { class: "case" },
+    const details = el("details", { class: "case", open: item.position + 1 === current ? "" : null },
       el("summary", {}, el("span", { class: "case-number" }, P.thousands(item.position + 1)),
         el("span", { class: "case-text" }, sentence(item), " ", item.from ? [el("s", {}, item.from), " ", el("span", { "aria-hidden": "true" }, "→ "), el("span", { class: "visually-hidden" }, "becomes ")] : null, el("b", {}, item.to)),
         el("span", { class: "case-state " + item.state }, said, String(item.position) in answers ? el("span", { class: "chip" }, "answers") : null), strip(item)));
-    details.addEventListener("toggle", function () { if (details.open && !details.dataset.filled) { details.dataset.filled = "true"; open(item, details); } });
+    details.addEventListener("toggle", function () {
+      if (details.open && !details.dataset.filled) { details.dataset.filled = "true"; open(item, details); }
+      const number = item.position + 1;
+      if (details.open !== (current === number) && details.isConnected) { current = details.open ? number : 0; write(true); }
+    });
     return el("li", { data: { position: String(item.position) } }, details);
   }
 
   function open(item, details) {
     const n = Math.floor(item.position / PROBES);
+    details.querySelectorAll(":scope > .note").forEach(function (old) { old.remove(); });
     P.need("cases/" + texts + "/probes-" + n, "data/cases/" + texts + "/probes-" + n + ".js").then(function (found) {
-      details.append(prompts(item, found[item.position % PROBES] || []));
+      details.append(prompts(item, found[item.position % PROBES] || []), el("button", { type: "button", class: "quiet-button case-link", on: { click: function (event) {
+        P.copyText(window.location.href.split("#")[0] + "#case=" + (item.position + 1), event.currentTarget);
+      } } }, "Copy a link to this edit"));
+    }, function (error) {
+      delete details.dataset.filled;
+      details.append(el("p", { class: "note" }, "Its prompts cannot be shown: " + error.message + "."));
     });
   }
 
@@ -154,26 +168,75 @@
       answer === undefined ? words : answer || "(nothing)", answer === undefined ? lean : el("span", { class: "span" }, "recorded answer")));
   }
 
+  /* An edit that the address names stands first where the list would not show it. */
   function draw() {
     const found = cases.filter(fits);
-    list.replaceChildren(...found.slice(0, shown).map(row));
+    const rows = found.slice(0, shown);
+    const named = cases[current - 1];
+    if (named && !rows.includes(named)) rows.unshift(named);
+    list.replaceChildren(...rows.map(row));
     more.hidden = found.length <= shown;
     const counts = {};
     cases.forEach(function (item) { counts[item.state] = (counts[item.state] || 0) + 1; });
     const sum = Object.keys(STATES).filter(function (key) { return counts[key]; }).map(function (key) { return P.thousands(counts[key]) + " " + STATES[key]; }).join(", ");
     note.textContent = (found.length === cases.length ? P.thousands(cases.length) + " edits: " + sum : P.thousands(found.length) + " of " + P.thousands(cases.length) + " edits fit") +
-      ". By whether " + (zsre() ? "every token of the answer" : "every token of the new answer") + " is the model’s first choice; a square per checkpoint.";
+      ". By whether " + (zsre() ? "every token of the answer" : "every token of the new answer") + " is the model’s first choice; a square per checkpoint." +
+      (current && !named ? " There is no edit " + P.thousands(current) + " in this run." : "");
+  }
+
+  /* ------------------------------------------------------------------ address */
+  const asked = function () { return new URLSearchParams(window.location.hash.slice(1)); };
+  const isOurs = function (found) { return ["find", "show", "case"].some(function (key) { return found.has(key); }); };
+
+  /* quiet: typing and opening replace the entry in the history instead of adding one for each step */
+  function write(quiet) {
+    const parts = [["find", find.value], ["show", which.value], ["case", current ? String(current) : ""]]
+      .filter(function (part) { return part[1]; }).map(function (part) { return part[0] + "=" + encodeURIComponent(part[1]); });
+    const address = window.location.pathname + window.location.search + (parts.length ? "#" + parts.join("&") : "");
+    if (quiet) window.history.replaceState(null, "", address);
+    else window.history.pushState(null, "", address);
+  }
+
+  /* Whatever else follows the #, such as the name of a section, leaves the explorer as it is. */
+  function read() {
+    const found = asked();
+    if (!isOurs(found) && (window.location.hash.length > 1 || !loaded)) return;
+    const states = Array.from(which.options, function (option) { return option.value; });
+    const number = /^\d{1,9}$/.test(found.get("case") || "") ? Number(found.get("case")) : 0;
+    find.value = found.get("find") || "";
+    which.value = states.includes(found.get("show")) ? found.get("show") : "";
+    current = number;
+    shown = STEP;
+    show().then(function () { if (isOurs(found)) reveal(); });
+  }
+
+  function reveal() {
+    const named = list.querySelector('[data-position="' + (current - 1) + '"] summary');
+    (named || section).scrollIntoView({ block: named ? "center" : "start" });
+    if (named) named.focus({ preventScroll: true });
+  }
+
+  /* The list, once its files have come; they are asked for once. */
+  function show() {
+    if (!loaded) loaded = load();
+    return loaded.then(draw, function (error) {
+      loaded = null;
+      note.textContent = "The edits cannot be shown: " + error.message + ".";
+    });
   }
 
   function start(found) {
     run = found;
     if (!run.cases) { section.hidden = true; return; }
-    const again = function () { shown = STEP; draw(); };
-    find.addEventListener("input", again);
-    find.addEventListener("keydown", function (event) { if (event.key === "Escape") { find.value = ""; again(); } });
-    which.addEventListener("change", again);
+    const again = function (quiet) { current = 0; shown = STEP; write(quiet); show(); };
+    find.addEventListener("input", function () { again(true); });
+    find.addEventListener("keydown", function (event) { if (event.key === "Escape") { find.value = ""; again(true); } });
+    which.addEventListener("change", function () { again(false); });
     more.addEventListener("click", function () { shown += 4 * STEP; draw(); });
-    P.whenNear(section, function () { load().then(draw); });
+    window.addEventListener("popstate", read);
+    window.addEventListener("hashchange", read);
+    if (isOurs(asked())) read();
+    P.whenNear(section, function () { if (!loaded) show(); });
   }
   P.need("run/" + id, "data/run/" + id + "/run.js").then(start);
 })();

@@ -197,7 +197,7 @@
 
   /* ------------------------------------------------------------------ loading */
   function loadRun(id) {
-    return P.need("run/" + id, "data/run/" + id + "/run.js").then(function (found) {
+    return P.need("run/" + id, "data/run/" + id + "/run.js", true).then(function (found) {
       const count = Math.ceil(found.cases / CHUNK);
       const parts = Array.from({ length: count }, function (_, n) { return P.need("courses/" + id + "/" + n, "data/run/" + id + "/courses-" + n + ".js"); });
       return Promise.all([P.need("items/" + id, "data/run/" + id + "/items.js")].concat(parts)).then(function ([items, ...courses]) {
@@ -226,7 +226,8 @@
   function refresh() {
     if (!state.groups.length) {
       columns = [];
-      document.getElementById("compare-table").replaceChildren();
+      document.dispatchEvent(new CustomEvent("palimpsest:compare", { detail: { columns, at: 0, form: "", sameTrack: false } }));
+      P.keepFocus(document.getElementById("compare-table"), function () { document.getElementById("compare-table").replaceChildren(); });
       note("Choose editors in the table of a track, or name runs by their ids.");
       return;
     }
@@ -425,8 +426,8 @@
     const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, sameTrack() ? "After " + P.thousands(state.at) + " edits" : "Different tracks"), columns.map(function (column, i) {
       const ids = column.runs.map(function (run) { return el("a", { href: P.root + "run/" + run.id + ".html" }, run.runs ? "" : run.id.slice(0, 6)); });
       return el("th", { scope: "col", class: "num" }, P.swatch(column.look), " ", column.label, el("span", { class: "span" }, ids.flatMap(function (link, n) { return n ? [" ", link] : [link]; })),
-        el("span", { class: "span" }, i ? el("button", { type: "button", class: "seeds", on: { click: function () { state.groups.unshift(state.groups.splice(i, 1)[0]); write(); } } }, "make first") : "reference", " · ",
-          el("button", { type: "button", class: "seeds", "aria-label": "Remove " + column.label, on: { click: function () { state.groups.splice(i, 1); write(); } } }, "remove")));
+        el("span", { class: "span" }, i ? el("button", { type: "button", class: "seeds", data: { focus: "first " + column.runs[0].id }, on: { click: function () { state.groups.unshift(state.groups.splice(i, 1)[0]); write(); } } }, "make first") : "reference", " · ",
+          el("button", { type: "button", class: "seeds", data: { focus: "remove " + column.runs[0].id }, "aria-label": "Remove " + column.label, on: { click: function () { state.groups.splice(i, 1); write(); } } }, "remove")));
     })));
     const body = el("tbody", {},
       plain("Model and task", function (column) { const run = column.runs[0]; return [run.model, el("span", { class: "span" }, run.task + ", " + P.thousands(run.edits) + " edits" + run.older)]; }),
@@ -435,12 +436,14 @@
       line("Abilities kept, %", "abilities_kept|", "abilities", compared),
       plain("Seconds per edit", function (column) { return P.significant(costs(column, "seconds")); }),
       plain("Peak memory, MB", function (column) { return P.fixed(costs(column, "memory"), 0); }));
-    document.getElementById("compare-table").replaceChildren(el("caption", { class: "visually-hidden" }, "Comparison of " + columns.map(function (column) { return column.label; }).join(", ")), head, body);
+    const table = document.getElementById("compare-table");
+    P.keepFocus(table, function () { table.replaceChildren(el("caption", { class: "visually-hidden" }, "Comparison of " + columns.map(function (column) { return column.label; }).join(", ")), head, body); });
     document.getElementById("compare-how").hidden = !sameTrack() || columns.length < 2;
     note(sameTrack() ? columns.length === 1 ? "Add a second editor or run to compare with." : "" : "These runs are on different tracks: shown side by side, but not tested against each other.");
     sentence();
     curves();
     settings();
+    document.dispatchEvent(new CustomEvent("palimpsest:compare", { detail: { columns, at: state.at, form: state.form, sameTrack: sameTrack() } }));
   }
 
   function controls(points, forms) {

@@ -10,23 +10,62 @@
 
   function put(name, value) { values.set(name, value); }
 
-  function load(path) {
+  /* Files that the page waits for in vain: path → "missing", or "late" after PATIENCE. They are named at the foot of the
+     window, where it is seen wherever one reads. */
+  const PATIENCE = 5000;
+  const lacking = new Map();
+  function lack(path, how) {
+    if (how) lacking.set(path, how);
+    else if (!lacking.delete(path)) return;
+    const old = document.getElementById("lacking");
+    if (old) old.remove();
+    if (!lacking.size) return;
+    const said = ["missing", "late"].map(function (kind) {
+      const [first, ...others] = Array.from(lacking.keys()).filter(function (one) { return lacking.get(one) === kind; });
+      if (!first) return null;
+      const words = kind === "missing" ? " cannot be loaded, so a part of this page stays empty." : (others.length ? " have" : " has") + " not come for five seconds; the page still waits.";
+      return el("p", {}, el("code", {}, first), others.length ? " and " + others.length + " more" : "", words);
+    });
+    document.getElementById("main").append(el("div", { id: "lacking", class: "lacking", role: "alert" }, el("div", {}, said),
+      el("button", { type: "button", class: "quiet-button", on: { click: function () { window.location.reload(); } } }, "Load the page again")));
+  }
+  /* While the page is read in, the file that holds it up is the last script so far. */
+  const reading = window.setTimeout(function () {
+    const path = document.scripts[document.scripts.length - 1].getAttribute("src").slice(root.length);
+    lack(path, "late");
+    document.addEventListener("DOMContentLoaded", function () { lack(path, ""); });
+  }, PATIENCE);
+  document.addEventListener("DOMContentLoaded", function () { window.clearTimeout(reading); });
+
+  /* An optional file may be missing without a word. */
+  function load(path, optional) {
     if (!loading.has(path)) {
       loading.set(path, new Promise(function (resolve, reject) {
         const script = document.createElement("script");
+        const patience = window.setTimeout(function () { lack(path, "late"); }, PATIENCE);
         script.src = root + path;
-        script.onload = resolve;
-        script.onerror = function () { loading.delete(path); reject(new Error("cannot load " + path)); };
+        script.onload = function () { window.clearTimeout(patience); lack(path, ""); resolve(); };
+        script.onerror = function () {
+          window.clearTimeout(patience);
+          loading.delete(path);
+          lack(path, optional ? "" : "missing");
+          reject(new Error("cannot load " + path));
+        };
         document.head.appendChild(script);
       }));
     }
     return loading.get(path);
   }
 
-  /* The value that the file at path puts under name. */
-  function need(name, path) {
+  /* The value that the file at path puts under name; a file without it, such as a half one, is as good as missing. */
+  function need(name, path, optional) {
     if (values.has(name)) return Promise.resolve(values.get(name));
-    return load(path).then(function () { return values.get(name); });
+    return load(path, optional).then(function () {
+      if (values.has(name)) return values.get(name);
+      loading.delete(path);
+      if (!optional) lack(path, "missing");
+      throw new Error("nothing in " + path);
+    });
   }
 
   /* el("td", {class: "num", data: {label: "Score"}, on: {click: f}}, child, "text", …) */
@@ -90,6 +129,21 @@
     check();
   }
 
+  /* Draw the inside of a box anew and leave the focus where it was: on the same control, which data-focus names ("kind
+     which"), or if that is gone on the one of its kind in its place, or else on the box. */
+  function keepFocus(box, draw) {
+    const focused = box.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    const ofKind = function (kind) { return Array.from(box.querySelectorAll("[data-focus]")).filter(function (one) { return one.dataset.focus.split(" ")[0] === kind; }); };
+    const kind = focused ? focused.split(" ")[0] : "";
+    const place = ofKind(kind).indexOf(document.activeElement);
+    draw();
+    if (!focused) return;
+    const now = ofKind(kind);
+    const next = now.find(function (one) { return one.dataset.focus === focused; }) || now[Math.min(place, now.length - 1)] || box;
+    if (next === box) box.tabIndex = -1;
+    next.focus();
+  }
+
   function copyText(text, button) {
     const before = button.textContent;
     const say = function (word) {
@@ -128,7 +182,7 @@
     window.setTimeout(function () { URL.revokeObjectURL(url); }, 10000);
   }
 
-  window.palimpsest = { root, put, load, need, el, fixed, significant, thousands, swatch, watchScroll, copyText, whenNear, offer };
+  window.palimpsest = { root, put, load, need, el, fixed, significant, thousands, swatch, watchScroll, keepFocus, copyText, whenNear, offer };
 
   document.querySelectorAll(".scroll").forEach(watchScroll);
   document.querySelectorAll("button[data-copy]").forEach(function (button) {

@@ -204,12 +204,12 @@
 
   function legend(rows) {
     const box = document.getElementById("chosen");
-    box.replaceChildren(...rows.map(function (row) {
-      return el("button", { type: "button", "aria-label": "Remove " + row.label + " from the figures", on: { click: function () {
+    P.keepFocus(box, function () { box.replaceChildren(...rows.map(function (row) {
+      return el("button", { type: "button", data: { focus: "remove " + row.id }, "aria-label": "Remove " + row.label + " from the figures", on: { click: function () {
         const rest = P.board.chosen().filter(function (one) { return one.id !== row.id; }).map(function (one) { return one.id; });
         P.board.set({ rows: rest.length ? rest.join(".") : "none" });
       } } }, P.swatch(row.look), el("span", {}, row.label), el("span", { class: "remove", "aria-hidden": "true" }, "×"));
-    }));
+    })); });
     const runs = rows.slice(0, 6).map(function (row) { return (row.counted || row.runs.map(function (run) { return run[0]; })).join("."); });
     if (rows.length > 1) box.append(el("a", { class: "quiet-button", href: P.root + "compare.html#runs=" + runs.join(",") }, "Compare " + Math.min(6, rows.length) + " side by side"));
     document.getElementById("chosen-note").textContent = rows.length + " of " + P.board.data.rows.length + " editors chosen in the table";

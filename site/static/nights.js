@@ -49,7 +49,7 @@
     shown = track.file;
     multiples.replaceChildren(...track.metrics.slice(0, SMALL).map(function (metric) {
       const box = el("figure", { class: "chart small" },
-        el("figcaption", {}, el("h3", {}, el("a", { href: "#track=" + track.file + "&metric=" + metric[0] }, metric[1]))),
+        el("figcaption", {}, el("h3", {}, el("a", { href: hash(track.file, metric[0]) }, metric[1]))),
         el("div", { class: "plot", tabindex: 0, role: "group", "aria-roledescription": "chart", "aria-label": metric[1] + " over the nights", data: { plot: "" } }),
         el("p", { class: "visually-hidden", "aria-live": "polite", data: { plotLive: "" } }));
       const made = P.figure(box);
@@ -71,7 +71,12 @@
     drawMultiples(track);
   }
 
-  function choose() { window.location.hash = "track=" + trackSelect.value + "&metric=" + metricSelect.value; }
+  /* The night that since.js compares with stays in the address. */
+  function hash(track, metric) {
+    const since = new URLSearchParams(window.location.hash.slice(1)).get("since");
+    return "#track=" + track + "&metric=" + metric + (since ? "&since=" + encodeURIComponent(since) : "");
+  }
+  function choose() { window.location.hash = hash(trackSelect.value, metricSelect.value); }
 
   P.need("nights", "data/nights/index.js").then(function (found) {
     index = found;

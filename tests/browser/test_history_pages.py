@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit, shoot
+from tests.browser.test_accessibility import violations
 
 Open = Callable[..., Visit]
 
@@ -14,12 +16,25 @@ def test_the_history_leads_to_runs_and_to_the_feed(visit: Open, site: Path) -> N
     page = visit(site / "index.html").page
     page.get_by_role("navigation", name="Site").get_by_role("link", name="History").click()
     rows = page.locator("table.history tbody tr")
-    expect(rows).to_have_count(3)
+    expect(page.locator("table.history tr[id^=line-]")).to_have_count(3)
     expect(rows.first).to_contain_text("agrees to the bit")
+    expect(rows.first.locator(".track-cell")).to_have_text("pocket-llama, pocket-counterfact, 500 edits")
+    own = page.locator("table.history tr[id^=row-]", has_text="by a run of our own")
+    assert own.count() == 10, "a row each: six on the first track, two on each other one"
+    expect(own.filter(has_text="pocket-gpt2")).to_have_count(2)
     assert (site / (page.get_by_role("link", name="Atom feed").get_attribute("href") or "")).is_file()
     shoot(page, "history")
-    rows.first.get_by_role("link").click()
+    rows.first.get_by_role("link").last.click()
     expect(page.locator("h1")).to_contain_text("AlphaEdit")
+
+
+@pytest.mark.parametrize(("today", "lines"), [("2026-03-12", 3), ("2026-03-17", 2), ("2026-03-21", 0)])
+def test_what_came_in_the_last_seven_days_is_marked_as_new(visit: Open, site: Path, today: str, lines: int) -> None:
+    page = visit(site / "reading.html").page
+    page.clock.set_fixed_time(f"{today}T12:00:00Z")
+    page.goto((site / "history.html").as_uri())
+    expect(page.locator("table.history tr[id^=line-] .fresh")).to_have_count(lines)
+    expect(page.locator("table.history tr[id^=row-] .fresh")).to_have_count(10 if today == "2026-03-12" else 0)
 
 
 def test_a_line_that_the_feed_links_to_is_marked(visit: Open, site: Path) -> None:
@@ -60,6 +75,41 @@ def test_the_number_shown_is_in_the_address_and_back_goes_back(visit: Open, site
     expect(again.locator("#night-curve h3")).to_have_text("Seconds per edit")
     page.go_back()
     expect(heading).to_have_text("Effective edits")
+
+
+def test_what_moved_since_a_day_is_told_by_the_last_night_until_then(visit: Open, site: Path) -> None:
+    page = visit(site / "nights.html").page
+    moved = page.locator("#moves-rows tr")
+    expect(moved).to_have_count(3)
+    own = moved.first.inner_text()
+    page.locator("#night-since").fill("2026-03-11")
+    expect(page.locator("#moves-title")).to_contain_text("2026-03-13 against 2026-03-10")
+    expect(page.locator("#moves-note")).to_contain_text("newest night that is not after 2026-03-11: 3 numbers moved")
+    expect(moved.nth(1)).to_contain_text("61.3")
+    assert page.url.endswith("#since=2026-03-11")
+    shoot(page, "nights-since")
+    page.get_by_role("link", name="Score (argmax)").first.click()
+    expect(page.locator("#night-curve h3")).to_have_text("Score (argmax)")
+    expect(page.locator("#moves-title")).to_contain_text("against 2026-03-10")
+    page.locator("#night-metric").select_option(label="Seconds per edit")
+    expect(page.locator("#night-curve h3")).to_have_text("Seconds per edit")
+    assert "since=2026-03-11" in page.url
+    page.goto((site / "nights.html").as_uri() + "#since=2020-01-01")
+    page.reload()
+    expect(page.locator("#moves-note")).to_contain_text(
+        "Since 2026-03-09, the first night, which is later than 2020-01-01"
+    )
+    page.locator("#night-since").fill("")
+    expect(page.locator("#moves-title")).to_contain_text("against 2026-03-12")
+    assert moved.first.inner_text() == own
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("day", ["nonsense", "2026-3-1", "%3Cscript%3E", "2026-03-10%22"])
+def test_a_day_that_is_none_is_left_out(visit: Open, site: Path, day: str) -> None:
+    page = visit(site / "nights.html", fragment=f"#since={day}").page
+    expect(page.locator("#night-curve canvas")).to_have_count(1)
+    expect(page.locator("#moves-title")).to_contain_text("against 2026-03-12")
 
 
 def test_hostile_words_are_text_in_the_history_and_the_nights(visit: Open, hostile_site: Path) -> None:

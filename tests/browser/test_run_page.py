@@ -107,7 +107,7 @@ def test_without_javascript_a_run_page_is_complete(visit: Open, site: Path) -> N
     expect(page.locator("#command")).to_be_visible()
     expect(page.locator(".answers tbody").first).to_be_visible()
     expect(page.locator("button[data-copy]:visible")).to_have_count(0)
-    expect(page.locator("button[data-copy]")).to_have_count(3)
+    expect(page.locator("button[data-copy]")).to_have_count(4)
     expect(page.locator("#case-find")).to_be_hidden()
 
 

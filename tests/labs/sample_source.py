@@ -141,7 +141,8 @@ class SampleSource:
                 places = (home.model, home.task, home.edits)
                 found.append(
                     RunHead(row.run_id, home.track_id, row.row_id, "7e" * 8, self.digest, row.editor, row.distribution,
-                            row.version, *places)
+                            row.version, *places, came=row.finished_at or row.started_at or "",
+                            submitted=row.submitted)
                 )  # fmt: skip
         return found
 

@@ -13,6 +13,9 @@ from palimpsest.site.pages.plan_extras import INDEX, Options
 from tests.labs.sample_source import HOSTILE, SampleSource, hostile_source
 
 ATOM = "{http://www.w3.org/2005/Atom}"
+HEADS = SampleSource().heads()
+ROWS = {(head.track_id, head.row_id) for head in HEADS}
+"""Rows of the made-up source, all of them of our own."""
 LINE = LedgerRow("2026-03-10T09:00:00+00:00", "include", "0123456789ab", "memit", "pull request 11", None, None)
 
 
@@ -31,17 +34,53 @@ def test_every_line_of_the_ledger_is_on_the_page_newest_first(tmp_path: Path) ->
         for word in ("run again</span>", "agrees to the bit", "replaced</span>", "in place of", "included</span>")
     ]
     assert words == sorted(words)
-    assert "pull request 12" in html and "1 included · 1 replaced · 1 run again" in html
+    assert "pull request 12" in html and f"{len(ROWS)} added · 1 included · 1 replaced · 1 run again" in html
+    assert html.count("by a run of our own") == len(ROWS)
+
+
+def test_each_row_of_our_own_comes_once_with_the_first_of_its_runs_and_names_its_track() -> None:
+    base = HEADS[0]._replace(row_id="aaaa0000aaaa", track_id="feedfeedfeed")
+    heads = [
+        base._replace(run_id="000000000002", came="2026-03-12T08:00:00+00:00"),
+        base._replace(run_id="000000000001", came="2026-03-11T08:00:00+00:00"),
+        base._replace(run_id="000000000003", came="2026-03-10T08:00:00+00:00", submitted=True),
+        base._replace(run_id="000000000004", came="2026-03-09T08:00:00+00:00", track_id="beefbeefbeef"),
+    ]
+    found = history.events([], heads, {"feedfeedfeed": "a model, a task"})
+    assert [(event.run_id, event.track) for event in found] == [
+        ("000000000001", "a model, a task"),
+        ("000000000004", ""),
+    ]
+    assert found[0].track_href == "track/feedfeedfeed.html" and "on a model, a task" in found[0].title
+    assert history.arrivals(found) == {"000000000001": "2026-03-11", "000000000004": "2026-03-09"}
+
+
+def test_a_line_of_the_ledger_names_the_track_of_its_run_too() -> None:
+    head = HEADS[0]._replace(run_id=LINE.run_id, submitted=True)
+    (event,) = history.events([LINE], [head], {head.track_id: "a model, a task"})
+    assert event.line == 1 and event.track == "a model, a task"
+    assert history.arrivals([event]) == {LINE.run_id: "2026-03-10"}
+
+
+def test_sites_without_an_address_have_feeds_of_their_own_that_stay_when_rows_come() -> None:
+    one, other = ([head._replace(came=f"2026-0{month}-01T00:00:00Z") for head in HEADS[:2]] for month in (1, 2))
+    later = [*one, HEADS[5]._replace(came="2026-05-01T00:00:00Z")]
+    ids = [history.site_identity(history.events([], heads, {}), "") for heads in (one, other, later)]
+    assert ids[0] != ids[1] and ids[0] == ids[2]
+    own = [event.identity(site) for site in ids[:2] for event in history.events([], HEADS[:1], {})]
+    assert own[0] != own[1], "two sites may have the same run"
 
 
 def test_runs_without_a_page_are_named_but_not_linked() -> None:
-    (event,) = history.events([LINE], {"feedfeedfeed"})
-    assert event.run_href == "" and history.events([LINE], {LINE.run_id})[0].run_href == "run/0123456789ab.html"
+    (event,) = history.events([LINE], [], {})
+    assert event.run_href == "" and [
+        one.run_href for one in history.events([LINE], [HEADS[0]._replace(run_id=LINE.run_id, submitted=True)], {})
+    ] == ["run/0123456789ab.html"]
 
 
 def test_a_re_run_that_differs_is_no_good_news() -> None:
     good, bad = history.events(
-        [replace(LINE, action="rerun", verdict="differs"), replace(LINE, action="rerun", verdict="bits")], set()
+        [replace(LINE, action="rerun", verdict="differs"), replace(LINE, action="rerun", verdict="bits")], [], {}
     )
     assert (good.action.style, bad.action.style) == ("good", "bad") and "differs" in bad.title
 
@@ -52,10 +91,14 @@ def test_the_feed_is_valid_atom_wherever_the_site_lies(tmp_path: Path, source: S
     site = built(tmp_path, source, base_url)
     root = feed(site)
     entries = root.findall(f"{ATOM}entry")
-    assert root.tag == f"{ATOM}feed" and len(entries) == 3
+    assert root.tag == f"{ATOM}feed" and len(entries) == 3 + len(
+        {(h.track_id, h.row_id) for h in source.heads() if not h.submitted}
+    )
     assert root.findtext(f"{ATOM}author/{ATOM}name")
     identities = [one.findtext(f"{ATOM}id") or "" for one in (root, *entries)]
-    assert len(set(identities)) == 4 and all(re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", one) for one in identities)
+    assert len(set(identities)) == 1 + len(entries) and all(
+        re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", one) for one in identities
+    )
     for one in (root, *entries):
         assert one.findtext(f"{ATOM}title")
         moment = one.findtext(f"{ATOM}updated") or ""
@@ -68,7 +111,8 @@ def test_the_feed_is_valid_atom_wherever_the_site_lies(tmp_path: Path, source: S
             assert address.startswith(base_url)
             name, _, fragment = address.removeprefix(base_url).partition("#")
             assert (site / name).is_file() and (not fragment or f'id="{fragment}"' in page)
-    assert bool(root.findall(f"{ATOM}link[@rel='self']")) == bool(base_url)
+    (own,) = root.findall(f"{ATOM}link[@rel='self']")
+    assert own.get("href") == f"{base_url}feed.xml"
 
 
 def test_hostile_words_are_text_in_the_feed(tmp_path: Path) -> None:
@@ -94,9 +138,10 @@ def test_times_are_written_in_the_one_form_that_every_reader_knows(time: str, re
 
 
 def test_identities_of_lines_stay_when_lines_are_added() -> None:
-    before = history.events([LINE], set())
-    after = history.events([LINE, replace(LINE, action="withdraw")], set())
-    assert after[1].identity == before[0].identity != after[0].identity
+    before = history.events([LINE], [], {})
+    after = history.events([LINE, replace(LINE, action="withdraw")], HEADS, {})
+    same = [event.identity("any") for event in after if event.line == 1]
+    assert same == [before[0].identity("another")] and len({event.identity("") for event in after}) == len(after)
 
 
 def test_page_and_feed_are_bounded_and_say_what_is_left_out(tmp_path: Path) -> None:
@@ -106,9 +151,10 @@ def test_page_and_feed_are_bounded_and_say_what_is_left_out(tmp_path: Path) -> N
 
     site = built(tmp_path, Long())
     html = (site / "history.html").read_text(encoding="utf-8")
-    assert html.count('<tr id="line-') == history.MOST_ROWS and f"newest 300 of {history.MOST_ROWS + 60}" in html
+    total = history.MOST_ROWS + 60 + len(ROWS)
+    assert html.count("<tr id=") == history.MOST_ROWS and f"newest 300 of {total}" in html
     assert len(feed(site).findall(f"{ATOM}entry")) == history.MOST_ENTRIES
-    assert len((site / "data/history.csv").read_text().splitlines()) == history.MOST_ROWS + 61
+    assert len((site / "data/history.csv").read_text().splitlines()) == total + 1
 
 
 def test_a_new_line_makes_the_history_again_and_little_else(tmp_path: Path) -> None:

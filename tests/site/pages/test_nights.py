@@ -100,3 +100,26 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert "<script>document" not in html and "<img" not in html
     for path in (site / "data/nights").rglob("*.js"):
         assert not set("<>&\u202e\x00") & set(path.read_text(encoding="utf-8"))
+
+
+def test_the_last_night_is_compared_with_each_one_before_it(nights: list[Night]) -> None:
+    files = {file.path: file.data for file in nights_page.since_files(nights)}
+    assert list(files) == [f"data/nights/since-{day}.js" for day in DAYS[:-1]]
+    view = nights_page.nights_view(nights)
+    last = json.loads(files["data/nights/since-2026-03-12.js"].decode().partition(",")[2].removesuffix(");\n"))
+    assert last["total"] == view.total_moves and last["rows"] == [list(row.cells) for row in view.moves]
+    assert list(nights_page.since_files(nights[:1])) == [] == list(nights_page.since_files([]))
+
+
+def test_what_moved_slowly_is_seen_against_an_older_night() -> None:
+    def risen(by: float) -> Night:
+        known = [one for one in night(0).numbers if one.low is not None and one.high is not None]
+        moved = [
+            one.model_copy(update={name: getattr(one, name) + by for name in ("value", "low", "high")}) for one in known
+        ]
+        return night(0).model_copy(update={"day": DAYS[int(by) // 2], "numbers": tuple(moved)})
+
+    drift = [risen(by) for by in (0.0, 2.0, 4.0)]
+    assert nights_page.nights_view(drift).total_moves == 0, "two points lie inside an interval of three"
+    first, second = (file.data.decode() for file in nights_page.since_files(drift))
+    assert '"total":0' in second and '"total":0' not in first

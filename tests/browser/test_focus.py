@@ -1,0 +1,55 @@
+"""The focus stays where it was when what had it goes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+
+Open = Callable[..., Visit]
+
+
+def test_the_next_chip_has_the_focus_when_one_is_removed_and_the_last_leaves_it_to_the_group(
+    visit: Open, site: Path
+) -> None:
+    page = visit(site / "index.html").page
+    chips = page.locator("#chosen button")
+    expect(chips).to_have_count(6)
+    name = chips.nth(2).get_attribute("aria-label") or ""
+    chips.nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(chips).to_have_count(5)
+    expect(chips.nth(1)).to_be_focused()
+    assert chips.nth(1).get_attribute("aria-label") == name
+    for left in (4, 3, 2, 1):
+        page.keyboard.press("Enter")
+        expect(chips).to_have_count(left)
+        expect(chips.nth(min(1, left - 1))).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(chips).to_have_count(0)
+    expect(page.locator("#chosen")).to_be_focused()
+
+
+def test_a_focus_elsewhere_is_not_drawn_to_the_chips(visit: Open, site: Path) -> None:
+    page = visit(site / "index.html").page
+    box = page.get_by_role("checkbox", name="Show FT-L in the figures")
+    box.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#chosen button")).to_have_count(5)
+    expect(box).to_be_focused()
+
+
+def test_the_focus_stays_in_the_head_of_the_comparison(visit: Open, site: Path) -> None:
+    page = visit(site / "index.html").page
+    page.locator("#chosen a").click()
+    remove = page.get_by_role("button", name="Remove ")
+    expect(remove).to_have_count(6)
+    remove.nth(2).focus()
+    page.keyboard.press("Enter")
+    expect(remove).to_have_count(5)
+    expect(remove.nth(2)).to_be_focused()
+    first = page.get_by_role("button", name="make first")
+    first.last.focus()
+    page.keyboard.press("Enter")
+    expect(first.last).to_be_focused()
