@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palimpsest.cli.pool import at_once
+from palimpsest.cli.ray_census import require_alike, require_room
 from palimpsest.harness.errors import MissingResource, PalimpsestError, UsageError, first_line
 from palimpsest.harness.fleet.dispatch import RunEnd
-from palimpsest.harness.fleet.ticket import FOLDER, RunTicket
 from palimpsest.harness.plugins.entry_points import RESTRICTION
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.harness.system.interrupts import Interrupts, Stopped
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 WORKER = "palimpsest.cli.ticket_worker"
 KINDS = "palimpsest.cli.ticket_kinds"
 _POLL_SECONDS = 1.0
-_CENSUS_SECONDS = 180.0
 _NONE = (
     "No Ray cluster answers{place}. Start one with `ray start --head`, and `ray start --address=HOST:6379` elsewhere."
 )
@@ -100,7 +99,7 @@ def dispatch_on_ray(
     Raises:
         MissingResource: There is no cluster, a node differs, or no node could ever carry the work.
     """
-    ray = _connected(address)
+    ray = connected(address)
     try:
         home = Path(tickets[0].home)
         require_room(tickets, [node["Resources"] for node in ray.nodes() if node["Alive"]])
@@ -127,8 +126,12 @@ def noise_into(log: Path) -> Iterator[None]:
             os.dup2(ours, 2)
 
 
-def _connected(address: str) -> Any:
-    """Ray, connected to a cluster."""
+def connected(address: str) -> Any:
+    """Ray, connected to a cluster.
+
+    Raises:
+        MissingResource: Ray is not installed, or no cluster answers that can be used.
+    """
     try:
         # Late: an extra; nothing of it is loaded unless asked for.
         import ray
@@ -150,93 +153,6 @@ def _connected(address: str) -> Any:
     except (RuntimeError, ValueError) as error:  # other versions of Ray or Python, among others
         raise MissingResource(f"The Ray cluster{place} cannot be used: {first_line(error)}") from error
     return ray
-
-
-def require_room(tickets: Sequence[Ticket], nodes: Sequence[Mapping[str, float]]) -> None:
-    """Refuse work that would wait for ever.
-
-    Args:
-        tickets: The work.
-        nodes: Resources of each node, by name.
-
-    Raises:
-        MissingResource: No node has what one of them needs.
-    """
-    # Late: Ray comes with it.
-    from palimpsest.harness.fleet.conductor import demand_of
-
-    for demand in sorted(set(map(demand_of, tickets)), key=str):
-        if not any(demand.fitting(node) for node in nodes):
-            there = "; ".join(
-                f"{node.get('CPU', 0):.0f} CPU, {node.get('GPU', 0):.0f} GPU, {node.get('memory', 0) / 2**30:.1f} GB"
-                for node in nodes
-            )
-            raise MissingResource(
-                f"No node of the cluster has {demand}: such a run would wait for ever. There are: {there}."
-            )
-
-
-def require_alike(ray: Any, home: Path, tickets: Sequence[Ticket]) -> None:
-    """Compare every node with this one: versions, distributions of editors, and whether home and locks are shared.
-
-    Raises:
-        MissingResource: Something differs; a line for each node that does.
-    """
-    # Late: Ray comes with it.
-    from filelock import FileLock
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    from palimpsest.harness.fleet.ray_node import look
-
-    used = {ticket.spec.editor.distribution for ticket in tickets if isinstance(ticket, RunTicket)}
-    distributions = sorted({name for names in used for name in names.split(" + ")} - {DISTRIBUTION})
-    mark = home / FOLDER / f"census-{os.urandom(4).hex()}"
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    held = mark.with_suffix(".lock")
-    try:
-        here = look(distributions, str(mark), str(held))["versions"]
-        with FileLock(held):
-            asked = {}
-            for node, name in _nodes(ray).items():
-                pinned = NodeAffinitySchedulingStrategy(node, soft=False)
-                task = ray.remote(look).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
-                asked[node, name] = task.remote(distributions, str(mark), str(held))
-            wrong = {place: _difference(ray, ref, here, home) for place, ref in asked.items()}
-    finally:
-        mark.unlink(missing_ok=True)
-        held.unlink(missing_ok=True)
-    alive = _nodes(ray)  # one that has died meanwhile is no reason to refuse
-    lines = [f"  {name}: {what}" for (node, name), what in wrong.items() if what and node in alive]
-    if lines:
-        raise MissingResource("\n".join(["Not every node of the cluster is as this one; nothing was begun:", *lines]))
-
-
-def _nodes(ray: Any) -> dict[str, str]:
-    """Names for people of all nodes that are alive, by their ids."""
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    return {node["NodeID"]: f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})" for node in alive}
-
-
-def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path) -> str:
-    """Words for all that is wrong with a node; empty: nothing."""
-    try:
-        found = ray.get(ref, timeout=_CENSUS_SECONDS)
-    except ray.exceptions.GetTimeoutError:
-        return f"it did not answer within {_CENSUS_SECONDS:.0f} s"
-    except ray.exceptions.RayError as error:
-        return f"Palimpsest could not be asked there ({str(error).strip().splitlines()[-1]})"
-    there = found["versions"]
-    wrong = [
-        f"{name} {here.get(name) or 'none'} here, {there.get(name) or 'none'} there"
-        for name in sorted({*here, *there})
-        if here.get(name) != there.get(name)
-    ]
-    if not found["home"]:
-        wrong.append(f"it does not see {home}; the home must be a folder that all nodes share")
-    if not found["locks"]:
-        wrong.append(f"locks in {home} do not hold between machines; mount the file system with them")
-    return ", ".join(wrong)
 
 
 class _Watch:
