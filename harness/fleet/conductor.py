@@ -64,9 +64,10 @@ class Demand:
 
 def demand_of(ticket: Ticket) -> Demand:
     """Resources that the process of a ticket takes."""
+    on_cpu = ticket.means.device == "cpu" and ticket.means.device_map is None
     return Demand(
         cpus=ticket.means.threads or 1,
-        gpus=0 if ticket.means.device == "cpu" else 1,
+        gpus=int(not on_cpu) if ticket.gpus is None else ticket.gpus,
         gigabytes=-(-ticket.memory // _GIGABYTE),
     )
 

@@ -64,6 +64,8 @@ class Ticket(Strict):
     """About how long it takes; None: unknown."""
     memory: int = 0
     """Bytes that its process needs, if that is known."""
+    gpus: int | None = None
+    """GPUs that its process takes; None: one, unless it works on the CPU."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions that the worker must have too; see `versions_here`."""
     after: tuple[str, ...] = Field(default=(), strict=False)
@@ -72,7 +74,7 @@ class Ticket(Strict):
     @property
     def name(self) -> str:
         """Name of the work, and of its files: by its content."""
-        content = self.model_dump_json(exclude={"seconds", "memory", "versions", "after"})
+        content = self.model_dump_json(exclude={"seconds", "memory", "gpus", "versions", "after"})
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property

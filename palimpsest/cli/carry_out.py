@@ -14,9 +14,10 @@ from palimpsest.cli.board import make_board
 from palimpsest.cli.depots import SCRATCH, opened
 from palimpsest.cli.many_runs import STOPPED, RunResult, own_command, result_of, run_all
 from palimpsest.cli.page_builder import PageBuilder
+from palimpsest.cli.places import Place
 from palimpsest.cli.pool import LEAST_BYTES, at_once, dispatch
 from palimpsest.cli.progress import make_progress
-from palimpsest.cli.ray_pool import dispatch_on_ray, noise_into, ray_address, require_for_ray
+from palimpsest.cli.ray_pool import dispatch_on_ray, noise_into
 from palimpsest.cli.run_folders import move_aside
 from palimpsest.cli.ticket_kinds import PREPARE, prepared_first
 from palimpsest.harness.fleet.dispatch import RunEnd, longest_first
@@ -45,11 +46,7 @@ class How:
     course: Course = Course()
     fresh: bool = False
     quiet: bool = False
-    on: str | None = None
-    """``local``, ``local:N``, ``ray`` or ``ray:HOST:PORT``.
-
-    None: as many at once as cores and memory allow, where there is more than one run.
-    """
+    place: Place = Place()
     depot: str | None = None
     """Address of the depot that keeps the runs; None: the home does."""
     page: bool = False
@@ -105,13 +102,11 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
         how: How they are carried out.
 
     Raises:
-        UsageError: ``--on`` has a value that does not exist, or ``--depot`` is no address.
+        UsageError: ``--depot`` is no address.
         MissingResource: The depot cannot be used.
     """
-    on_ray = ray_address(how.on) is not None
-    if on_ray:
-        require_for_ray(how.asked, how.depot)
-    wanted = None if on_ray else at_once(how.on)
+    on_ray = how.place.address is not None
+    wanted = None if how.place.elsewhere else at_once(how.place.on)
     if how.depot is not None:
         return _in_depot(planned, home, how, wanted)
     page = PageBuilder(home) if how.page else None
@@ -176,10 +171,16 @@ def _in_depot(planned: Sequence[PlannedRun], home: Path, how: How, wanted: int |
 def _slots(left: Sequence[PlannedRun], how: How, wanted: int | None) -> int:
     """Runs at once; 1 means: in this process."""
     placement = how.given.placement
-    if len(left) < 2 or (how.on is None and (placement.device != "cpu" or placement.device_map is not None)):
+    if len(left) < 2 or (how.place.on is None and (placement.device != "cpu" or placement.device_map is not None)):
         return 1
-    memory = max(memory_of(run.model, run.spec.editor.config, placement) for run in left)
+    memory = max(memory_for(run, how) for run in left)
     return slots(wanted, len(left), placement.threads or 1, memory)
+
+
+def memory_for(run: PlannedRun, how: How) -> int:
+    """Bytes of memory that the process of a run is given: as ``--memory`` says, else `memory_of`."""
+    given = how.place.memory
+    return memory_of(run.model, run.spec.editor.config, how.given.placement) if given is None else given << 30
 
 
 def memory_of(model: ModelEntry, config: Mapping[str, Any], placement: Placement) -> int:
@@ -217,7 +218,7 @@ def _one_after_another(
         )
 
         def execute(run: PlannedRun) -> str | None:
-            _make_room(run, home, how)
+            make_room(run, home, how)
             return executor.execute(run).stopped
 
         return run_all(planned, home, execute, quiet=how.quiet, finished=finished)
@@ -236,7 +237,7 @@ def _several_at_once(
 
     ``result`` takes the place of `result_of` in the home.
     """
-    address = ray_address(how.on)
+    address = how.place.address
     result = result or partial(result_of, home=home)
     runs = {run.spec.id: run for run in planned}
     tickets = _tickets(planned, home, how)
@@ -244,7 +245,7 @@ def _several_at_once(
     if not how.quiet:
         output.note(f"{len(planned)} runs, {f'{count} at once' if address is None else 'on the Ray cluster'}")
     for run in planned:
-        _make_room(run, home, how)
+        make_room(run, home, how)
 
     def ended(run: str, end: RunEnd) -> None:
         if run not in runs and end.verdict in ("failed", "given up"):
@@ -279,7 +280,7 @@ def _several_at_once(
     return results
 
 
-def _make_room(run: PlannedRun, home: Path, how: How) -> None:
+def make_room(run: PlannedRun, home: Path, how: How) -> None:
     """Move an earlier run aside, if a fresh one is wanted."""
     aside = move_aside(home, run.spec.id) if how.fresh else None
     if aside is not None and not how.quiet:
@@ -304,7 +305,8 @@ def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, R
             course=how.course.model_copy(update={"command": command}),
             statistics=tuple((tokens, tuple(sorted(layers))) for tokens, layers in sorted(shared.items())),
             seconds=_seconds(run, home),
-            memory=memory_of(run.model, run.spec.editor.config, how.given.placement),
+            memory=memory_for(run, how),
+            gpus=how.place.gpus,
             versions=versions,
         )
     return tickets

@@ -224,12 +224,12 @@ def report(results: Sequence[RunResult], *, as_json: bool, built: bool = False) 
 
 
 def own_command() -> str:
-    """The command that is running, as it can be given again to go on: without ``--fresh`` and ``--limit``."""
+    """The command that is running, as it can be given again to go on: no ``--fresh``, ``--limit`` or ``--detach``."""
     name = Path(sys.argv[0]).name
     words = ["python", "-m", "palimpsest.cli"] if name == "__main__.py" else [name]
     skip = False
     for word in sys.argv[1:]:
-        if not skip and word not in ("--fresh", "--limit") and not word.startswith("--limit="):
+        if not skip and word not in ("--fresh", "--limit", "--detach") and not word.startswith("--limit="):
             words.append(word)
         skip = word == "--limit" and not skip
     return shlex.join(words)

@@ -36,6 +36,7 @@ def checked(
     offload: bool,
     engine: str = "hf",
     threads: int | None = None,
+    elsewhere: bool = False,
     data: Sequence[Path] | None = None,
     text: Path | None = None,
     files: DataFiles | None = None,
@@ -48,6 +49,7 @@ def checked(
         offload: Whether statistics stay on the CPU.
         engine: Who answers ability tasks.
         threads: Threads of torch; None: as `Placement` says.
+        elsewhere: Other machines do the runs; GPUs are looked for there.
         data: Folders with items of ability tasks.
         text: Text of key statistics in place of each model's own.
         files: Local files for tasks whose data do not ship.
@@ -58,7 +60,7 @@ def checked(
         MissingResource: There is no such GPU.
     """
     placement = Placement(device=device, device_map=device_map, offload=offload, engine=engine, threads=threads)
-    placement.check()
+    placement.check(elsewhere=elsewhere)
     missing = [folder for folder in data or () if not folder.is_dir()]
     if missing:
         raise UsageError(f"--ability-data {missing[0]}: no such folder.")

@@ -143,18 +143,6 @@ OnRayOption = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
-OnAnyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--on",
-        metavar="local[:N]|ray[:HOST:PORT]|slurm",
-        envvar="PALIMPSEST_ON",
-        help="Do N runs at once here, each in a process of its own (local:1: one after another in this process), or "
-        "all on a Ray cluster, or hand them over to Slurm.",
-        show_default="as many as cores and free memory allow",
-        rich_help_panel=MACHINE,
-    ),
-]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -164,18 +152,6 @@ ThreadsOption = Annotated[
         envvar="PALIMPSEST_THREADS",
         help="Threads of each run on the CPU; a run goes on with as many as it was begun with.",
         show_default="1 with --device cpu",
-        rich_help_panel=MACHINE,
-    ),
-]
-
-
-SlurmOption = Annotated[
-    str | None,
-    typer.Option(
-        "--slurm",
-        metavar="WORDS",
-        envvar="PALIMPSEST_SLURM",
-        help='With --on slurm: further options of sbatch, as "--partition=gpu --account=x".',
         rich_help_panel=MACHINE,
     ),
 ]

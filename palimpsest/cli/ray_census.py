@@ -32,10 +32,7 @@ def require_room(tickets: Sequence[Ticket], nodes: Sequence[Mapping[str, float]]
 
     for demand in sorted(set(map(demand_of, tickets)), key=str):
         if not any(demand.fitting(node) for node in nodes):
-            there = "; ".join(
-                f"{node.get('CPU', 0):.0f} CPU, {node.get('GPU', 0):.0f} GPU, {node.get('memory', 0) / 2**30:.1f} GB"
-                for node in nodes
-            )
+            there = "; ".join(map(resources, nodes))
             raise MissingResource(
                 f"No node of the cluster has {demand}: such a run would wait for ever. There are: {there}."
             )
@@ -73,22 +70,27 @@ def census(ray: Any, home: Path, distributions: Sequence[str]) -> dict[str, str]
         here = look([*distributions], str(mark), str(held))["versions"]
         with FileLock(held):
             asked = {}
-            for node in _nodes(ray):
-                pinned = NodeAffinitySchedulingStrategy(node, soft=False)
+            for name, node in alive(ray).items():
+                pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 task = ray.remote(look).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
-                asked[node] = task.remote([*distributions], str(mark), str(held))
-            wrong = {node: _difference(ray, ref, here, home) for node, ref in asked.items()}
+                asked[name] = task.remote([*distributions], str(mark), str(held))
+            wrong = {name: _difference(ray, ref, here, home) for name, ref in asked.items()}
     finally:
         mark.unlink(missing_ok=True)
         held.unlink(missing_ok=True)
     # A node that has died meanwhile is no reason to refuse.
-    return {name: wrong[node] for node, name in _nodes(ray).items() if node in wrong}
+    return {name: wrong[name] for name in alive(ray) if name in wrong}
 
 
-def _nodes(ray: Any) -> dict[str, str]:
-    """Names for people of all nodes that are alive, by their ids."""
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    return {node["NodeID"]: f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})" for node in alive}
+def resources(node: Mapping[str, float]) -> str:
+    """Words for the resources of a node."""
+    return f"{node.get('CPU', 0):.0f} CPU, {node.get('GPU', 0):.0f} GPU, {node.get('memory', 0) / 2**30:.1f} GB"
+
+
+def alive(ray: Any) -> dict[str, Any]:
+    """All nodes that are alive, by their names for people."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    return {f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})": node for node in nodes}
 
 
 def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path) -> str:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.harness.system.interrupts import Interrupts, Stopped
 
 if TYPE_CHECKING:
-    from palimpsest.harness.fleet.ticket import Means, Ticket
+    from palimpsest.harness.fleet.ticket import Ticket
 
 WORKER = "palimpsest.cli.ticket_worker"
 KINDS = "palimpsest.cli.ticket_kinds"
@@ -63,20 +63,6 @@ def place_of_work(text: str | None) -> None:
         at_once(text, or_else="ray, ray:HOST:PORT")
 
 
-def require_for_ray(means: Means, depot: str | None) -> None:
-    """Refuse flags that mean something on one machine only.
-
-    Raises:
-        UsageError: One is given.
-    """
-    if depot is not None:
-        raise UsageError("--on ray with --depot: not offered; the nodes of the cluster must share the home.")
-    if means.device_map is not None:
-        raise UsageError("--on ray with --device-map: not offered; a run has one GPU there.")
-    if means.device not in ("cpu", "cuda"):
-        raise UsageError(f"--on ray with --device {means.device}: a run has one GPU there; give --device cuda.")
-
-
 def dispatch_on_ray(
     tickets: Sequence[Ticket],
     address: str,
@@ -99,13 +85,24 @@ def dispatch_on_ray(
     Raises:
         MissingResource: There is no cluster, a node differs, or no node could ever carry the work.
     """
+    with _cluster(address, tickets) as ray, Interrupts() as interrupts:
+        return _Watch(ray, Path(tickets[0].home), worker, tell, ended, follow).until_all_end(tickets, interrupts)
+
+
+def leave_to_ray(tickets: Sequence[Ticket], address: str, *, worker: str = WORKER) -> None:
+    """Begin what `dispatch_on_ray` begins, and do not watch it; it takes the same arguments, and raises as it does."""
+    with _cluster(address, tickets) as ray:
+        _Watch(ray, Path(tickets[0].home), worker, lambda name, event: None).leave(tickets)
+
+
+@contextmanager
+def _cluster(address: str, tickets: Sequence[Ticket]) -> Iterator[Any]:
+    """Ray, connected to a cluster that can do the work of tickets."""
     ray = connected(address)
     try:
-        home = Path(tickets[0].home)
         require_room(tickets, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        require_alike(ray, home, tickets)
-        with Interrupts() as interrupts:
-            return _Watch(ray, home, worker, tell, ended, follow).until_all_end(tickets, interrupts)
+        require_alike(ray, Path(tickets[0].home), tickets)
+        yield ray
     finally:
         ray.shutdown()
 
@@ -164,8 +161,8 @@ class _Watch:
         home: Path,
         worker: str,
         tell: Callable[[str, Mapping[str, Any]], None],
-        ended: Callable[[str, RunEnd], None],
-        follow: Callable[[str], Sequence[Ticket]],
+        ended: Callable[[str, RunEnd], None] = lambda name, end: None,
+        follow: Callable[[str], Sequence[Ticket]] = lambda name: (),
     ) -> None:
         self._ray = ray
         self._home = home
@@ -175,6 +172,14 @@ class _Watch:
         self._follow = follow
         self._tickets: dict[str, Ticket] = {}
         self._ends: dict[str, RunEnd] = {}
+
+    def leave(self, tickets: Sequence[Ticket]) -> None:
+        """Hand tickets over, to this conductor or, where it ends meanwhile, to the next."""
+        while True:
+            with suppress(self._ray.exceptions.RayActorError):
+                self._hand_over(self._conductor(), tickets)
+                return
+            time.sleep(_POLL_SECONDS)
 
     def until_all_end(self, tickets: Sequence[Ticket], interrupts: Interrupts) -> dict[str, RunEnd]:
         self._tickets = {ticket.name: ticket for ticket in tickets}

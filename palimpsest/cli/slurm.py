@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from palimpsest.cli import output
-from palimpsest.cli.carry_out import How, memory_of, tickets_left
+from palimpsest.cli.carry_out import How, memory_for, tickets_left
 from palimpsest.cli.options import home_words
 from palimpsest.cli.run_folders import move_aside
-from palimpsest.cli.slurm_script import MOST_TASKS, STOP, Size, Times, checked_words, script
+from palimpsest.cli.slurm_script import MOST_TASKS, STOP, Size, Times, script
+from palimpsest.cli.slurm_verdict import told
 from palimpsest.cli.ticket_kinds import PrepareTicket
-from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.fleet.ticket import FOLDER, RunTicket
-from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system import child
 from palimpsest.harness.system.atomic_files import atomic_write_json, atomic_write_text
@@ -44,19 +44,21 @@ class Job:
     """Names of the tickets, in the order of the tasks."""
 
 
-def hand_over(planned: Sequence[PlannedRun], home: Path, how: How, words: str) -> list[Job]:
+def hand_over(planned: Sequence[PlannedRun], home: Path, how: How, *, again: bool = True) -> list[Job]:
     """Submit what is left of the runs and is not queued already; the arrays, in the order of their submission.
 
     Args:
         planned: The runs.
         home: Folder of runs and caches, which every node sees under the same path.
         how: How they are carried out.
-        words: Further options of sbatch, checked.
+        again: Also what has failed there, or was given up.
 
     Raises:
         MissingResource: There is no Slurm here, or it refuses.
     """
     waiting = set(queued(home))
+    if not again:
+        waiting |= {run.spec.id for run in planned if troubles(home, run.spec.id) is not None}
     left = [piece for piece in tickets_left(planned, home, how) if piece[1].name not in waiting]
     if not left:
         return []
@@ -70,21 +72,21 @@ def hand_over(planned: Sequence[PlannedRun], home: Path, how: How, words: str) -
     jobs: list[Job] = []
     prepare = _prepare(left)
     try:
-        for number, pieces in enumerate(_arrays(prepare, how.given.placement)):
-            jobs.append(_submit(folder, f"prepare-{number}", pieces, how, words, ()))
+        for number, pieces in enumerate(_arrays(prepare, how)):
+            jobs.append(_submit(folder, f"prepare-{number}", pieces, how, ()))
         before = [job.job for job in jobs]
-        for number, pieces in enumerate(_arrays(left, how.given.placement)):
-            jobs.append(_submit(folder, f"runs-{number}", pieces, how, words, before))
+        for number, pieces in enumerate(_arrays(left, how)):
+            jobs.append(_submit(folder, f"runs-{number}", pieces, how, before))
     finally:
         if jobs:
             atomic_write_json(folder / SUBMISSION, {"jobs": [asdict(job) for job in jobs]})
     return jobs
 
 
-def told_of(planned: Sequence[PlannedRun], home: Path, how: How, words: str, *, as_json: bool) -> bool:
+def told_of(planned: Sequence[PlannedRun], home: Path, how: How, *, as_json: bool, again: bool = True) -> bool:
     """`hand_over`, and print what was submitted; false where all runs are over, and there is nothing to tell."""
     waiting = set(queued(home))
-    jobs = hand_over(planned, home, how, words)
+    jobs = hand_over(planned, home, how, again=again)
     here = sorted({run.spec.id for run in planned} & waiting)
     if not jobs and not here:
         return False
@@ -98,6 +100,16 @@ def told_of(planned: Sequence[PlannedRun], home: Path, how: How, words: str, *, 
     place = home_words(home)
     output.line(f"Then: palimpsest fleet{place}; when they have ended, the same command submits what is left")
     return True
+
+
+def troubles(home: Path, run: str) -> str | None:
+    """Reason for which a run has failed on Slurm, or was given up there; None: neither, as far as is told."""
+    events = told(home / FOLDER / f"{run}.lines")
+    verdict = next((event.get("verdict") for event in reversed(events) if event["event"] == "verdict"), None)
+    if verdict not in ("failed", "given up"):
+        return None
+    said = next((event.get("message") for event in reversed(events) if event["event"] == "error"), None)
+    return f"{verdict} on Slurm: {said}" if said else f"{verdict} on Slurm"
 
 
 def _begin_anew(ticket: RunTicket) -> None:
@@ -122,17 +134,21 @@ def _prepare(left: Sequence[Piece]) -> list[Piece]:
     return found
 
 
-def _arrays(pieces: Sequence[Piece], placement: Placement) -> list[list[Piece]]:
+def _arrays(pieces: Sequence[Piece], how: How) -> list[list[Piece]]:
     """The pieces by size, at most `MOST_TASKS` together, in their order."""
     sizes: dict[Size, list[Piece]] = {}
     for piece in pieces:
-        sizes.setdefault(_size(piece[0], placement), []).append(piece)
+        sizes.setdefault(_size(piece[0], how), []).append(piece)
     return [some[start : start + MOST_TASKS] for some in sizes.values() for start in range(0, len(some), MOST_TASKS)]
 
 
-def _size(run: PlannedRun, placement: Placement) -> Size:
-    gpus = 0 if placement.device == "cpu" and placement.device_map is None else 1
-    return Size.of(placement.threads or 1, gpus, memory_of(run.model, run.spec.editor.config, placement))
+def _size(run: PlannedRun, how: How) -> Size:
+    placement, memory = how.given.placement, memory_for(run, how)
+    on_cpu = placement.device == "cpu" and placement.device_map is None
+    gpus = int(not on_cpu) if how.place.gpus is None else how.place.gpus
+    if how.place.memory is not None:
+        return Size(placement.threads or 1, gpus, memory >> 20)
+    return Size.of(placement.threads or 1, gpus, memory)
 
 
 def _times(pieces: Sequence[Piece]) -> Times:
@@ -143,13 +159,13 @@ def _times(pieces: Sequence[Piece]) -> Times:
     return Times(longest, max(batches, default=None))
 
 
-def _submit(folder: Path, name: str, pieces: list[Piece], how: How, words: str, before: Sequence[str]) -> Job:
+def _submit(folder: Path, name: str, pieces: list[Piece], how: How, before: Sequence[str]) -> Job:
     """Write the script of an array and submit it, to begin when the arrays ``before`` have ended, however."""
     names = folder / f"{name}.list"
     atomic_write_text(names, "".join(f"{ticket.place}\n" for _, ticket in pieces))
     place = folder / f"{name}.sh"
-    size = _size(pieces[0][0], how.given.placement)
-    atomic_write_text(place, script(folder, names, len(pieces), size, _times(pieces), words))
+    size = _size(pieces[0][0], how)
+    atomic_write_text(place, script(folder, names, len(pieces), size, _times(pieces), how.place.slurm or ""))
     after = [f"--dependency=afterany:{':'.join(before)}"] if before else []
     number = call("sbatch", "--parsable", *after, str(place)).strip().partition(";")[0]
     return Job(number, place.name, [ticket.name for _, ticket in pieces])
@@ -219,21 +235,3 @@ def call(name: str, *arguments: str) -> str:
         reason = done.stderr.decode(errors="replace").strip() or said.strip()
         raise MissingResource(f"{name} ended with exit code {done.returncode}: {output.clean(reason[-500:])}")
     return said
-
-
-def is_slurm(on: str | None, words: str | None, depot: str | None, *, page: bool) -> bool:
-    """Tell if ``--on`` names Slurm, and refuse what cannot be had together with that, or not without it.
-
-    Raises:
-        UsageError: Says what.
-    """
-    if on != "slurm":
-        if words is not None:
-            raise UsageError("--slurm: only --on slurm has use for it.")
-        return False
-    checked_words(words or "")
-    if depot is not None:
-        raise UsageError("--depot: the nodes of --on slurm share a file system, and the home lies there.")
-    if page:
-        raise UsageError("--page: with --on slurm the command ends before the runs do. Build it later: site build")
-    return True

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from palimpsest.cli import means
+from palimpsest.cli import hand_over, means
 from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.verbs import claims as verb
 from palimpsest.cli.wiring import installed_catalog
@@ -131,11 +133,27 @@ def test_again_there_is_nothing_left_to_run(done: tuple[Path, dict[str, Any]], m
     def refuse(*_: Any) -> None:
         raise AssertionError("a run that is done was begun")
 
-    monkeypatch.setattr(verb, "carry_out", refuse)
+    monkeypatch.setattr(hand_over, "carry_out", refuse)
     code, out, err = claims(done[0])
     assert code == 0 and "0 of 6 runs are left" in err
     assert re.search(r"^shown +writes-less ", out, re.M)
     assert "memit (hardly any) against memit" in out
+
+
+def test_on_slurm_the_runs_are_handed_over_and_the_same_command_has_the_verdicts(
+    done: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sbatch").write_text("#!/usr/bin/env bash\necho 7\n")
+    (tmp_path / "squeue").write_text("#!/usr/bin/env bash\n")
+    for name in ("sbatch", "squeue"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    shutil.copy(done[0] / "mine.toml", tmp_path)
+    code, out, err = claims(tmp_path, "--json", "--on", "slurm")
+    assert code == 3 and [len(job["tickets"]) for job in json.loads(out)["jobs"]] == [1, 6]
+    assert "The verdicts come with the same command, when the runs have ended" in err
+    code, out, _ = claims(done[0], "--json", "--on", "slurm")
+    assert code == 0 and json.loads(out)["claims"] == done[1]["claims"]
 
 
 def test_the_markdown_has_the_claims_and_the_means_of_their_rows(done: tuple[Path, dict[str, Any]]) -> None:

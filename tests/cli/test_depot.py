@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from palimpsest.cli import hand_over
 from palimpsest.cli.carry_out import How
-from palimpsest.cli.verbs import nightly
 from palimpsest.harness.depot.head import Head, look
 from palimpsest.harness.depot.lease import Lease
 from palimpsest.harness.depot.store import open_store
@@ -180,6 +180,6 @@ def test_each_night_has_a_folder_of_its_own_in_a_depot(monkeypatch: pytest.Monke
     def stop(planned: object, home: Path, how: How) -> list[object]:
         raise UsageError(f"{home} {how.depot}")
 
-    monkeypatch.setattr(nightly, "carry_out", stop)
+    monkeypatch.setattr(hand_over, "carry_out", stop)
     code, _, err = cli("nightly", "--day", "2026-03-01", "--home", str(tmp_path), "--depot", "s3://bucket/folder/")
     assert code == 2 and err.strip().endswith("nights/2026-03-01 s3://bucket/folder/nights/2026-03-01")

@@ -21,6 +21,7 @@ from palimpsest.cli import slurm
 from palimpsest.cli.slurm_script import STOP, Size, Times, checked_words, script
 from palimpsest.harness.errors import UsageError
 from tests.cli.helpers import cli
+from tests.cli.test_run import FT_L
 from tests.cli.test_run import model as model  # the fixture
 from tests.harness.fleet.test_local import alone as alone  # the fixture
 from tests.harness.fleet.test_local import bits, command
@@ -283,6 +284,74 @@ def test_real_runs_are_handed_over_stopped_continued_and_have_the_bits_of_the_lo
     code, out, _ = cli(*words)
     assert code == 0 and {row["status"] for row in json.loads(out)} == {"complete"}, "nothing is left"
     assert len(cluster.noted("submitted")) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "options"),
+    [
+        (["--memory", "6"], {"--mem=6144M", "--cpus-per-task=1"}),
+        (["--device", "cuda"], {"--gpus-per-task=1", "--mem=4096M"}),
+        (["--device-map", "auto", "--gpus-per-run", "4", "--threads", "3"], {"--gpus-per-task=4", "--cpus-per-task=3"}),
+    ],
+)
+def test_what_a_run_takes_is_as_the_flags_say_and_no_gpu_is_needed_here(
+    cluster: Cluster, model: Path, tmp_path: Path, more: list[str], options: set[str]
+) -> None:
+    code, out, err = cli(*command(model, tmp_path, "--on", "slurm", *more))
+    assert code == 0, err
+    (folder,) = slurm.jobs_of(tmp_path)
+    for job in json.loads(out)["jobs"]:
+        assert {f"#SBATCH {option}" for option in options} <= {*(folder / job["script"]).read_text().splitlines()}
+
+
+SUITE = """
+name: tiny
+description: One run
+model: {model}
+task: pocket-counterfact
+editors: [{{name: ft-l, set: {config}}}]
+schedule: {{edits: 4, batch_size: 2, checkpoints: [0, 4]}}
+scoring: {{sample: 3}}
+seeds: [0]
+"""
+
+
+def test_a_night_is_handed_over_and_the_same_command_compares_it_when_all_has_ended(
+    cluster: Cluster, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE.format(model=model, config=json.dumps(FT_L)))
+    words = ["nightly", "--suite", str(tmp_path / "tiny.yaml"), "--home", str(tmp_path), "--on", "slurm"]
+    code, out, err = cli(*words, "--day", "2026-03-01")
+    assert code == 3 and "job 101: 1 of runs-0.sh" in out, err
+    assert "The night 2026-03-01 is compared and built by the same command" in err
+    night = tmp_path / "nights" / "2026-03-01"
+    assert f"palimpsest fleet --home {night}" in out and not (night / "night.json").exists()
+
+    (cluster.here / "queue").write_text("101_0 PENDING\n")
+    code, out, _ = cli(*words)
+    assert code == 3 and "1 runs are queued" in out and len(cluster.noted("submitted")) == 1
+
+    (folder,) = slurm.jobs_of(night)
+    assert cluster.run(folder / "runs-0.sh") == (0, False)
+    (cluster.here / "queue").write_text("")
+    code, out, err = cli(*words)
+    assert code == 0, err
+    assert (night / "night.json").is_file() and (tmp_path / "site" / "index.html").is_file()
+    assert len(cluster.noted("submitted")) == 1
+
+
+def test_a_run_that_has_failed_there_does_not_put_off_a_night_for_ever(
+    cluster: Cluster, played: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE.format(model=model, config=json.dumps(FT_L)))
+    words = ["nightly", "--suite", str(tmp_path / "tiny.yaml"), "--home", str(tmp_path), "--day", "2026-03-01"]
+    assert cli(*words, "--on", "slurm")[0] == 3
+    (folder,) = slurm.jobs_of(tmp_path / "nights" / "2026-03-01")
+    ticket = Path((folder / "runs-0.list").read_text().strip())
+    ticket.write_text(json.dumps({"steps": [{"code": 1, "error": "error"}]}))
+    assert cluster.run(folder / "runs-0.sh") == (1, False)
+    code, _, err = cli(*words, "--on", "slurm")
+    assert code == 1 and "failed on Slurm: as played" in err and len(cluster.noted("submitted")) == 1
 
 
 def test_stopping_tells_what_runs_to_save_and_takes_out_what_waits(

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from palimpsest.cli import claims_text, means, options, output
-from palimpsest.cli.carry_out import How, asked, carry_out
+from palimpsest.cli import claims_text, means, options, output, place_options
+from palimpsest.cli.carry_out import How, asked
+from palimpsest.cli.hand_over import results_of_all
 from palimpsest.cli.many_runs import exit_code, last_line, own_command
-from palimpsest.cli.ray_pool import place_of_work
+from palimpsest.cli.places import Place
 from palimpsest.cli.store_place import included, store_path
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError
+from palimpsest.harness.fleet.ticket import Course
 from palimpsest.harness.forecast.outlook import Outlook
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.planning import PlannedRun, plan
@@ -50,7 +52,9 @@ def claims(
         bool, typer.Option("--markdown", help="Print Markdown tables.", rich_help_panel=options.OUTPUT)
     ] = False,
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
-    on: options.OnRayOption = None,
+    on: place_options.OnAnyOption = None,
+    slurm: place_options.SlurmOption = None,
+    detach: place_options.DetachOption = False,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
@@ -60,7 +64,8 @@ def claims(
         raise UsageError("--dry-run and --only-verdicts exclude each other; give one of them.")
     if markdown and (as_json or dry_run):
         raise UsageError("--markdown prints verdicts, without --json and --dry-run.")
-    place_of_work(on)
+    where = Place(on=on, slurm=slurm, detach=detach)
+    where.check()
     place = options.home_folder(home)
     found = load_claims(name)
     given = means.checked("cpu", None, offload=False)
@@ -68,7 +73,11 @@ def claims(
     if dry_run:
         _look_ahead(found, planned, place, given, as_json=as_json)
         return
-    code = 0 if only_verdicts else _run(planned, place, How(given=given, asked=asked(given), quiet=quiet, on=on))
+    how = How(given=given, asked=asked(given), course=Course(keep=where.keep), quiet=quiet, place=where)
+    code = 0 if only_verdicts else _run(planned, place, how, as_json=as_json)
+    if code is None:
+        output.note("The verdicts come with the same command, when the runs have ended.")
+        raise typer.Exit(3)
     if code in (130, 143):
         output.note(f"Not complete; continue: {own_command()}")
         raise typer.Exit(code)
@@ -115,12 +124,14 @@ def _record(found: ClaimSet, planned: Planned) -> ClaimRecord:
     return ClaimRecord(claims=found, runs=runs)
 
 
-def _run(planned: Planned, home: Path, how: How) -> int:
-    """Do the runs that are not done; the exit code."""
+def _run(planned: Planned, home: Path, how: How, *, as_json: bool) -> int | None:
+    """Do the runs that are not done; the exit code, None where they are handed over and go on by themselves."""
     left = [run for run in _each_once(planned) if run_state(home, run.spec).status not in ("complete", "collapsed")]
     if not how.quiet:
         output.note(f"{len(left)} of {len(_each_once(planned))} runs are left.")
-    results = carry_out(left, home, how) if left else []
+    results = results_of_all(left, home, how, as_json=as_json) if left else []
+    if results is None:
+        return None
     for result in results:
         if result.reason and not how.quiet:
             output.note(last_line(result, own_command()))

@@ -7,16 +7,18 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
 import typer
 from packaging.requirements import Requirement
 
-from palimpsest.cli import options, output
+from palimpsest.cli import cluster_checks, options, output, place_options
+from palimpsest.cli.depots import address
+from palimpsest.cli.doctor_check import Check
+from palimpsest.cli.places import Place
 from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.model.catalogue import fingerprint, registered_models, resolve
@@ -24,6 +26,7 @@ from palimpsest.harness.plugins.configuration import load_editor_class
 from palimpsest.harness.plugins.entry_points import available_editors, misnamed
 from palimpsest.harness.system.environment import DISTRIBUTION, cores
 from palimpsest.harness.system.memory import free_memory
+from palimpsest.harness.system.trouble import trouble
 from palimpsest.results.store.database import Store
 from palimpsest.tasks.ability_library import ability_refs
 
@@ -34,27 +37,47 @@ MEMORY_GB = 3.0
 DISK_GB = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the report."""
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    found: str
-    advice: str = ""
+_MARKS = {"ok": "✓ ok", "warn": "! warn", "fail": "✗ fail"}
 
 
-@app.command(epilog="Examples:\n\npalimpsest doctor\n\npalimpsest doctor --json\n\nMore: docs/command-line.md")
+@app.command(
+    epilog="Examples:\n\npalimpsest doctor\n\npalimpsest doctor --json\n\n"
+    "palimpsest doctor --on slurm --slurm --partition=gpu\n\nMore: docs/command-line.md"
+)
 def doctor(
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="local[:N]|ray[:HOST:PORT]|slurm",
+            envvar="PALIMPSEST_ON",
+            help="Check also a place that runs may be given to.",
+            rich_help_panel=options.MACHINE,
+        ),
+    ] = None,
+    slurm: place_options.SlurmOption = None,
     home: options.HomeOption = None,
+    depot: Annotated[
+        str | None,
+        typer.Option(
+            "--depot",
+            metavar="URL",
+            envvar="PALIMPSEST_DEPOT",
+            help="Check also a depot, as s3://bucket/folder.",
+            rich_help_panel=options.PLACE,
+        ),
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Check that this machine has what Palimpsest needs; exit 4 when something is lacking."""
-    checks = list(examine(options.home_folder(home)))
+    """Check that this machine, or a cluster, has what runs need; exit 4 when something is lacking."""
+    Place(on=on, slurm=slurm).check()
+    place = options.home_folder(home)
+    further = cluster_checks.parts(on, slurm or "", None if depot is None else address(depot), place)
+    checks = list(examine(place, further))
     if as_json:
         output.json_line(checks)
     else:
-        output.table(["check", "state", "found"], [(check.name, check.state, check.found) for check in checks])
+        output.table(["check", "state", "found"], [(check.name, _MARKS[check.state], check.found) for check in checks])
         for check in checks:
             if check.advice:
                 output.line(f"{check.name}: {check.advice}")
@@ -62,9 +85,9 @@ def doctor(
         raise typer.Exit(4)
 
 
-def examine(home: Path) -> Iterator[Check]:
+def examine(home: Path, further: Sequence[cluster_checks.Part] = ()) -> Iterator[Check]:
     """Every check in turn; one that breaks becomes a failed line and stops no other."""
-    parts: list[tuple[str, Callable[[], Iterator[Check]]]] = [
+    parts: list[cluster_checks.Part] = [
         ("python", _python),
         ("packages", _packages),
         ("machine", _machine),
@@ -73,14 +96,17 @@ def examine(home: Path) -> Iterator[Check]:
         ("editors", _editors),
         ("abilities", _abilities),
         ("store", lambda: _store(home)),
+        *further,
     ]
     for name, part in parts:
         try:
             yield from part()
-        except PalimpsestError as error:
-            yield Check(name, "fail", "not usable", str(error))
         except Exception as error:
-            yield Check(name, "fail", "check broke", f"{type(error).__name__}: {error}")
+            known = error if isinstance(error, PalimpsestError) else trouble(error)
+            if known is not None:
+                yield Check(name, "fail", "not usable", str(known))
+            else:
+                yield Check(name, "fail", "check broke", f"{type(error).__name__}: {error}")
 
 
 def _python() -> Iterator[Check]:

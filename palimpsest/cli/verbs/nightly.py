@@ -9,14 +9,17 @@ from typing import Annotated
 import typer
 
 from palimpsest import __version__
-from palimpsest.cli import means, options, output
-from palimpsest.cli.carry_out import How, asked, carry_out
+from palimpsest.cli import means, options, output, place_options
+from palimpsest.cli.carry_out import How, asked
 from palimpsest.cli.depots import address as depot_address
 from palimpsest.cli.flags import Flags, selected
+from palimpsest.cli.hand_over import results_of_all
 from palimpsest.cli.many_runs import RunResult, exit_code, last_line, not_run, own_command
+from palimpsest.cli.places import Place
 from palimpsest.cli.store_place import included, store_path
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import RunFailed, UsageError
+from palimpsest.harness.fleet.ticket import Course
 from palimpsest.harness.specs.planning import plan
 from palimpsest.harness.system.environment import environment_segment
 from palimpsest.results.nights import (
@@ -65,19 +68,26 @@ def nightly(
     out: options.OutOption = None,
     base_url: options.BaseOption = "",
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
-    on: options.OnRayOption = None,
+    on: place_options.OnAnyOption = None,
+    slurm: place_options.SlurmOption = None,
+    detach: place_options.DetachOption = False,
     home: options.HomeOption = None,
     depot: options.DepotOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
     """Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval."""
+    where = Place(on=on, slurm=slurm, detach=detach)
+    where.check(depot=depot)
     place = options.home_folder(home)
     address = options.base_address(base_url)
     night = checked_day(day) if day is not None else next_night(place / "nights")
     folder = place / "nights" / night
     options.writable_file(report, "--report")
     kept = None if depot is None else f"{depot_address(depot)}/nights/{night}"
-    results = _run(suite, folder, on=on, depot=kept, quiet=quiet)
+    results = _run(suite, folder, where, depot=kept, quiet=quiet)
+    if results is None:
+        output.note(f"The night {night} is compared and built by the same command, when its runs have ended.")
+        raise typer.Exit(3)
     for result in results:
         if result.reason:
             output.note(last_line(result, own_command()))
@@ -112,13 +122,16 @@ def checked_day(day: str) -> str:
         raise UsageError(f"--day: expected a day like 2026-03-01, got {day!r}.") from error
 
 
-def _run(suite: str, home: Path, *, on: str | None, depot: str | None, quiet: bool) -> list[RunResult]:
+def _run(suite: str, home: Path, place: Place, *, depot: str | None, quiet: bool) -> list[RunResult] | None:
+    """Results of the night's runs; None: they are handed over, and go on without this process."""
     chosen, where = selected(Flags(suite=suite))
     given = means.checked("cpu", None, offload=False)
     unusable: dict[str, str] = {}
     planned = plan(chosen, installed_catalog(given.installed), place=where, unusable=unusable)
-    how = How(given=given, asked=asked(given), quiet=quiet, on=on, depot=depot)
-    return carry_out(planned, home, how) + not_run(unusable)
+    course = Course(keep=place.keep)
+    how = How(given=given, asked=asked(given), course=course, quiet=quiet, place=place, depot=depot)
+    results = results_of_all(planned, home, how)
+    return None if results is None else results + not_run(unusable)
 
 
 def _summarise(folder: Path, day: str, submissions: Path) -> Night:

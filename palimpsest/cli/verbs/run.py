@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from palimpsest.cli import means, options, output
+from palimpsest.cli import means, options, output, place_options
 from palimpsest.cli.carry_out import How, asked, carry_out
 from palimpsest.cli.depots import address
 from palimpsest.cli.flags import Flags, selected
+from palimpsest.cli.hand_over import handed_over
 from palimpsest.cli.many_runs import exit_code, not_run, report
+from palimpsest.cli.places import Place
 from palimpsest.cli.pool import work_on_ticket
-from palimpsest.cli.ray_pool import place_of_work
-from palimpsest.cli.slurm import is_slurm, told_of
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.fleet.ticket import Course
@@ -241,8 +240,11 @@ def run(
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
     stats_text: options.StatsTextOption = None,
-    on: options.OnAnyOption = None,
-    slurm: options.SlurmOption = None,
+    on: place_options.OnAnyOption = None,
+    slurm: place_options.SlurmOption = None,
+    detach: place_options.DetachOption = False,
+    gpus_per_run: place_options.GpusOption = None,
+    memory: place_options.MemoryOption = None,
     page: Annotated[
         bool,
         typer.Option(
@@ -268,13 +270,12 @@ def run(
         raise typer.Exit(work_on_ticket(ticket))
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
-    on_slurm = is_slurm(on, slurm, depot, page=page)
-    if not on_slurm:
-        place_of_work(on)
+    place = Place(on=on, slurm=slurm, detach=detach, gpus=gpus_per_run, memory=memory)
+    place.check(device=device, device_map=device_map, depot=depot, page=page)
     depot = None if depot is None else address(depot)
     if fresh and depot is not None:
         raise UsageError("--fresh: what is in a depot stays there. Give another folder with --depot to begin again.")
-    kept = options.kept(keep, keep_all=keep_all, otherwise="none" if on_slurm else "newest")
+    kept = options.kept(keep, keep_all=keep_all, otherwise=place.keep)
     level = next((known for known in LEVELS if known == diagnostics), None)
     if level is None:
         raise unknown_name("Level of diagnostics", diagnostics, LEVELS, "palimpsest run --help")
@@ -311,6 +312,7 @@ def run(
         offload=offload,
         engine=engine,
         threads=threads,
+        elsewhere=place.elsewhere,
         data=ability_data,
         text=stats_text,
         files=files,
@@ -337,13 +339,13 @@ def run(
         course=Course(limit=limit, diagnostics=level, keep=kept, any_machine=any_machine),
         fresh=fresh,
         quiet=quiet,
-        on=on,
+        place=place,
         depot=depot,
         page=page,
     )
-    place = options.home_folder(home)
-    if on_slurm and told_of(planned, place, how, slurm or "", as_json=as_json):
+    folder = options.home_folder(home)
+    if handed_over(planned, folder, how, as_json=as_json):
         raise typer.Exit(exit_code(not_run(unusable)))
-    results = carry_out(planned, place, replace(how, on="local:1") if on_slurm else how) + not_run(unusable)
+    results = carry_out(planned, folder, how) + not_run(unusable)
     report(results, as_json=as_json, built=page)
     raise typer.Exit(exit_code(results))

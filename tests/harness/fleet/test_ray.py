@@ -134,7 +134,7 @@ def test_a_killed_conductor_comes_back_and_knows_what_was_in_vain(cluster: LabCl
 
 def test_a_lost_node_costs_no_bit_of_a_run(cluster: LabCluster, model: Path, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    more, how = ("--checkpoints", "0,10,60"), {"edits": 60, "editors": EDITORS[:2]}
+    more, how = ("--checkpoints", "0,10,60", "--keep", "newest"), {"edits": 60, "editors": EDITORS[:2]}
     code, _, err = cli(*command(model, here, "--on", "local:1", *more, **how))
     assert code == 0, err
     lost: list[str] = []

@@ -1,0 +1,125 @@
+"""What is said of a Ray cluster before runs begin, runs that nobody watches, and runs that take several GPUs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from palimpsest.cli import hand_over
+from palimpsest.cli.ray_pool import leave_to_ray
+from palimpsest.cli.verbs import doctor
+from palimpsest.harness.fleet.ticket import RunTicket
+from tests.cli.helpers import cli
+from tests.cli.test_run import model as model  # the fixture
+from tests.harness.fleet.test_local import command
+from tests.labs.ray_cluster import LabCluster, diary, most_at_once, played, until, watch
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LabCluster]:
+    """A head, a node with one CPU, and one with two CPUs and four GPUs, of which Ray was only told."""
+    one = LabCluster(1)
+    one.nodes.append(one.add(num_cpus=2, num_gpus=4))
+    yield one
+    one.close()
+
+
+@pytest.fixture(autouse=True)
+def only_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks of packages and models are not these tests' business."""
+    for name in ("_packages", "_models", "_editors", "_abilities"):
+        monkeypatch.setattr(doctor, name, lambda: iter(()))
+
+
+def test_doctor_has_a_line_for_every_node(cluster: LabCluster, tmp_path: Path) -> None:
+    code, out, err = cli("doctor", "--on", f"ray:{cluster.address}", "--json", home=tmp_path)
+    found = json.loads(out)
+    nodes = [line["found"] for line in found if line["name"].startswith("node ")]
+    assert code == 0 and len(nodes) == 3 and all("sees the home, locks hold" in line for line in nodes), err
+    assert {line.partition(", 4.0")[0] for line in nodes} == {"0 CPU, 0 GPU", "1 CPU, 0 GPU", "2 CPU, 4 GPU"}
+    assert not list((tmp_path / "fleet").glob("census*"))
+
+
+def test_doctor_names_nodes_that_differ(cluster: LabCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from palimpsest.harness.fleet import ray_node
+
+    here = ray_node.versions_here()
+    monkeypatch.setattr(ray_node, "versions_here", lambda: here | {"torch": "0.0.1"})
+    code, out, _ = cli("doctor", "--on", f"ray:{cluster.address}", home=tmp_path)
+    assert code == 4 and out.count("✗ fail") == 3 and out.count("torch 0.0.1 here") == 3
+
+
+def test_runs_that_nobody_watches_go_on_and_can_be_watched_later(cluster: LabCluster, tmp_path: Path) -> None:
+    tickets = played(tmp_path, *["good 4 0.1"] * 3)
+    leave_to_ray(tickets, cluster.address, worker="tests.labs.played_worker")
+    until(lambda: len(diary(tmp_path)) == 6, "all have begun and ended with nobody there")
+    assert {end.verdict for end in watch(cluster.address, tickets).values()} == {"done"}
+    assert len(diary(tmp_path)) == 6, "none was begun twice"
+
+
+def test_a_run_has_as_many_gpus_as_it_asks_for_and_sees_no_others(cluster: LabCluster, tmp_path: Path) -> None:
+    tickets = [one.model_copy(update={"gpus": 4}) for one in played(tmp_path, *["good 2 0.2"] * 2, device_map="auto")]
+    assert {end.verdict for end in watch(cluster.address, tickets).values()} == {"done"}
+    assert most_at_once(tmp_path) == 1
+    assert {line.split()[3] for line in (tmp_path / "diary").read_text().splitlines()} == {"0,1,2,3"}
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> list[RunTicket]:
+    """The tickets that are handed over to a cluster, which is not asked."""
+    tickets: list[RunTicket] = []
+
+    def note(given: Sequence[RunTicket], address: str) -> None:
+        tickets.extend(given)
+
+    monkeypatch.setattr(hand_over, "leave_to_ray", note)
+    return tickets
+
+
+def test_detach_says_how_to_watch_and_the_flags_are_in_the_tickets(
+    left: list[RunTicket], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = command(model, tmp_path, "--on", "ray", "--detach", "--memory", "7", "--device-map", "auto",
+                    "--gpus-per-run", "2")  # fmt: skip
+    words.remove("--json")
+    monkeypatch.setattr("sys.argv", ["palimpsest", *words])
+    code, out, err = cli(*words)
+    assert code == 0, err
+    assert "3 runs are on the Ray cluster. Watch them, or stop them with Ctrl-C: palimpsest run" in out
+    assert "--detach" not in out
+    assert {(one.memory >> 30, one.gpus, one.means.device_map, one.course.keep) for one in left} == {
+        (7, 2, "auto", "none")
+    }
+
+
+@pytest.mark.parametrize(
+    "words", [("nightly", "--suite", "smoke"), ("claims", "pocket-llama")], ids=["nightly", "claims"]
+)
+def test_nights_and_claims_that_are_left_alone_are_not_complete(
+    left: list[RunTicket], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    code, out, _ = cli(*words, "--on", "ray", "--detach", "--home", str(tmp_path))
+    assert code == 3 and left and f"{len(left)} runs are on the Ray cluster" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--detach",), "--detach: runs on this machine end with the command"),
+        (("--on", "ray", "--detach", "--page"), "--page: the command ends before the runs do"),
+        (("--on", "ray", "--device", "cuda:1"), "a run sees its own GPUs"),
+        (("--gpus-per-run", "1", "--device-map", "auto"), "nobody deals out GPUs"),
+        (("--on", "ray", "--gpus-per-run", "1"), "the runs are on the CPU"),
+        (("--on", "slurm", "--gpus-per-run", "2", "--device", "cuda"), "--device-map auto uses all"),
+        (("--on", "slurm", "--gpus-per-run", "0", "--device", "cuda"), "at least 1, got 0"),
+        (("--memory", "0"), "--memory: expected a whole number of GB"),
+        (("--memory", "1.5"), "expected a whole number"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(model: Path, tmp_path: Path, more: tuple[str, ...], said: str) -> None:
+    code, _, err = cli(*command(model, tmp_path, *more))
+    assert code == 2 and said in " ".join(err.split())
+    assert not tmp_path.joinpath("fleet").exists()
