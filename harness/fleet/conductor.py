@@ -26,7 +26,7 @@ from palimpsest.harness.errors import first_line
 from palimpsest.harness.fleet.dispatch import Dispatcher, Ended, Hear, RunEnd, longest_first
 from palimpsest.harness.fleet.local import forget
 from palimpsest.harness.fleet.ray_node import keep
-from palimpsest.harness.fleet.ticket import FOLDER, Ticket
+from palimpsest.harness.fleet.ticket import FOLDER, RunTicket, Ticket
 from palimpsest.harness.fleet.verdict import Attempts
 from palimpsest.harness.system.interrupts import Interrupts
 
@@ -112,7 +112,9 @@ class _Attempt:
 class Conductor:
     """Dispatches the tickets of one home; its methods are called from other processes."""
 
-    def __init__(self, name: str, home: str, worker: str, kinds: str, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, home: str, worker: str, kinds: str, variables: Mapping[str, str], secret: Sequence[str]
+    ) -> None:
         """Begin, or go on after a death.
 
         Args:
@@ -121,11 +123,14 @@ class Conductor:
             worker: Module that works on tickets.
             kinds: Module whose ``AnyTicket`` says what tickets there are.
             variables: Environment variables for the processes of tickets.
+            secret: Beginnings of the names of further variables, which processes that reach a depot take from their
+                node: they travel nowhere.
         """
         self._name = name
         self._life = os.urandom(8).hex()
         self._worker = worker
         self._variables = dict(variables)
+        self._secret = tuple(secret)
         self._kinds: TypeAdapter[Any] = TypeAdapter(import_module(kinds).AnyTicket)
         self._diary = Path(home) / FOLDER / f"{name}.jsonl"
         self._lock = threading.RLock()
@@ -254,7 +259,8 @@ class Conductor:
             self._number += 1
             attempt = self._attempts[ticket.name] = _Attempt(self._number, hear)
         task = ray.remote(keep).options(name=f"run {ticket.name}", max_retries=0, **demand_of(ticket).options())
-        given = (ticket.model_dump_json(indent=1), str(ticket.place), self._worker, self._variables)
+        secret = self._secret if isinstance(ticket, RunTicket) and ticket.depot is not None else ()
+        given = (ticket.model_dump_json(indent=1), str(ticket.place), self._worker, self._variables, secret)
         attempt.ref = task.remote(self._name, ticket.name, attempt.number, *given)
         attempt.ref.future().add_done_callback(attempt.ended)
         return attempt

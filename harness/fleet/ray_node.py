@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Mapping
@@ -26,7 +27,14 @@ _STOPPED = 143
 
 
 def keep(
-    conductor: str, name: str, attempt: int, text: str, place: str, worker: str, variables: Mapping[str, str]
+    conductor: str,
+    name: str,
+    attempt: int,
+    text: str,
+    place: str,
+    worker: str,
+    variables: Mapping[str, str],
+    secret: tuple[str, ...] = (),
 ) -> tuple[int, str]:
     """Keep the process of a ticket until it ends; its exit code, and the last line that it printed for people.
 
@@ -40,6 +48,7 @@ def keep(
         place: Its file.
         worker: Module that works on it.
         variables: Environment variables for the process.
+        secret: Beginnings of the names of those that it takes from this node.
     """
     chief = ray.get_actor(conductor, NAMESPACE)
 
@@ -50,11 +59,12 @@ def keep(
 
     if report([]) is not None:
         return _STOPPED, ""
+    own = {known: value for known, value in os.environ.items() if secret and known.upper().startswith(secret)}
     log = Path(place).with_suffix(".log")
     atomic_write_text(Path(place), text)
     with (
         log.open("wb") as errors,
-        child.start_kept("-m", worker, place, errors=errors, variables=variables) as process,
+        child.start_kept("-m", worker, place, errors=errors, variables={**own, **variables}) as process,
     ):
         told: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(process.stdout, told), daemon=True).start()

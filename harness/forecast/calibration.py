@@ -52,18 +52,17 @@ def calibrated(
     placement: Placement,
     load: Callable[[], LoadedModel] | None,
     library: AbilityFinder,
+    anywhere: bool = False,
 ) -> Costs | None:
     """The calibration of a run's editor, model and task on this machine, remembered below ``home``.
 
     ``load`` gives the model to measure with when nothing is remembered; None: then there is no calibration.
+    ``anywhere``: one of another machine will do; the newest is taken.
     """
     spec = planned.spec
     segment = environment_segment(())
-    machine = {
-        "model": spec.model.model_dump(),
-        "machine": [segment[name] for name in ("cpu", "cores", "packages", "palimpsest_version")],
-        "placement": asdict(placement),
-    }
+    common = {"model": spec.model.model_dump(), "placement": asdict(placement)}
+    machine = "*" if anywhere else _key([segment[n] for n in ("cpu", "cores", "packages", "palimpsest_version")])[:8]
     asked = {
         "task": spec.task.form,
         "scoring": spec.scoring.model_dump(),
@@ -73,24 +72,28 @@ def calibrated(
     folder = home / "models" / spec.model.fingerprint / "calibrations"
     write = None if load is None else partial(_measured_writing, planned, load)
     ask = None if load is None else partial(_measured_asking, planned, load, library)
-    writing = _remembered(folder, "editing", machine | written, write)
-    asking = _remembered(folder, "asking", machine | asked, ask)
+    writing = _remembered(folder, "editing", common | written, machine, write)
+    asking = _remembered(folder, "asking", common | asked, machine, ask)
     if writing is None or asking is None:
         return None
     peak = {"peak_memory_mb": max(part["peak_memory_mb"] for part in (writing, asking))}
     return Costs(**writing | asking | peak)
 
 
+def _key(relevant: Any) -> str:
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
 def _remembered(
-    folder: Path, part: str, relevant: Mapping[str, Any], measure: Callable[[], dict[str, Any]] | None
+    folder: Path, part: str, relevant: Mapping[str, Any], machine: str, measure: Callable[[], dict[str, Any]] | None
 ) -> dict[str, Any] | None:
     """Fields of `Costs`: those that are the same for all editors (asking), or an editor's own (editing)."""
-    key = hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
-    path = folder / f"{part}-{key}.json"
-    with suppress(OSError, ValueError, TypeError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        Costs(**found)  # a record of other fields is measured again
-        return dict(found)
+    path = folder / f"{part}-{_key(relevant)}-{machine}.json"
+    for known in sorted(folder.glob(path.name), key=lambda one: one.stat().st_mtime, reverse=True):
+        with suppress(OSError, ValueError, TypeError):
+            found = json.loads(known.read_text(encoding="utf-8"))
+            Costs(**found)  # a record of other fields is measured again
+            return dict(found)
     if measure is None:
         return None
     found = measure()

@@ -38,6 +38,8 @@ class Outlook:
     """Measure what was not measured yet."""
     tell: Callable[[str], None]
     """Receives what is tried, and what could not be."""
+    elsewhere: bool = False
+    """Other machines do the runs: what they have is not known, and what was measured on any of them is taken."""
     _executor: Executor | None = None
 
     def rows(self, planned: Sequence[PlannedRun]) -> list[dict[str, Any]]:
@@ -49,7 +51,7 @@ class Outlook:
         shape = shape_of(run.model)
         here = is_here(run.model)
         found = None if shape is None else needs(run.model, shape, spec.editor.config, self.placement)
-        problems = [] if found is None else lacking(found, self.home, self.placement)
+        problems = [] if found is None or self.elsewhere else lacking(found, self.home, self.placement)
         state = str(run_state(self.home, spec))
         if not here and found is not None:
             state = f"to be fetched, {gigabytes(found.download)}"
@@ -97,6 +99,7 @@ class Outlook:
                 placement=self.placement,
                 load=partial(self._model, run) if self.measure else None,
                 library=self.installed.abilities,
+                anywhere=self.elsewhere,
             )
         except PalimpsestError as error:
             self.tell(f"{run.spec.editor.name} on {run.spec.model.name} could not be tried: {error}")

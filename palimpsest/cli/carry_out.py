@@ -7,11 +7,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palimpsest.cli import means, output
 from palimpsest.cli.board import make_board
-from palimpsest.cli.depots import SCRATCH, opened
+from palimpsest.cli.depots import opened
 from palimpsest.cli.many_runs import STOPPED, RunResult, own_command, result_of, run_all
 from palimpsest.cli.page_builder import PageBuilder
 from palimpsest.cli.places import Place
@@ -31,6 +31,9 @@ from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from palimpsest.cli.depot_results import DepotResults
 
 _MARGIN = 1.3
 """Needed memory is a lower bound."""
@@ -116,7 +119,7 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
             page.again()
 
     try:
-        left = [run for run in planned if how.fresh or run_state(home, run.spec).status in _LEFT]
+        left = [run for run in planned if _is_left(run, home, how)]
         count = _slots(left, how, wanted)
         if count > 1 or (on_ray and left):
             for_pool = {run.spec.id for run in left}
@@ -136,19 +139,35 @@ _WORDS = {code: word for word, code in STOPPED.items()}
 _LEFT = ("missing", "partial", "failed")
 
 
+def _is_left(run: PlannedRun, home: Path, how: How) -> bool:
+    return how.fresh or run_state(home, run.spec).status in _LEFT
+
+
+def result_at(home: Path, how: How) -> Callable[..., RunResult]:
+    """`result_of` from the home, or from the depot that keeps the runs; one that has ended there is mirrored."""
+    return partial(result_of, home=home) if how.depot is None else _depot_results(home, how).result
+
+
+def _depot_results(home: Path, how: How) -> DepotResults:
+    # Late: nobody who gives no --depot needs any of it.
+    from palimpsest.cli.depot_results import DepotResults
+
+    return DepotResults(opened(str(how.depot)), home)
+
+
 def tickets_left(planned: Sequence[PlannedRun], home: Path, how: How) -> list[tuple[PlannedRun, RunTicket]]:
     """Runs that are not over, the longest first, each with its ticket: for processes that somebody else starts."""
-    left = {run.spec.id: run for run in planned if how.fresh or run_state(home, run.spec).status in _LEFT}
+    over = None if how.depot is None else _depot_results(home, how)
+    left = {
+        run.spec.id: run for run in planned if (_is_left(run, home, how) if over is None else not over.is_over(run))
+    }
     tickets = _tickets([*left.values()], home, how)
     return [(left[one.name], tickets[one.name]) for one in longest_first([*tickets.values()])]
 
 
 def _in_depot(planned: Sequence[PlannedRun], home: Path, how: How, wanted: int | None) -> list[RunResult]:
     """Do runs that a depot keeps, each in a process of its own; the home then has mirrors of those that have ended."""
-    # Late: nobody who gives no --depot needs any of it.
-    from palimpsest.cli.depot_results import DepotResults
-
-    results = DepotResults(opened(str(how.depot)), home)
+    results = _depot_results(home, how)
     page = PageBuilder(home) if how.page else None
     told = {run.spec.id: results.result(run) for run in planned if results.is_over(run)}
     left = [run for run in planned if run.spec.id not in told]
@@ -296,7 +315,7 @@ def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, R
         alike = [other.spec for other in planned if other.spec.model == run.spec.model]
         shared = statistics_of(spec.editor.config for spec in alike) if statistics_of([run.spec.editor.config]) else {}
         tickets[run.spec.id] = RunTicket(
-            home=str(home.absolute() if how.depot is None else home.absolute() / SCRATCH),
+            home=str(home.absolute()),
             depot=how.depot,
             spec=run.spec,
             model=run.model.source or run.spec.model.name,
@@ -304,7 +323,7 @@ def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, R
             means=how.asked,
             course=how.course.model_copy(update={"command": command}),
             statistics=tuple((tokens, tuple(sorted(layers))) for tokens, layers in sorted(shared.items())),
-            seconds=_seconds(run, home),
+            seconds=_seconds(run, home, how),
             memory=memory_for(run, how),
             gpus=how.place.gpus,
             versions=versions,
@@ -312,9 +331,15 @@ def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, R
     return tickets
 
 
-def _seconds(run: PlannedRun, home: Path) -> float | None:
-    """Predicted time of a run, from past ones; None: unknown."""
+def _seconds(run: PlannedRun, home: Path, how: How) -> float | None:
+    """Predicted time of a run, from past ones or, elsewhere, from what was measured on a node; None: unknown."""
     costs = past_costs(home, run.spec)
+    if costs is None and how.place.elsewhere:
+        # Late: torch loads in 2 s, which runs on this machine need not wait for here.
+        from palimpsest.harness.forecast.calibration import calibrated
+
+        place, library = how.given.placement, how.given.installed.abilities
+        costs = calibrated(run, home, placement=place, load=None, library=library, anywhere=True)
     return None if costs is None else predict_run(home, run.spec, costs, pristine_is_there=True).seconds
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az", "file")
 SCRATCH = "scratch"
 """Folder in a home in which runs of a depot are worked on."""
-_FAMILIES = ("AWS_", "GOOGLE_", "AZURE_")
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+"""Beginnings of the names of the environment variables by which a depot is reached."""
 
 
 def address(url: str) -> str:
@@ -38,7 +40,12 @@ def address(url: str) -> str:
 
 def variables() -> dict[str, str]:
     """The environment variables by which a depot is reached, for processes that get no others with secrets."""
-    return {n: v for n, v in os.environ.items() if n.startswith(_FAMILIES) or n.upper() in _PROXIES}
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(VARIABLES)}
+
+
+def scratch(home: Path) -> Path:
+    """The home on this machine in which runs of a depot are worked on; machines that share ``home`` have their own."""
+    return home / SCRATCH / socket.gethostname()
 
 
 def opened(url: str) -> Store:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from palimpsest.cli import output
-from palimpsest.cli.carry_out import How, carry_out, make_room, tickets_left
-from palimpsest.cli.many_runs import RunResult, own_command, result_of
+from palimpsest.cli.carry_out import How, carry_out, make_room, result_at, tickets_left
+from palimpsest.cli.many_runs import RunResult, own_command
 from palimpsest.cli.ray_pool import leave_to_ray, noise_into
 from palimpsest.cli.slurm import told_of, troubles
 from palimpsest.harness.fleet.ticket import FOLDER
@@ -46,9 +46,9 @@ def results_of_all(
     if told_of(planned, home, how, as_json=as_json, again=False):
         return None
     reasons = [troubles(home, run.spec.id) for run in planned]
+    result = result_at(home, how)
     return [
-        result_of(run, home, error=reason, code=int(reason is not None))
-        for run, reason in zip(planned, reasons, strict=True)
+        result(run, error=reason, code=int(reason is not None)) for run, reason in zip(planned, reasons, strict=True)
     ]
 
 

@@ -20,6 +20,16 @@ OnAnyOption = Annotated[
         rich_help_panel=MACHINE,
     ),
 ]
+OnPlanOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="local[:N]|ray[:HOST:PORT]|slurm",
+        envvar="PALIMPSEST_ON",
+        help="With ray or slurm measure nothing here: times come from what was measured on any machine of this home.",
+        rich_help_panel=MACHINE,
+    ),
+]
 SlurmOption = Annotated[
     str | None,
     typer.Option(

@@ -54,15 +54,12 @@ class Place:
         """What stays of the weights of runs where nobody says it: the disk of many machines fills soon."""
         return "none" if self.elsewhere else "newest"
 
-    def check(
-        self, *, device: str = "cpu", device_map: str | None = None, depot: str | None = None, page: bool = False
-    ) -> None:
+    def check(self, *, device: str = "cpu", device_map: str | None = None, page: bool = False) -> None:
         """Check the flags, alone and together with others.
 
         Args:
             device: ``--device``.
             device_map: ``--device-map``.
-            depot: ``--depot``.
             page: ``--page``.
 
         Raises:
@@ -77,8 +74,6 @@ class Place:
             raise UsageError("--detach: runs on this machine end with the command. Give --on ray, too.")
         if self.leaves and page:
             raise UsageError("--page: the command ends before the runs do. Build the page later: site build")
-        if self.elsewhere and depot is not None:
-            raise UsageError(f"--on {self.on} with --depot: not offered; the machines share the home.")
         if self.elsewhere and device not in ("cpu", "cuda"):
             raise UsageError(
                 f"--on {self.on} with --device {device}: a run sees its own GPUs alone; give --device cuda."

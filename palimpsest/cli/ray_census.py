@@ -44,17 +44,18 @@ def require_alike(ray: Any, home: Path, tickets: Sequence[Ticket]) -> None:
     Raises:
         MissingResource: Something differs; a line for each node that does.
     """
+    shared = not any(isinstance(ticket, RunTicket) and ticket.depot is not None for ticket in tickets)
     used = {ticket.spec.editor.distribution for ticket in tickets if isinstance(ticket, RunTicket)}
     distributions = sorted({name for names in used for name in names.split(" + ")} - {DISTRIBUTION})
-    lines = [f"  {name}: {what}" for name, what in census(ray, home, distributions).items() if what]
+    lines = [f"  {name}: {what}" for name, what in census(ray, home, distributions, shared=shared).items() if what]
     if lines:
         raise MissingResource("\n".join(["Not every node of the cluster is as this one; nothing was begun:", *lines]))
 
 
-def census(ray: Any, home: Path, distributions: Sequence[str]) -> dict[str, str]:
+def census(ray: Any, home: Path, distributions: Sequence[str], *, shared: bool = True) -> dict[str, str]:
     """Name of every node → words for all in which it differs from this one; empty words: nothing.
 
-    Compared are versions, these distributions of editors, and whether home and locks are shared.
+    Compared are versions, these distributions of editors, and whether home and locks are ``shared``, if they must be.
     """
     # Late: Ray comes with it.
     from filelock import FileLock
@@ -74,7 +75,7 @@ def census(ray: Any, home: Path, distributions: Sequence[str]) -> dict[str, str]
                 pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 task = ray.remote(look).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
                 asked[name] = task.remote([*distributions], str(mark), str(held))
-            wrong = {name: _difference(ray, ref, here, home) for name, ref in asked.items()}
+            wrong = {name: _difference(ray, ref, here, home if shared else None) for name, ref in asked.items()}
     finally:
         mark.unlink(missing_ok=True)
         held.unlink(missing_ok=True)
@@ -93,7 +94,7 @@ def alive(ray: Any) -> dict[str, Any]:
     return {f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})": node for node in nodes}
 
 
-def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path) -> str:
+def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path | None) -> str:
     """Words for all that is wrong with a node; empty: nothing."""
     try:
         found = ray.get(ref, timeout=_CENSUS_SECONDS)
@@ -107,8 +108,8 @@ def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path) -> str:
         for name in sorted({*here, *there})
         if here.get(name) != there.get(name)
     ]
-    if not found["home"]:
+    if home is not None and not found["home"]:
         wrong.append(f"it does not see {home}; the home must be a folder that all nodes share")
-    if not found["locks"]:
+    if home is not None and not found["locks"]:
         wrong.append(f"locks in {home} do not hold between machines; mount the file system with them")
     return ", ".join(wrong)

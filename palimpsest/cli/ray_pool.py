@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from palimpsest.cli.depots import VARIABLES
 from palimpsest.cli.pool import at_once
 from palimpsest.cli.ray_census import require_alike, require_room
 from palimpsest.harness.errors import MissingResource, PalimpsestError, UsageError, first_line
@@ -243,7 +244,7 @@ class _Watch:
             resources={"node:__internal_head__": 0.001},
             max_restarts=-1,
         )
-        return actor.remote(name, str(self._home), self._worker, KINDS, variables)
+        return actor.remote(name, str(self._home), self._worker, KINDS, variables, VARIABLES)
 
     def _hand_over(self, conductor: Any, tickets: Collection[Ticket]) -> None:
         texts = [ticket.model_dump_json() for ticket in tickets if ticket.name not in self._ends]

@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from palimpsest.cli import output
 from palimpsest.cli.carry_out import How, memory_for, tickets_left
+from palimpsest.cli.depots import variables
 from palimpsest.cli.options import home_words
 from palimpsest.cli.run_folders import move_aside
 from palimpsest.cli.slurm_script import MOST_TASKS, STOP, Size, Times, script
@@ -126,11 +127,10 @@ def _prepare(left: Sequence[Piece]) -> list[Piece]:
         models.setdefault(ticket.spec.model.fingerprint, []).append((run, ticket))
     found: list[Piece] = []
     for pieces in models.values():
-        run, first = next((piece for piece in pieces if piece[1].statistics), pieces[0])
         if len(pieces) > 1:
-            ticket = PrepareTicket(**{**dict(first), "kind": "prepare", "seconds": None})
+            ticket = PrepareTicket.of([one for _, one in pieces])
             _begin_anew(ticket)
-            found.append((run, ticket))
+            found.append((next(run for run, _ in pieces if run.spec.id == ticket.spec.id), ticket))
     return found
 
 
@@ -167,7 +167,8 @@ def _submit(folder: Path, name: str, pieces: list[Piece], how: How, before: Sequ
     size = _size(pieces[0][0], how)
     atomic_write_text(place, script(folder, names, len(pieces), size, _times(pieces), how.place.slurm or ""))
     after = [f"--dependency=afterany:{':'.join(before)}"] if before else []
-    number = call("sbatch", "--parsable", *after, str(place)).strip().partition(";")[0]
+    reached = variables() if how.depot is not None else {}
+    number = call("sbatch", "--parsable", *after, str(place), further=reached).strip().partition(";")[0]
     return Job(number, place.name, [ticket.name for _, ticket in pieces])
 
 
@@ -215,15 +216,15 @@ def stop(home: Path) -> list[str]:
     return sorted(states)
 
 
-def call(name: str, *arguments: str) -> str:
-    """Output of a command of Slurm's.
+def call(name: str, *arguments: str, further: Mapping[str, str] | None = None) -> str:
+    """Output of a command of Slurm's, which gets ``further`` environment variables.
 
     Raises:
         MissingResource: It is not here, fails, or does not end.
     """
-    variables = {key: value for key, value in os.environ.items() if key.startswith(_FAMILIES) or key in _ALSO}
+    known = {key: value for key, value in os.environ.items() if key.startswith(_FAMILIES) or key in _ALSO}
     try:
-        done = child.program(name, *arguments, variables=variables, timeout=_PATIENCE)
+        done = child.program(name, *arguments, variables={**known, **(further or {})}, timeout=_PATIENCE)
     except FileNotFoundError as error:
         raise MissingResource(
             f"There is no {name} here. Give the command on a machine that submits to Slurm, or leave --on slurm out."

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from palimpsest.harness.fleet.ticket import RunTicket, Ticket
+from palimpsest.harness.specs.run_spec import RunSpec
 
 PREPARE = "prepare-"
 
@@ -16,6 +17,17 @@ class PrepareTicket(RunTicket):
     """Things that the runs of a model share: their key statistics, and the unedited scores of the one in the ticket."""
 
     kind: Literal["prepare"] = "prepare"  # type: ignore[assignment]
+    also: tuple[RunSpec, ...] = Field(default=(), strict=False)
+    """Runs whose editors are tried for a moment too, to know how long they take on a machine of this kind."""
+
+    @classmethod
+    def of(cls, alike: Sequence[RunTicket]) -> PrepareTicket:
+        """The ticket before those of a model's runs."""
+        first = next((ticket for ticket in alike if ticket.statistics), alike[0])
+        specs = [ticket.spec for ticket in alike if ticket.task == first.task]
+        by_editor = {(spec.editor.model_dump_json(), spec.schedule.batch_size): spec for spec in [*specs, first.spec]}
+        also = tuple(spec for spec in by_editor.values() if spec.id != first.spec.id)
+        return cls(**{**dict(first), "kind": "prepare", "seconds": None, "also": also})
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from palimpsest.cli.depots import opened
+from palimpsest.cli.depots import opened, scratch
 from palimpsest.cli.tuning.abilities import AbilityChoice
 from palimpsest.cli.tuning.bench import Bench, complete_config
 from palimpsest.cli.tuning.protocol import Horizon
@@ -16,14 +16,19 @@ from palimpsest.harness.authoring.report import Outcome
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.fleet.ticket import SHARED
 from palimpsest.harness.fleet.work import bench_of, do_run
+from palimpsest.harness.forecast.calibration import calibrated
+from palimpsest.harness.forecast.history import past_costs
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.needs import statistics_of
+from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.runs.loaded_model import LoadedModel, load
+from palimpsest.harness.specs.planning import PlannedRun
 
 if TYPE_CHECKING:
     from palimpsest.cli.ticket_kinds import CheckTicket, PrepareTicket, TrialTicket
     from palimpsest.harness.fleet.ticket import RunTicket
     from palimpsest.harness.fleet.work import LineProgress
+    from palimpsest.harness.runs.executor import Executor
     from palimpsest.harness.runs.installation import Installation
     from palimpsest.harness.runs.journal import Progress
     from palimpsest.harness.statistics.texts import StatisticsSource
@@ -72,9 +77,40 @@ def do_prepare(
     interrupts: Interrupts,
 ) -> int:
     """Make what the runs of the ticket's model share; arguments and errors are those of `do_run`."""
+    if ticket.depot is not None:
+        # Late: other tickets need none of it.
+        from palimpsest.harness.depot.caches import Caches
+
+        home = scratch(Path(ticket.home))
+        caches = Caches(opened(ticket.depot), home / "models" / ticket.spec.model.fingerprint)
+        with interrupts.at_once():
+            caches.fetch(lambda name: True)
+        inner = ticket.model_copy(update={"home": str(home), "depot": None})
+        code = do_prepare(inner, installed, statistics, progress, interrupts)
+        caches.keep()
+        return code
     executor, planned = bench_of(ticket, installed, statistics, progress, interrupts)
     executor.prepare(planned, dict(ticket.statistics))
+    _calibrate(ticket, executor, planned, installed, interrupts)
     return 0
+
+
+def _calibrate(
+    ticket: PrepareTicket, executor: Executor, planned: PlannedRun, installed: Installation, interrupts: Interrupts
+) -> None:
+    """Measure what runs cost on this machine, where earlier runs do not tell; the runs are not begun."""
+    means = ticket.means
+    placement = Placement(means.device, means.device_map, means.offload, means.engine, means.threads)
+    for spec in (ticket.spec, *ticket.also):
+        with suppress(Exception), interrupts.at_once():  # what is wrong with an editor, its run will say
+            if past_costs(executor.home, spec) is None:
+                calibrated(
+                    PlannedRun(spec, planned.model, planned.task),
+                    executor.home,
+                    placement=placement,
+                    load=lambda: executor.loaded(planned),
+                    library=installed.abilities,
+                )
 
 
 def do_run_in_depot(
@@ -88,11 +124,14 @@ def do_run_in_depot(
     # Late: other tickets need none of it.
     from palimpsest.cli.run_in_depot import work_in_depot
 
+    home = scratch(Path(ticket.home))
+    inner = ticket.model_copy(update={"home": str(home)})
+
     def work(told: Progress) -> int:
-        return do_run(ticket, installed, statistics, told, interrupts)
+        return do_run(inner, installed, statistics, told, interrupts)
 
     store, needed = opened(str(ticket.depot)), bool(ticket.statistics)
-    return work_in_depot(store, Path(ticket.home), ticket.spec, progress, interrupts, work, statistics=needed)
+    return work_in_depot(store, home, ticket.spec, progress, interrupts, work, statistics=needed)
 
 
 def _make_statistics(loaded: LoadedModel, config: dict[str, object]) -> None:

@@ -5,26 +5,47 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from palimpsest.cli import hand_over
+from palimpsest.cli import hand_over, ray_census
 from palimpsest.cli.ray_pool import leave_to_ray
 from palimpsest.cli.verbs import doctor
 from palimpsest.harness.fleet.ticket import RunTicket
 from tests.cli.helpers import cli
+from tests.cli.test_run import arguments
 from tests.cli.test_run import model as model  # the fixture
-from tests.harness.fleet.test_local import command
+from tests.harness.depot.conftest import s3 as s3
+from tests.harness.depot.conftest import server as server
+from tests.harness.depot.conftest import url as url
+from tests.harness.fleet.test_local import bits, command
 from tests.labs.ray_cluster import LabCluster, diary, most_at_once, played, until, watch
+from tests.labs.s3_server import S3, SECRET
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LabCluster]:
+def cluster(server: S3) -> Iterator[LabCluster]:
     """A head, a node with one CPU, and one with two CPUs and four GPUs, of which Ray was only told."""
     one = LabCluster(1)
     one.nodes.append(one.add(num_cpus=2, num_gpus=4))
     yield one
     one.close()
+
+
+def test_runs_of_a_depot_go_to_the_cluster_and_credentials_are_those_of_its_nodes(
+    cluster: LabCluster, model: Path, s3: S3, url: str, tmp_path: Path
+) -> None:
+    alone, home = tmp_path / "alone", tmp_path / "home"
+    words = arguments(model, "--sample", "3", "--json", "--home")
+    assert cli(*words, str(alone))[0] == 0
+    code, out, err = cli(*words, str(home), "--on", f"ray:{cluster.address}", "--depot", url)
+    assert code == 0 and {row["status"] for row in json.loads(out)} == {"complete"}, out + err
+    assert bits(home) == {
+        run: {name: digest for name, digest in files.items() if "checkpoints" not in name}
+        for run, files in bits(alone).items()
+    }
+    assert not [path for path in home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +86,14 @@ def test_a_run_has_as_many_gpus_as_it_asks_for_and_sees_no_others(cluster: LabCl
     assert {end.verdict for end in watch(cluster.address, tickets).values()} == {"done"}
     assert most_at_once(tmp_path) == 1
     assert {line.split()[3] for line in (tmp_path / "diary").read_text().splitlines()} == {"0,1,2,3"}
+
+
+def test_a_node_that_does_not_see_the_home_differs_unless_a_depot_keeps_the_runs(tmp_path: Path) -> None:
+    ray = SimpleNamespace(get=lambda answer, timeout: answer)
+    answer = {"versions": {}, "home": False, "locks": False}
+    told = ray_census._difference(ray, answer, {}, tmp_path)
+    assert "does not see" in told and "locks in" in told
+    assert ray_census._difference(ray, answer, {}, None) == ""
 
 
 @pytest.fixture

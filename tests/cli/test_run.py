@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from palimpsest.harness.forecast import calibration
 from tests.cli.helpers import cli
 from tests.labs import forking
 
@@ -128,7 +129,7 @@ def test_wrong_specs(model: Path, tmp_path: Path, changes: list[str], code: int,
     assert not (tmp_path / "runs").exists()
 
 
-def test_plan(model: Path, tmp_path: Path) -> None:
+def test_plan(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = tmp_path / "mine.yaml"
     suite.write_text(
         json.dumps(
@@ -149,6 +150,14 @@ def test_plan(model: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "runs").glob("*")), "planning begins nothing"
     again = as_json("plan", str(suite), "--no-calibration", home=tmp_path)["runs"][0]
     assert again["seconds"] == measured["seconds"], "what was measured is remembered"
+    here = calibration.environment_segment(())
+    monkeypatch.setattr(calibration, "environment_segment", lambda _: here | {"cpu": "that of a login node"})
+    assert as_json("plan", str(suite), "--no-calibration", home=tmp_path)["runs"][0]["seconds"] is None
+    there = as_json("plan", str(suite), "--on", "slurm", home=tmp_path)["runs"][0]
+    assert (there["seconds"], there["basis"]) == (measured["seconds"], "calibration"), "what was measured on a node"
+    elsewhere = as_json("plan", str(suite), "--on", "ray", "--device", "cuda", home=tmp_path)["runs"][0]
+    assert elsewhere["problems"] == [] and elsewhere["seconds"] is None, "no GPU is needed here, nor one that is known"
+    monkeypatch.undo()
     assert cli("run", "--suite", str(suite), "--quiet", home=tmp_path)[0] == 0
     after = as_json("plan", str(suite), home=tmp_path)
     assert [(run["state"], run["seconds"]) for run in after["runs"]] == [("done", 0)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,13 +22,18 @@ from palimpsest.cli import slurm
 from palimpsest.cli.slurm_script import STOP, Size, Times, checked_words, script
 from palimpsest.harness.errors import UsageError
 from tests.cli.helpers import cli
-from tests.cli.test_run import FT_L
+from tests.cli.test_run import FT_L, arguments
 from tests.cli.test_run import model as model  # the fixture
+from tests.harness.depot.conftest import s3 as s3
+from tests.harness.depot.conftest import server as server
+from tests.harness.depot.conftest import url as url
 from tests.harness.fleet.test_local import alone as alone  # the fixture
 from tests.harness.fleet.test_local import bits, command
+from tests.labs.s3_server import S3, SECRET
 
 COMMANDS = {
-    "sbatch": 'echo "$*" >>"$here/submitted"; echo $((100 + $(wc -l <"$here/submitted")))',
+    "sbatch": 'echo "${AWS_SECRET_ACCESS_KEY:-none}" >>"$here/secrets"; '
+    'echo "$*" >>"$here/submitted"; echo $((100 + $(wc -l <"$here/submitted")))',
     "squeue": 'cat "$here/queue" 2>/dev/null; exit 0',
     "scontrol": 'echo "$*" >>"$here/requeued"',
     "scancel": 'echo "$*" >>"$here/cancelled"',
@@ -236,7 +242,7 @@ def test_without_slurm_nothing_is_written_and_the_command_says_so(model: Path, t
 @pytest.mark.parametrize(
     ("more", "named"),
     [(["--on", "slurm", "--page"], "--page"), (["--slurm", "--mem=1G"], "only --on slurm"),
-     (["--on", "slurm", "--depot", "s3://a/b"], "--depot")],
+     (["--on", "slurm", "--depot", "s4://a/b"], "--depot")],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(model: Path, tmp_path: Path, more: list[str], named: str) -> None:
     code, _, err = cli(*command(model, tmp_path, *more))
@@ -265,6 +271,8 @@ def test_real_runs_are_handed_over_stopped_continued_and_have_the_bits_of_the_lo
 
     assert cluster.run(folder / prepare["script"]) == (0, False)
     assert len(list((home / "models").glob("*/scores/*"))) == 1
+    calibrations = [path.name.partition("-")[0] for path in (home / "models").glob("*/calibrations/*")]
+    assert sorted(calibrations) == ["asking", *["editing"] * 3], "of every editor, on the node"
     process = cluster.begin(folder / runs["script"], task=1)
     lines = home / "fleet" / f"{runs['tickets'][1]}.lines"
     for _ in range(4000):
@@ -352,6 +360,29 @@ def test_a_run_that_has_failed_there_does_not_put_off_a_night_for_ever(
     assert cluster.run(folder / "runs-0.sh") == (1, False)
     code, _, err = cli(*words, "--on", "slurm")
     assert code == 1 and "failed on Slurm: as played" in err and len(cluster.noted("submitted")) == 1
+
+
+def test_runs_of_a_depot_are_handed_over_too_and_mirrored_by_the_same_command(
+    cluster: Cluster, model: Path, s3: S3, url: str, tmp_path: Path
+) -> None:
+    alone, home = tmp_path / "alone", tmp_path / "home"
+    words = arguments(model, "--sample", "3", "--json", "--home")
+    assert cli(*words, str(alone))[0] == 0
+    code, out, err = cli(*words, str(home), "--on", "slurm", "--depot", url)
+    (job,) = json.loads(out)["jobs"]
+    assert code == 0 and cluster.noted("secrets") == [SECRET], err
+    (folder,) = slurm.jobs_of(home)
+    assert cluster.run(folder / job["script"]) == (0, False), (home / "fleet" / f"{job['tickets'][0]}.log").read_text()
+    assert not (home / "runs").exists() and [path.name for path in (home / "scratch").iterdir()] == [
+        socket.gethostname()
+    ]
+    code, out, err = cli(*words, str(home), "--on", "slurm", "--depot", url)
+    assert code == 0 and {row["status"] for row in json.loads(out)} == {"complete"}, err
+    assert bits(home) == {
+        run: {name: digest for name, digest in files.items() if "checkpoints" not in name}
+        for run, files in bits(alone).items()
+    }
+    assert not [path for path in home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
 def test_stopping_tells_what_runs_to_save_and_takes_out_what_waits(

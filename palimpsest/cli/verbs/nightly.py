@@ -77,7 +77,7 @@ def nightly(
 ) -> None:
     """Run a night, or go on with it; exit 1 if a number of a built-in editor left its interval."""
     where = Place(on=on, slurm=slurm, detach=detach)
-    where.check(depot=depot)
+    where.check()
     place = options.home_folder(home)
     address = options.base_address(base_url)
     night = checked_day(day) if day is not None else next_night(place / "nights")

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from palimpsest.cli import means, options, output
+from palimpsest.cli import means, options, output, place_options
 from palimpsest.cli.flags import Flags, selected
+from palimpsest.cli.places import Place
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.forecast.outlook import Outlook
 from palimpsest.harness.specs.planning import plan as plan_suite
@@ -34,14 +35,19 @@ def plan(
     device: options.DeviceOption = "cpu",
     device_map: options.DeviceMapOption = None,
     offload: options.OffloadOption = False,
+    on: place_options.OnPlanOption = None,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
     """Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not."""
+    where = Place(on=on)
+    where.check(device=device, device_map=device_map)
     chosen, place = selected(Flags(suite=suite))
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
-    given = means.checked(device, device_map, offload=offload, data=ability_data, text=stats_text, files=files)
+    given = means.checked(
+        device, device_map, offload=offload, elsewhere=where.elsewhere, data=ability_data, text=stats_text, files=files
+    )
     catalog = installed_catalog(given.installed, fetch=False)
     planned = plan_suite(chosen, catalog, place=place, statistics=given.statistics_hash)
     if not quiet:
@@ -51,7 +57,8 @@ def plan(
         given.placement,
         given.installed,
         statistics=given.statistics,
-        measure=not no_calibration,
+        measure=not no_calibration and not where.elsewhere,
+        elsewhere=where.elsewhere,
         tell=(lambda text: None) if quiet else output.note,
     )
     rows = outlook.rows(planned)

@@ -271,7 +271,7 @@ def run(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit: expected a whole number of at least 1, got {limit}.")
     place = Place(on=on, slurm=slurm, detach=detach, gpus=gpus_per_run, memory=memory)
-    place.check(device=device, device_map=device_map, depot=depot, page=page)
+    place.check(device=device, device_map=device_map, page=page)
     depot = None if depot is None else address(depot)
     if fresh and depot is not None:
         raise UsageError("--fresh: what is in a depot stays there. Give another folder with --depot to begin again.")

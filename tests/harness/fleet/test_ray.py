@@ -243,7 +243,6 @@ def test_nights_and_claims_go_to_the_cluster_too(tmp_path: Path, words: tuple[st
         (("--on", "ray://head:10001"), "Ray's client is not offered"),
         (("--on", "ray:head"), "expected ray or ray:HOST:PORT"),
         (("--on", "rays"), "expected local or local:N"),
-        (("--on", "ray", "--depot", "s3://bucket/folder"), "must share the home"),
     ],
 )
 def test_what_is_no_place_is_refused(model: Path, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
