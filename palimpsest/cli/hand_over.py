@@ -10,6 +10,7 @@ from palimpsest.cli.carry_out import How, carry_out, make_room, result_at, ticke
 from palimpsest.cli.many_runs import RunResult, own_command
 from palimpsest.cli.ray_pool import leave_to_ray, noise_into
 from palimpsest.cli.slurm import told_of, troubles
+from palimpsest.cli.ticket_kinds import prepared_first
 from palimpsest.harness.fleet.ticket import FOLDER
 from palimpsest.harness.specs.planning import PlannedRun
 
@@ -59,7 +60,7 @@ def _to_ray(planned: Sequence[PlannedRun], home: Path, how: How, *, as_json: boo
     for run, _ in pieces:
         make_room(run, home, how)
     with noise_into(home / FOLDER / "ray.log"):
-        leave_to_ray([ticket for _, ticket in pieces], str(how.place.address))
+        leave_to_ray(prepared_first([ticket for _, ticket in pieces]), str(how.place.address))
     if as_json:
         output.json_line({"handed_over": sorted(ticket.name for _, ticket in pieces)})
     else:

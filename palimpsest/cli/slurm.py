@@ -168,7 +168,12 @@ def _submit(folder: Path, name: str, pieces: list[Piece], how: How, before: Sequ
     atomic_write_text(place, script(folder, names, len(pieces), size, _times(pieces), how.place.slurm or ""))
     after = [f"--dependency=afterany:{':'.join(before)}"] if before else []
     reached = variables() if how.depot is not None else {}
-    number = call("sbatch", "--parsable", *after, str(place), further=reached).strip().partition(";")[0]
+    said = call("sbatch", "--parsable", *after, str(place), further=reached).strip()
+    number = said.partition(";")[0]
+    if not number.isdecimal():
+        raise MissingResource(
+            f"sbatch gave no number of a job, and {place.name} is not followed: {output.clean(said[:500])}"
+        )
     return Job(number, place.name, [ticket.name for _, ticket in pieces])
 
 

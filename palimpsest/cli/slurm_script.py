@@ -14,6 +14,7 @@ MOST_TASKS = 1000
 STOP = "stop"
 """File in a submission's folder: who finds it begins nothing, and does not queue again."""
 _STEP_MB = 4096
+_OURS = ("--array", "--dependency", "--signal", "--wrap", "--test-only", "--parsable", "--help", "--usage", "--version")
 _LEAST_NOTICE = 300
 
 
@@ -68,9 +69,14 @@ def checked_words(words: str) -> None:
         raise UsageError(f"--slurm: {error}: {words!r}.") from error
     if not words.isprintable() or (parts and not parts[0].startswith("-")):
         raise UsageError(f'--slurm: expected options of sbatch in one line, like "--partition=gpu", got {words!r}.')
-    ours = [part for part in parts if part.startswith(("--array", "-a", "--dependency", "-d", "--signal", "--wrap"))]
+    ours = [part for part in parts if part.startswith(("-a", "-d")) or _is_ours(part.partition("=")[0])]
     if ours:
         raise UsageError(f"--slurm: {ours[0]} is for Palimpsest to give.")
+
+
+def _is_ours(name: str) -> bool:
+    """Tell if an option, or the beginning of its name that sbatch takes for it, is one that the script depends on."""
+    return len(name) > len("--a") and any(option.startswith(name) for option in _OURS)
 
 
 def script(folder: Path, names: Path, count: int, size: Size, times: Times, words: str = "") -> str:

@@ -45,8 +45,7 @@ def prepared_first(tickets: Sequence[RunTicket]) -> list[RunTicket]:
         if len(alike) == 1:
             found += alike
             continue
-        first = next((ticket for ticket in alike if ticket.statistics), alike[0])
-        before = PrepareTicket(**{**dict(first), "kind": "prepare", "seconds": None})
+        before = PrepareTicket.of(alike)
         found += [before, *(ticket.model_copy(update={"after": (before.name,)}) for ticket in alike)]
     return found
 

@@ -5,10 +5,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import typer
+from packaging.requirements import Requirement
 
 from palimpsest.cli import app, output
 from palimpsest.harness.errors import ConfigError, EditorError, MissingResource, StoreError, UsageError
@@ -90,6 +92,32 @@ def test_help_list_and_show_import_nothing_heavy(tmp_path: Path) -> None:
         *(["list", "tasks"], ["list", "suites"], ["show", "nothing"]),
     ]
     assert loaded_after(commands, HEAVY, tmp_path) == {" ".join(words): [] for words in commands}
+
+
+CLUSTERS = ("ray", "obstore", "submitit", "palimpsest.harness.fleet.conductor", "palimpsest.harness.fleet.ray_node",
+            "palimpsest.harness.depot.store", "palimpsest.harness.depot.lease")  # fmt: skip
+
+
+def test_nothing_of_clusters_and_depots_is_loaded_unless_a_flag_asks_for_it(tmp_path: Path) -> None:
+    """They are installed here, so nothing but the code keeps them out."""
+    small = "--model pocket-gpt2 --editor ft-l --task pocket-counterfact --edits 2 --batch-size 2 --checkpoints 2"
+    commands = [
+        *([verb, "--help"] for verb in app.VERBS),
+        ["doctor"],
+        ["run", *small.split(), "--abilities", "none", "--sample", "2", "--quiet"],
+        ["plan", "smoke", "--no-calibration"],
+        ["claims", "--dry-run"],
+        ["fleet"],
+        ["show", "nothing"],
+    ]
+    assert loaded_after(commands, CLUSTERS, tmp_path) == {" ".join(words): [] for words in commands}
+
+
+def test_clusters_and_depots_are_extras_that_a_plain_installation_lacks() -> None:
+    needed = [Requirement(text) for text in metadata.requires("palimpsest-bench") or ()]
+    plain = {one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})}
+    assert plain and not {"ray", "obstore", "submitit"} & plain
+    assert {"ray", "obstore"} <= {one.name for one in needed}
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

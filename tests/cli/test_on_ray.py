@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +15,8 @@ from palimpsest.cli import hand_over, ray_census
 from palimpsest.cli.ray_pool import leave_to_ray
 from palimpsest.cli.verbs import doctor
 from palimpsest.harness.fleet.ticket import RunTicket
+from palimpsest.harness.runs.layout import LOCK
+from palimpsest.harness.system.locks import locked
 from tests.cli.helpers import cli
 from tests.cli.test_run import arguments
 from tests.cli.test_run import model as model  # the fixture
@@ -86,6 +90,32 @@ def test_a_run_has_as_many_gpus_as_it_asks_for_and_sees_no_others(cluster: LabCl
     assert {end.verdict for end in watch(cluster.address, tickets).values()} == {"done"}
     assert most_at_once(tmp_path) == 1
     assert {line.split()[3] for line in (tmp_path / "diary").read_text().splitlines()} == {"0,1,2,3"}
+
+
+def test_a_run_that_another_process_works_on_here_is_tried_later_there(
+    cluster: LabCluster, model: Path, tmp_path: Path
+) -> None:
+    words = arguments(model, "--sample", "3", "--json", "--home", str(tmp_path))
+    code, out, _ = cli(*words, "--limit", "2")
+    run = json.loads(out)[0]["run"]
+    ends: list[tuple[int, str, str]] = []
+    there = threading.Thread(target=lambda: ends.append(cli(*words, "--on", f"ray:{cluster.address}")))
+    ticket, seen = tmp_path / "fleet" / f"{run}.json", set()
+
+    def written_again() -> bool:
+        with suppress(FileNotFoundError):
+            seen.add(ticket.stat().st_mtime_ns)
+        return len(seen) > 1
+
+    with locked(tmp_path / "runs" / run / LOCK, "a run by hand"):
+        code, _, err = cli(*words, "--on", "local:1")
+        assert code == 3 and "a run by hand" in err
+        there.start()
+        until(written_again, "the first attempt has found the lock held, and a second follows")
+    there.join()
+    ((code, out, err),) = ends
+    assert code == 0 and json.loads(out)[0]["status"] == "complete", err
+    assert "it is tried again in 10 s" in err and "a run by hand" in err
 
 
 def test_a_node_that_does_not_see_the_home_differs_unless_a_depot_keeps_the_runs(tmp_path: Path) -> None:

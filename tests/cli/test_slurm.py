@@ -210,7 +210,26 @@ def test_words_go_in_as_they_are_and_take_the_place_of_ours(tmp_path: Path) -> N
     assert "#SBATCH --time=100\n" in text and "#SBATCH --signal=B:TERM@400\n" in text
 
 
-@pytest.mark.parametrize("words", ["gpu", "--array=0-9", "--partition='", "--partition=a\n#SBATCH -N9", "-d afterok:1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "gpu",
+        "--array=0-9",
+        "--arr=0-9",
+        "-a0-9",
+        "--partition='",
+        '--comment="a',
+        "--partition=a\n#SBATCH -N9",
+        "--mem=1G\r#SBATCH -N9",
+        "--mem=1G\x00",
+        "--partition=a\\",
+        "-d afterok:1",
+        "--dep=singleton",
+        "--sig=KILL",
+        "--test-only",
+        "--wrap=true",
+    ],
+)
 def test_words_that_would_break_the_script_are_refused(words: str) -> None:
     with pytest.raises(UsageError, match="--slurm"):
         checked_words(words)
@@ -383,6 +402,19 @@ def test_runs_of_a_depot_are_handed_over_too_and_mirrored_by_the_same_command(
         for run, files in bits(alone).items()
     }
     assert not [path for path in home.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+
+
+def test_an_sbatch_that_gives_no_number_is_not_believed(cluster: Cluster, model: Path, tmp_path: Path) -> None:
+    (cluster.here / "sbatch").write_text("#!/usr/bin/env bash\necho you are not allowed here\n")
+    code, _, err = cli(*command(model, tmp_path, "--on", "slurm"))
+    assert code == 4 and "sbatch gave no number of a job" in err and "you are not allowed here" in err
+
+
+@pytest.mark.parametrize("on", ["local:2", "slurm", "ray:127.0.0.1:1"])
+def test_a_home_in_which_nothing_can_be_written_is_said_in_words(cluster: Cluster, model: Path, on: str) -> None:
+    code, out, err = cli(*command(model, Path("/sys/home"), "--on", on))
+    assert code == 4 and "/sys/home" in out + err, out + err
+    assert "bug" not in out + err and not cluster.noted("submitted")
 
 
 def test_stopping_tells_what_runs_to_save_and_takes_out_what_waits(
