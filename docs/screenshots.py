@@ -93,7 +93,7 @@ def curves(page: Page) -> None:
 
 def run(page: Page) -> None:
     """The page of the best editor's run."""
-    page.locator("#board tbody th > a").first.click()
+    page.locator("#board tbody a.run").first.click()
     for name in ("run-components", "run-diagnostics"):
         page.locator(f"#{name} canvas").first.wait_for()
         page.locator(f"#{name}").scroll_into_view_if_needed()
@@ -102,7 +102,7 @@ def run(page: Page) -> None:
 
 def cases(page: Page) -> None:
     """Its edits, the first one open."""
-    page.locator("#board tbody th > a").first.click()
+    page.locator("#board tbody a.run").first.click()
     page.locator("#cases").scroll_into_view_if_needed()
     page.locator("#case-list summary").first.wait_for()
     page.locator("#case-state").select_option("answers")
@@ -123,7 +123,7 @@ def compare(page: Page) -> None:
 
 def editor(page: Page) -> None:
     """The page of the best editor."""
-    page.locator("#board tbody .aside", has_text="about").first.click()
+    page.locator("#board tbody .to-editor").first.click()
     page.locator("h1").wait_for()
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from palimpsest.harness.metrics.definitions import metric
 from palimpsest.results.records import Interval, Track
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
+from palimpsest.site.parts.columns import Column, columns
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
 from palimpsest.site.parts.table import ABILITIES_KEPT, QUALITY, TableRow, forms_of, metric_names
@@ -36,11 +36,8 @@ class StaticRow:
     """One row of the table as it is without scripts."""
 
     data: dict[str, Any]
-    cells: tuple[tuple[str, tuple[tuple[str, Figure], ...]], ...]
-    """(component, ((form, figure), …)) in the order of the columns."""
-    extras: tuple[tuple[str, Figure], ...]
-    """(title, figure) of what only some tracks measure."""
-    abilities: Figure
+    figures: Mapping[str, Figure]
+    """Key of a column → its figure in the form that ranks, for all columns of numbers but the headline."""
     quality: Figure
 
 
@@ -53,9 +50,8 @@ class TrackView:
     chooser: tuple[tuple[str, tuple[Choice, ...]], ...]
     facts: tuple[tuple[str, str], ...]
     forms: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[StaticRow, ...]
-    extras: tuple[tuple[str, str, str], ...]
-    """Metric and title of further columns."""
     total: int
     resolution: str
     """Difference from which on two rows are told apart, in the middle of all pairs; empty without pairs."""
@@ -89,8 +85,8 @@ def track_view(
         chooser=chooser(track, tracks, track_href),
         facts=facts(track),
         forms=forms,
-        rows=tuple(static_row(row, forms, track.extras, last) for row in rows[:STATIC_ROWS]),
-        extras=tuple((name, labels.metric_title(name), metric(name).definition) for name in track.extras),
+        columns=columns(track),
+        rows=tuple(static_row(row, forms[0], track.extras, last) for row in rows[:STATIC_ROWS]),
         total=len(rows),
         resolution=count(max(1.0, track.resolution)) if track.resolution is not None else "",
         pairs=len(track.pairs),
@@ -105,14 +101,19 @@ def _rankless(rows: Sequence[TableRow]) -> bool:
     return bool(found) and all(standing.rank_low is None for standing in found)
 
 
-def static_row(row: TableRow, forms: Sequence[str], extras: Sequence[str], edits: int) -> StaticRow:
+def static_row(row: TableRow, form: str, extras: Sequence[str], edits: int) -> StaticRow:
     """One row with its figures at one checkpoint."""
-    cells = tuple(
-        (part, tuple((form, _figure(row, f"{part}_{form}", edits)) for form in forms)) for part in labels.COMPONENTS
-    )
-    more = tuple((labels.metric_title(name), _figure(row, name, edits)) for name in extras)
-    kept = (_figure(row, name, edits) for name in (ABILITIES_KEPT, QUALITY))
-    return StaticRow(payload.row_payload(row), cells, more, *kept)
+    data = payload.row_payload(row)
+    scored = {part: _figure(row, f"{part}_{form}", edits) for part in labels.COMPONENTS}
+    more = {name: _figure(row, name, edits) for name in extras}
+    fixed = {
+        "abilities": _figure(row, ABILITIES_KEPT, edits),
+        "until": Figure(data["until"][0][0], data["until"][1][0]),
+        "courses": Figure(*data["courses"][:2]),
+        "seconds": Figure(data["seconds"][0]),
+        "memory": Figure(data["memory"][0]),
+    }
+    return StaticRow(data, scored | more | fixed, _figure(row, QUALITY, edits))
 
 
 def _figure(row: TableRow, name: str, edits: int) -> Figure:

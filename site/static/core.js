@@ -121,11 +121,13 @@
       const wide = box.scrollWidth > box.clientWidth + 1;
       if (wide) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
+      box.classList.toggle("fits", !wide);
       box.classList.toggle("is-scrolled", box.scrollLeft > 2);
       box.classList.toggle("has-more", wide && box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
     };
     box.addEventListener("scroll", check, { passive: true });
-    new ResizeObserver(check).observe(box);
+    const sizes = new ResizeObserver(check);
+    [box, ...box.children].forEach(function (node) { sizes.observe(node); });
     check();
   }
 

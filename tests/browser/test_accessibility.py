@@ -36,7 +36,7 @@ def test_no_page_has_a_violation(visit: Open, site: Path, scheme: str) -> None:
     page.locator("#curve-scores summary").click()
     assert violations(page) == []
     compare = page.locator("#chosen a").get_attribute("href") or ""
-    page.locator("#board tbody th > a").first.click()
+    page.locator("#board tbody a.run").first.click()
     page.locator("#cases").scroll_into_view_if_needed()
     page.locator("#case-list summary").first.click()
     expect(page.locator("#case-list table")).to_be_visible()

@@ -344,15 +344,6 @@ def test_no_page_scrolls_sideways(visit: Open, site: Path, hostile_site: Path, w
             assert wide <= 0, (path, wide)
 
 
-def test_on_a_phone_rows_are_cards_that_sort_by_a_menu(visit: Open, site: Path) -> None:
-    page = ready(visit(site / "index.html", width=390, height=844).page)
-    box = page.locator("#board tbody tr").first.bounding_box()
-    assert box is not None and box["width"] <= 390 and box["height"] > 200
-    page.locator("#sort-select").select_option(label="Time per edit ↑")
-    assert editors(page)[0] == "FT-L"
-    shoot(page, "front-phone")
-
-
 def test_printing_is_light_even_in_the_dark_and_without_controls(visit: Open, site: Path) -> None:
     page = ready(visit(site / "index.html", color_scheme="dark").page)
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")

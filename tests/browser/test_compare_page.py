@@ -138,7 +138,7 @@ def test_runs_of_different_tracks_are_shown_but_not_tested(visit: Open, site: Pa
     own = page.url.partition("runs=")[2].split(",")[0].split(".")[0]
     page.goto((site / "index.html").as_uri())
     page.get_by_role("link", name="pocket-gpt2").click()
-    other = page.locator("#board tbody th > a").first.get_attribute("href") or ""
+    other = page.locator("#board tbody a.run").first.get_attribute("href") or ""
     there = visit(site / "compare.html", fragment=f"#runs={own},{Path(other).stem}").page
     expect(there.locator("#compare-note")).to_contain_text("different tracks")
     expect(there.locator(".verdict")).to_have_count(0)

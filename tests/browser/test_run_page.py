@@ -9,7 +9,7 @@ Open = Callable[..., Visit]
 
 
 def run_of(page: Page, editor: str) -> Page:
-    page.locator("#board tbody th > a", has_text=editor).first.click()
+    page.locator("#board tbody tr", has=page.locator(".name", has_text=editor)).first.locator("a.run").first.click()
     expect(page.locator("#run-components canvas")).to_have_count(1)
     return page
 
@@ -18,9 +18,9 @@ def test_every_row_leads_to_its_run_its_editor_and_back(visit: Open, site: Path)
     page = visit(site / "index.html").page
     expect(page.locator("#board input[type='checkbox']").first).to_be_visible()
     for index in range(page.locator("#board tbody tr").count()):
-        link = page.locator("#board tbody tr").nth(index).locator("th > a")
-        title = " ".join((link.text_content() or "").split())
-        link.click()
+        row = page.locator("#board tbody tr").nth(index)
+        title = " ".join((row.locator(".name").text_content() or "").split())
+        row.locator("a.run").last.click()
         expect(page.locator("h1")).to_contain_text(title)
         page.locator(".crumbs a").nth(1).click()
         expect(page.locator("h1")).to_have_text(title)
