@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from palimpsest.results.analysis.claims import Outcome, outcomes
-from palimpsest.results.records import BoardRow, EventRow, LedgerRow, SampleAnswer, Segment, TimingSummary, Track
+from palimpsest.results.records import (
+    BoardRow,
+    EventRow,
+    LedgerRow,
+    SampleAnswer,
+    Segment,
+    Standing,
+    TimingSummary,
+    Track,
+)
 from palimpsest.results.store.bulk import Course, RunHead, Series, Text
 from palimpsest.results.store.claim_record import ClaimRecord
 from palimpsest.results.store.claim_values import measured
@@ -46,6 +55,10 @@ class Source(Protocol):
 
     def track(self, track_id: str) -> tuple[Track, list[BoardRow]]:
         """A track and its runs in the order of rank."""
+        ...
+
+    def standings(self) -> dict[tuple[str, str], Standing]:
+        """Track id and row id → place, for every row of which some run ended by itself."""
         ...
 
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
@@ -93,13 +106,14 @@ class StoreSource:
     """The interface on top of an open store."""
 
     def __init__(self, store: Store) -> None:
-        from palimpsest.results.store import boards, bulk, editor_runs, outcomes
+        from palimpsest.results.store import boards, bulk, editor_runs, outcomes, standings
 
         self._store = store
         self._boards = boards
         self._bulk = bulk
         self._editor_runs = editor_runs.editor_runs
         self._outcomes = outcomes.outcomes
+        self._standings = standings.rows
 
     def heads(self) -> list[RunHead]:
         """Every run, by id: where it belongs and whether it changed."""
@@ -108,6 +122,10 @@ class StoreSource:
     def tracks(self) -> list[Track]:
         """Every track with at least one run; without its pairs."""
         return self._bulk.track_heads(self._store)
+
+    def standings(self) -> dict[tuple[str, str], Standing]:
+        """Track id and row id → place, for every row of which some run ended by itself."""
+        return self._standings(self._store, [track.track_id for track in self.tracks()])
 
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
         """Series that a track's table shows, for all of its runs."""

@@ -15,13 +15,14 @@ from palimpsest.results.store.bulk import RunHead, chunks
 from palimpsest.results.store.claim_record import read_records
 from palimpsest.results.store.outcomes import COLUMNS as OUTCOME_COLUMNS
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
-from palimpsest.site.pages import badges, downloads, history, plan_extras
+from palimpsest.site.pages import badges, downloads, history, overview, plan_extras
 from palimpsest.site.pages import claims as claims_page
 from palimpsest.site.pages import editor as editor_page
 from palimpsest.site.pages import run as run_page
 from palimpsest.site.pages import track as track_page
 from palimpsest.site.pages.plan_extras import Options
 from palimpsest.site.parts import cases, payload
+from palimpsest.site.parts.chooser import Part, chooser
 from palimpsest.site.parts.descriptions import Description, descriptions
 from palimpsest.site.parts.files import parquet
 from palimpsest.site.parts.table import TableRow, table_rows
@@ -71,11 +72,15 @@ class _Site:
         self.by_track: dict[str, list[RunHead]] = {track.track_id: [] for track in self.tracks}
         for head in self.heads:
             self.by_track[head.track_id].append(head)
+        self.editors = overview.editor_counts(self.heads)
 
     def batches(self) -> Iterator[Batch]:
         yield self._plain()
-        for index, head in enumerate(self.tracks):
-            track = _Track(self, head, front=index == 0)
+        if len(self.tracks) > 1:
+            ask = self.source.standings
+            yield overview.overview_batch(self.page, self.code, self.tracks, self.heads, ask, _track_path)
+        for head in self.tracks:
+            track = _Track(self, head, front=len(self.tracks) == 1)
             yield track.batch()
             yield from track.run_batches()
             yield from track.row_batches()
@@ -88,17 +93,20 @@ class _Site:
         return File(path, html.encode())
 
     def _plain(self) -> Batch:
-        """Pages that do not depend on any run."""
+        """Pages that depend on no figure of any run."""
         from palimpsest.harness.metrics.probes import METRICS
 
+        tracks = [
+            (text.file_name(t.track_id), track_page.track_title(t), self.editors[t.track_id]) for t in self.tracks
+        ]
         makers: dict[str, Callable[[], File]] = {
             "reading": lambda: self.page("reading.html", "reading.html", "reading", metrics=METRICS),
-            "compare": lambda: self.page("compare.html", "compare.html", "compare"),
+            "compare": lambda: self.page("compare.html", "compare.html", "compare", tracks=tracks),
         }
         if not self.tracks:
             makers["empty"] = lambda: self.page("index.html", "empty.html", "board")
         return Batch(
-            [Job(f"page/{name}", self.code) for name in makers],
+            [Job(f"page/{name}", fingerprint(self.code, tracks)) for name in makers],
             lambda keys: ((key, makers[key.partition("/")[2]]()) for key in keys),
         )
 
@@ -206,25 +214,29 @@ class _Track:
         return table_rows(track, runs, self.site.source.table_series(track.track_id), self.site.looks)
 
     @cached_property
+    def chooser(self) -> tuple[Part, ...]:
+        return chooser(self.head, self.site.tracks, _track_path, self.site.editors)
+
+    @cached_property
     def by_run(self) -> dict[str, BoardRow]:
         return {row.run_id: row for row in self.loaded[1]}
 
     def batch(self) -> Batch:
-        chooser = track_page.chooser(self.head, self.site.tracks, _track_path)
         references = self.site.references(self.head)
         runs = [(head.run_id, head.digest) for head in self.heads]
-        totals = (len(self.site.heads), len(self.site.tracks)) if self.front else None
+        tracks = len(self.site.tracks)
         looks = sorted((name, self.site.looks[name].data) for name in {head.editor for head in self.heads})
-        print_of = fingerprint(self.site.code, runs, chooser, references, totals, looks)
+        print_of = fingerprint(self.site.code, runs, self.chooser, references, tracks, looks)
         return Batch([Job(f"track/{self.head.track_id}", print_of)], self._make)
 
     def _make(self, keys: Sequence[str]) -> Iterator[tuple[str, File]]:
         track, _ = self.loaded
-        view = track_page.track_view(track, self.site.tracks, self.rows, _track_path)
-        found = [self.site.page(_track_path(track), "track.html", "board", view=view, front=False, totals=None)]
+        view = track_page.track_view(track, self.rows, self.chooser)
+        said = {"view": view, "tracks": len(self.site.tracks)}
+        found = [self.site.page(_track_path(track), "track.html", "board", front=False, runs=0, **said)]
         if self.front:
-            totals = (len(self.site.heads), len(self.site.tracks))
-            found.append(self.site.page("index.html", "track.html", "board", view=view, front=True, totals=totals))
+            runs = len(self.site.heads)
+            found.append(self.site.page("index.html", "track.html", "board", front=True, runs=runs, **said))
         for file in (*found, *track_page.track_files(track, self.rows, self.site.references(self.head))):
             yield keys[0], file
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.results.records import Interval, Track
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
+from palimpsest.site.parts.chooser import Part
 from palimpsest.site.parts.columns import Column, columns
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
@@ -19,16 +19,6 @@ from palimpsest.site.words.text import count, file_name, older_protocol, script
 
 STATIC_ROWS = 30
 """Rows that are written into the page itself; the others come with its scripts, and are in the downloads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One link of the track chooser."""
-
-    label: str
-    note: str
-    href: str
-    current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +37,9 @@ class TrackView:
 
     track: Track
     title: str
-    chooser: tuple[tuple[str, tuple[Choice, ...]], ...]
+    heading: str
+    """Model, task and schedule, as the chooser has them."""
+    chooser: tuple[Part, ...]
     facts: tuple[tuple[str, str], ...]
     forms: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -73,16 +65,15 @@ def track_title(track: Track) -> str:
     return f"{track.model}, {track.task}, {count(track.edits)} edits{without}{older_protocol(track.protocol)}"
 
 
-def track_view(
-    track: Track, tracks: Sequence[Track], rows: Sequence[TableRow], track_href: Callable[[Track], str]
-) -> TrackView:
+def track_view(track: Track, rows: Sequence[TableRow], parts: tuple[Part, ...]) -> TrackView:
     """Everything that a track's page shows before its scripts run."""
     forms = forms_of(track)
     last = track.checkpoints[-1]
     return TrackView(
         track=track,
         title=track_title(track),
-        chooser=chooser(track, tracks, track_href),
+        heading=", ".join(part.chosen.label for part in parts),
+        chooser=parts,
         facts=facts(track),
         forms=forms,
         columns=columns(track),
@@ -218,76 +209,3 @@ def abilities_words(track: Track) -> str:
     rest = [labels.ability_title(name).lower() for name in track.abilities if name not in track.abilities_counted]
     words = ", ".join(titles) or "none that counts: a track without abilities"
     return f"{words}; asked, but not surely above chance on the unedited model: {', '.join(rest)}" if rest else words
-
-
-def chooser(
-    current: Track, tracks: Sequence[Track], href: Callable[[Track], str]
-) -> tuple[tuple[str, tuple[Choice, ...]], ...]:
-    """Model × task × schedule as three rows of links; each leads to the nearest track that has the chosen part."""
-    parts: tuple[tuple[str, Callable[[Track], tuple[object, ...]], Callable[[Track], str]], ...] = (
-        ("Model", _model_key, lambda t: t.model),
-        ("Task", _task_key, lambda t: t.task),
-        ("Schedule", _schedule_key, _schedule_label),
-    )
-    keys = [key for _, key, _ in parts]
-    return tuple((name, _choices(current, tracks, key, label, keys, href)) for name, key, label in parts)
-
-
-def _choices(
-    current: Track,
-    tracks: Sequence[Track],
-    key: Callable[[Track], tuple[object, ...]],
-    label: Callable[[Track], str],
-    keys: Sequence[Callable[[Track], tuple[object, ...]]],
-    href: Callable[[Track], str],
-) -> tuple[Choice, ...]:
-    groups: dict[tuple[object, ...], list[Track]] = {}
-    for track in tracks:
-        groups.setdefault(key(track), []).append(track)
-    same_label = Counter(label(group[0]) for group in groups.values())
-    choices = []
-    for value, group in sorted(groups.items(), key=lambda item: (_natural(label(item[1][0])), repr(item[0]))):
-        nearest = current if value == key(current) else max(group, key=lambda t: sum(k(t) == k(current) for k in keys))
-        ambiguous = same_label[label(group[0])] > 1
-        note = _difference(key, group[0]) if ambiguous else ""
-        choices.append(Choice(label(group[0]), note, href(nearest), value == key(current)))
-    return tuple(choices)
-
-
-def _schedule_label(track: Track) -> str:
-    return f"{count(track.edits)} edits, batches of {count(track.batch_size)}{older_protocol(track.protocol)}"
-
-
-def _natural(label: str) -> tuple[int, str]:
-    """Lengths in order of size, names by letter."""
-    digits = label.partition(" ")[0].replace("\u202f", "")
-    return (int(digits) if digits.isascii() and digits.isdecimal() else 0, label)
-
-
-def _model_key(track: Track) -> tuple[object, ...]:
-    return (track.model, track.model_fingerprint)
-
-
-def _task_key(track: Track) -> tuple[object, ...]:
-    return (track.task, track.task_hash)
-
-
-def _schedule_key(track: Track) -> tuple[object, ...]:
-    return (
-        track.edits,
-        track.batch_size,
-        track.checkpoints,
-        track.edit_order,
-        -1 if track.sample is None else track.sample,
-        (track.texts, track.special_tokens, track.top, track.published_top, track.reference_tokenisation),
-        track.protocol,
-        track.abilities,
-    )
-
-
-def _difference(key: Callable[[Track], tuple[object, ...]], track: Track) -> str:
-    if key is _model_key:
-        return track.model_fingerprint[:8]
-    if key is _task_key:
-        return track.task_hash[:8]
-    return track.track_id[:8]

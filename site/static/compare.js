@@ -224,11 +224,12 @@
   }
 
   function refresh() {
+    document.dispatchEvent(new CustomEvent("palimpsest:columns", { detail: state.groups.length }));
     if (!state.groups.length) {
       columns = [];
       document.dispatchEvent(new CustomEvent("palimpsest:compare", { detail: { columns, at: 0, form: "", sameTrack: false } }));
       P.keepFocus(document.getElementById("compare-table"), function () { document.getElementById("compare-table").replaceChildren(); });
-      note("Choose editors in the table of a track, or name runs by their ids.");
+      note("Choose editors above, or name runs by their ids.");
       return;
     }
     note("Loading.");

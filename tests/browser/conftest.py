@@ -73,12 +73,26 @@ def shoot(page: Page, name: str, *, full: bool = False) -> None:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of one track, whose table is the first page."""
     folder = tmp_path_factory.mktemp("browser")
     out = folder / "deep path" / "site"
-    source = SampleSource()
+    source = SampleSource(all_tracks=(track(),))
     extras = Options(nights=write_nights(folder / "nights"), claims=write_claims(folder / "claims", source))
     build_from(source, out, extras)
     return out
+
+
+@pytest.fixture(scope="session")
+def three_tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of three tracks, whose first page is the overview: two tasks on one model, and one of them on another."""
+    out = tmp_path_factory.mktemp("tracks") / "site"
+    build_from(SampleSource(), out)
+    return out
+
+
+def track_page(site: Path, model: str = "pocket-llama", task: str = "pocket-counterfact") -> Path:
+    """The page of a track of made-up runs."""
+    return site / "track" / f"{track(task, model).track_id}.html"
 
 
 @pytest.fixture(scope="session")

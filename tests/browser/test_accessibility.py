@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, track_page
 
 Open = Callable[..., Visit]
 AXE = (Path(__file__).resolve().parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
@@ -56,6 +56,26 @@ def test_no_page_has_a_violation(visit: Open, site: Path, scheme: str) -> None:
     ):
         page.goto((site / path).as_uri())
         assert violations(page) == [], path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_overview_the_chooser_and_the_way_into_comparing_have_no_violation(
+    visit: Open, three_tracks: Path, scheme: str
+) -> None:
+    page = visit(three_tracks / "index.html", color_scheme=scheme, reduced_motion="reduce").page
+    page.locator("#overview .sort").first.click()
+    page.locator("#overview .to-editor").first.focus()
+    assert violations(page) == []
+    page.goto((three_tracks / "compare.html").as_uri())
+    page.locator("#choose-list input").first.check()
+    assert violations(page) == [], "compare"
+    page.goto(track_page(three_tracks).as_uri())
+    page.locator("#board th .sort").first.focus()
+    expect(page.locator("#hint")).to_be_visible()
+    assert violations(page) == [], "a hint"
+    page.locator("#compact").check()
+    page.locator(".chooser summary").first.click()
+    assert violations(page) == [], "one line a row, a menu of the chooser"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

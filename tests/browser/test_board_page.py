@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit, shoot
+from tests.browser.conftest import Visit, shoot, track_page
 
 Open = Callable[..., Visit]
 HEADER = "#board thead th[data-column='{}'] button"
@@ -172,20 +172,6 @@ def test_a_permalink_keeps_everything(visit: Open, site: Path) -> None:
     expect(again.locator("td[data-label='Date']")).to_have_count(0)
 
 
-def test_a_permalink_of_another_track_leads_there(visit: Open, site: Path) -> None:
-    page = ready(visit(site / "index.html").page)
-    page.get_by_role("link", name="pocket-zsre").click()
-    ready(page)
-    expect(page.locator(".chooser [aria-current]", has_text="pocket-zsre")).to_be_visible()
-    expect(page.locator("#board tbody tr")).to_have_count(2)
-    expect(page.locator("input[name='form']")).to_have_count(0)
-    track = page.locator("#board-section").get_attribute("data-track")
-    page.goto((site / "index.html").as_uri() + f"#track={track}&sort=-score")
-    page.wait_for_url(f"**/track/{track}.html**")
-    ready(page)
-    expect(page.locator("th[data-column='score']")).to_have_attribute("aria-sort", "descending")
-
-
 def test_seeds_of_an_editor_are_one_row_that_opens(visit: Open, site: Path) -> None:
     page = ready(visit(site / "index.html").page)
     row = page.locator("#board tbody tr").first
@@ -205,7 +191,9 @@ def ranks(page: Page) -> list[str]:
     return [cell.inner_text() for cell in cells]
 
 
-def test_a_row_with_one_course_stands_by_its_number_without_a_rank_and_says_why(visit: Open, site: Path) -> None:
+def test_a_row_with_one_course_stands_by_its_number_without_a_rank_and_says_why(
+    visit: Open, site: Path, three_tracks: Path
+) -> None:
     for scripts in (True, False):
         page = visit(site / "index.html", java_script_enabled=scripts).page
         if scripts:
@@ -216,7 +204,7 @@ def test_a_row_with_one_course_stands_by_its_number_without_a_rank_and_says_why(
         assert "unranked" not in (page.locator("#board tbody tr", has_text="FT-L").get_attribute("class") or "")
         expect(page.locator("#resolution")).to_contain_text("to be told apart; 3 of 3 pairs are")
         assert column(page, "Courses")[:4] == [f"{n}\u202f×\u202f500" for n in (3, 3, 3, 1)]
-    page.get_by_role("link", name="pocket-zsre").click()
+    page = visit(track_page(three_tracks, task="pocket-zsre")).page
     expect(page.locator("#resolution")).to_contain_text("--seed 0 --seed 1 --seed 2")
 
 
@@ -333,8 +321,8 @@ def test_the_theme_follows_the_system_and_the_switch_is_remembered(visit: Open, 
 
 
 @pytest.mark.parametrize("width", [390, 1024])
-def test_no_page_scrolls_sideways(visit: Open, site: Path, hostile_site: Path, width: int) -> None:
-    for folder in (site, hostile_site):
+def test_no_page_scrolls_sideways(visit: Open, site: Path, three_tracks: Path, hostile_site: Path, width: int) -> None:
+    for folder in (site, three_tracks, hostile_site):
         page = visit(folder / "index.html", width=width).page
         others = [str(next((folder / kind).iterdir()).relative_to(folder)) for kind in ("run", "editor")]
         names = ("index", "reading", "editors", "downloads", "compare", "history", "nights")

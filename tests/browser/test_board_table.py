@@ -12,7 +12,7 @@ from palimpsest.site.build import build_from
 from palimpsest.site.parts.columns import columns
 from tests.browser.conftest import Visit, shoot
 from tests.browser.test_board_page import HEADER, editors, ready
-from tests.labs.sample_source import RUNS, MadeUp, SampleSource, track
+from tests.labs.sample_source import MadeUp, SampleSource, track
 
 Open = Callable[..., Visit]
 LONG = "an-editor-whose-name-tells-all-of-its-settings-" + "and-more-" * 12

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visit, shoot
+from tests.browser.conftest import Visit, shoot, track_page
 
 Open = Callable[..., Visit]
 
@@ -133,15 +133,37 @@ def test_effective_edits_of_less_than_a_whole_row_are_shown_and_not_compared(vis
     assert "worse" in line(part, "Efficacy, %")[1]
 
 
-def test_runs_of_different_tracks_are_shown_but_not_tested(visit: Open, site: Path) -> None:
-    page = compared(visit(site / "index.html").page)
-    own = page.url.partition("runs=")[2].split(",")[0].split(".")[0]
-    page.goto((site / "index.html").as_uri())
-    page.get_by_role("link", name="pocket-gpt2").click()
-    other = page.locator("#board tbody a.run").first.get_attribute("href") or ""
-    there = visit(site / "compare.html", fragment=f"#runs={own},{Path(other).stem}").page
+def test_runs_of_different_tracks_are_shown_but_not_tested(visit: Open, three_tracks: Path) -> None:
+    pages = [visit(track_page(three_tracks, model)).page for model in ("pocket-llama", "pocket-gpt2")]
+    runs = [Path(page.locator("#board tbody a.run").first.get_attribute("href") or "").stem for page in pages]
+    there = visit(three_tracks / "compare.html", fragment=f"#runs={','.join(runs)}").page
     expect(there.locator("#compare-note")).to_contain_text("different tracks")
     expect(there.locator(".verdict")).to_have_count(0)
+
+
+def test_opened_from_the_menu_it_offers_the_editors_of_a_track(visit: Open, three_tracks: Path) -> None:
+    page = visit(track_page(three_tracks, task="pocket-zsre")).page
+    page.get_by_role("link", name="Compare", exact=True).click()
+    choices = page.locator("#choose-list label")
+    expect(choices).to_have_count(6)
+    page.locator("#choose-track").select_option(label="pocket-gpt2, pocket-counterfact, 500 edits (2 editors)")
+    expect(choices).to_have_count(2)
+    page.locator("#choose-track").select_option(index=0)
+    expect(choices).to_have_count(6)
+    button = page.locator("#choose-go")
+    choices.filter(has_text="MEMIT-Seq").locator("input").check()
+    expect(button).to_be_disabled()
+    page.locator("#choose-find").fill("alpha")
+    choices.locator("input").check()
+    shoot(page, "compare-choose")
+    button.click()
+    expect(page.locator("#compare-table thead th")).to_have_count(3)
+    expect(page.locator("#compare-table thead th").nth(1)).to_contain_text("MEMIT-Seq")
+    expect(page.locator("#choose")).to_be_hidden()
+    for name in ("AlphaEdit", "MEMIT-Seq"):
+        page.get_by_role("button", name=f"Remove {name}").click()
+    expect(page.locator("#choose")).to_be_visible()
+    assert not page.locator("#compare-scores").is_visible(), "nothing empty stands around"
 
 
 def test_an_unknown_run_is_said_to_be_unknown(visit: Open, site: Path) -> None:

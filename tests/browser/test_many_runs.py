@@ -46,7 +46,7 @@ def made_up(count: int, seeds: int) -> tuple[MadeUp, ...]:
 
 def front(source: SampleSource, out: Path) -> Path:
     """The front page and its data, without the pages of the runs, which it does not load."""
-    wanted = 1  # the batch of plain pages comes first, then the front page's track
+    wanted = 1  # the batch of plain pages comes first, then the overview, or the only track
     for place, batch in enumerate(batches(source, "0.1.0", "code", Options())):
         for _, file in batch.make([job.key for job in batch.jobs]):
             path = out / file.path
@@ -84,10 +84,17 @@ def test_the_front_page_of_2000_runs_is_ready_within_a_second(visit: Open, many:
     took = []
     for _ in range(4):
         page = visit(many / "index.html").page
-        expect(page.locator("#board input[type='checkbox']").first).to_be_visible()
-        ready = "performance.getEntriesByType('mark').find(one => one.name === 'palimpsest:board').startTime"
+        expect(page.locator("#overview .sort").first).to_be_visible()
+        ready = "performance.getEntriesByType('mark').find(one => one.name === 'palimpsest:overview').startTime"
         took.append(float(page.evaluate(ready)))
     assert min(took) < 1000, took
+
+
+def test_a_track_of_2000_rows_weighs_less_than_300_kb_beside_its_data(crowded: Path) -> None:
+    html = (crowded / "index.html").read_text(encoding="utf-8")
+    loaded = re.findall(r'<(?:script src|link rel="(?:stylesheet|icon)" href)="(static[^"]+)"', html)
+    assert len(loaded) > 5
+    assert len(html.encode()) + sum((crowded / name).stat().st_size for name in loaded) < 300_000
 
 
 def test_a_track_of_2000_rows_can_be_searched_sorted_and_shown(visit: Open, crowded: Path) -> None:

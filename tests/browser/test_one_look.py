@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, expect
 
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, track_page
 
 Open = Callable[..., Visit]
 LOOK = "all => all.map(svg => svg.getAttribute('class') + svg.innerHTML)"
@@ -18,7 +18,9 @@ def looks(items: Locator) -> dict[str, str]:
     return dict(zip(names, items.locator(".swatch").evaluate_all(LOOK), strict=True))
 
 
-def test_an_editor_looks_the_same_on_two_tracks_in_comparisons_and_over_the_nights(visit: Open, site: Path) -> None:
+def test_an_editor_looks_the_same_on_two_tracks_in_comparisons_and_over_the_nights(
+    visit: Open, site: Path, three_tracks: Path
+) -> None:
     page = visit(site / "index.html").page
     board = looks(page.locator("#chosen button"))
     assert len(board) == 6
@@ -33,9 +35,7 @@ def test_an_editor_looks_the_same_on_two_tracks_in_comparisons_and_over_the_nigh
     page.goto((site / "nights.html").as_uri())
     nights = looks(page.locator("#night-curve .legend button"))
     assert [nights[name] for name in ("MEMIT", "FT-L")] == [board[name] for name in ("MEMIT", "FT-L")]
-    page.goto((site / "index.html").as_uri())
-    page.get_by_role("link", name="pocket-gpt2").click()
-    expect(page.locator(".chooser [aria-current]", has_text="pocket-gpt2")).to_be_visible()
+    page.goto(track_page(three_tracks, "pocket-gpt2").as_uri())
     there = looks(page.locator("#chosen button"))
     assert there == {name: board[name] for name in ("AlphaEdit", "MEMIT-Seq")}
 

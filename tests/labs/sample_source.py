@@ -162,6 +162,10 @@ class SampleSource:
             return home, [replace(row, standing=row.standing and unranked(row.standing)) for row in placed]
         return replace(home, pairs=found.pairs), placed
 
+    def standings(self) -> dict[tuple[str, str], Standing]:
+        rows = [row for home in self.all_tracks for row in self.track(home.track_id)[1]]
+        return {(row.track_id, row.row_id): row.standing for row in rows if row.standing is not None}
+
     def table_series(self, track_id: str) -> dict[str, list[Series]]:
         return self.series([row.run_id for row in self.track(track_id)[1]])
 

@@ -203,21 +203,6 @@ def test_token_accuracy_is_the_only_form_of_question_tracks() -> None:
     assert table.forms_of(track("pocket-zsre")) == ("token_accuracy",)
 
 
-def test_the_chooser_leads_to_the_nearest_track() -> None:
-    llama, zsre, gpt2 = SampleSource().all_tracks
-    chooser = dict(track_page.chooser(gpt2, [llama, zsre, gpt2], lambda t: t.track_id))
-    models = {choice.label: choice for choice in chooser["Model"]}
-    assert models["pocket-gpt2"].current and models["pocket-llama"].href == llama.track_id
-    assert {c.label: c.href for c in chooser["Task"]}["pocket-zsre"] == zsre.track_id
-
-
-def test_two_models_of_one_name_are_told_apart_by_fingerprint() -> None:
-    one = track()
-    other = replace(one, track_id="feed" * 3, model_fingerprint="feedbeef" * 8)
-    models = dict(track_page.chooser(one, [one, other], lambda t: t.track_id))["Model"]
-    assert {choice.note for choice in models} == {"9f3ac27d", "feedbeef"}
-
-
 def test_published_numbers_are_gathered_by_source_and_editor_and_keep_their_form() -> None:
     def number(metric: str, value: float, **other: object) -> PublishedNumber:
         fields: dict[str, object] = {
