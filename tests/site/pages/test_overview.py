@@ -4,6 +4,7 @@ from pathlib import Path
 
 from palimpsest.results.records import Interval, Standing
 from palimpsest.site.build import build_from
+from palimpsest.site.jobs import File
 from palimpsest.site.pages import overview
 from tests.labs.sample_source import MadeUp, SampleSource, hostile_source, track
 
@@ -35,8 +36,8 @@ def test_one_that_has_not_finished_has_no_number_and_one_with_few_courses_no_ran
 
 def test_tracks_of_a_model_and_task_stand_side_by_side_the_older_protocol_last() -> None:
     one = track()
-    longer, other, task = replace(one, edits=2000), track(model="pocket-gpt2"), track("pocket-zsre")
-    old = replace(one, protocol=one.protocol - 1)
+    longer, other, task = replace(one, edits=2000, track_id="a"), track(model="pocket-gpt2"), track("pocket-zsre")
+    old = replace(one, protocol=one.protocol - 1, track_id="b")
     order = overview.in_columns([one, other, old, task, longer])
     assert order == [one, longer, task, other, old]
 
@@ -65,15 +66,19 @@ def test_a_hostile_name_is_a_text_on_the_overview(tmp_path: Path) -> None:
     assert "&lt;script&gt;document" in html and "<script>document" not in html and "<img" not in html
 
 
-def test_the_page_does_not_grow_with_the_number_of_editors(tmp_path: Path) -> None:
-    def size(count: int) -> int:
-        runs = tuple(MadeUp(f"editor-{i:04}", 900 + i, 900) for i in range(count))
-        homes = tuple(replace(track(model=f"model-{i}"), runs=count) for i in range(3))
-        source = SampleSource(runs, homes)
-        return build_from(source, tmp_path / str(count)).path.stat().st_size
+def test_the_page_has_no_more_rows_than_fit_and_the_data_file_has_the_rest() -> None:
+    runs = tuple(MadeUp(f"editor-{i:03}", 900 + i, 900) for i in range(90))
+    homes = tuple(replace(track(model=f"model-{i}"), track_id=f"{i:012x}") for i in range(40))
+    heads = [head._replace(track_id=homes[0].track_id) for head in SampleSource(runs, homes[:1]).heads()]
+    heads += [heads[0]._replace(track_id=home.track_id) for home in homes[1:]]
+    views: list[overview.OverviewView] = []
 
-    overview_cells, overview.STATIC_CELLS = overview.STATIC_CELLS, 0
-    try:
-        assert size(60) < 1.05 * size(30)
-    finally:
-        overview.STATIC_CELLS = overview_cells
+    def page(path: str, template: str, key: str, *, view: overview.OverviewView, data: str) -> File:
+        views.append(view)
+        return File(path, b"")
+
+    batch = overview.overview_batch(page, "code", homes, heads, dict, lambda home: home.track_id)
+    files = {file.path: file.data for _, file in batch.make([job.key for job in batch.jobs])}
+    (view,) = views
+    assert len(view.lines) == overview.STATIC_CELLS // 40 == 30 and view.total == 90
+    assert files["data/overview.js"].count(b"editor-") == 2 * 60, "title and address of each of the others"
