@@ -27,11 +27,11 @@ class Score(Strict):
 
     metric: str = Field(max_length=100)
     before: float | None
-    """Of the base."""
+    """Scores of the base."""
     before_low: float | None
     before_high: float | None
     value: float | None
-    """Of the edited model."""
+    """Scores of the edited model."""
     low: float | None
     high: float | None
 
@@ -43,7 +43,7 @@ class External(Strict):
     name: str = Field(min_length=1, max_length=200)
     base: str = Field(max_length=200)
     base_fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of its tensors, its configuration and its tokenizer."""
+    """Checksum of its tensors, its configuration and its tokenizer."""
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     """The same of the edited model."""
     changed: int = Field(ge=0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.harness.errors import MissingResource, unknown_name
-from palimpsest.harness.model import gguf_files
+from palimpsest.harness.formats import gguf_files
 from palimpsest.harness.specs.model_entry import IndexPackage, ModelEntry, ModelShape
 
 _PACKAGE = Path(__file__).resolve().parent.parent.parent
@@ -96,7 +96,7 @@ def locate(entry: ModelEntry) -> Path:
         return entry.folder
     if (folder := converted_folder(entry)) is not None:
         if entry.gguf is not None:
-            return gguf_files.convert(entry.gguf, folder, entry.dtype)
+            return convert(entry, entry.gguf)
         if not (folder / gguf_files.RECORD).is_file():
             raise MissingResource(f"Model {entry.name!r} is not on this machine. {how_to_get(entry)}")
         return folder
@@ -109,6 +109,16 @@ def locate(entry: ModelEntry) -> Path:
             f"Model {entry.hub}: not in the local cache and not to be had from the hub ({type(error).__name__}). "
             "Check the name, the network and your access, or give a local folder."
         ) from error
+
+
+def convert(entry: ModelEntry, file: Path) -> Path:
+    """The folder of a GGUF file's model, converted when it is not there yet; raises as `gguf_files.convert`."""
+    # Late: torch loads in 2 s.
+    from palimpsest.harness.model.loading import fingerprint as of_tensors
+
+    folder = converted_folder(entry)
+    assert folder is not None
+    return gguf_files.convert(file, folder, entry.dtype, of_tensors)
 
 
 def converted_folder(entry: ModelEntry) -> Path | None:

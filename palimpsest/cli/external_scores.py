@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What is kept of a model when the next one is loaded."""
+    """Part that is kept of a model when the next one is loaded."""
 
     fingerprint: str
     digests: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
     tokens: Sequence[Sequence[int]]
-    """Of every edit's prompt and new target."""
+    """Token ids of every edit's prompt and new target."""
     metrics: Mapping[str, Interval]
 
 

@@ -215,7 +215,7 @@ def _plain(name: str) -> str:
 
 
 def _problems(editor: str, fields: Mapping[str, Any]) -> list[str]:
-    """What the file wants and this editor does not do here."""
+    """Wishes of the file that this editor does not do here."""
     found = [
         f"{field}: {shown(fields[field])} is not done here, only {shown(only)}."
         for field, only in _ONLY.items()

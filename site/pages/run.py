@@ -199,7 +199,7 @@ def diagnostic_payload(runs: Sequence[Sequence[Series]]) -> dict[str, Any]:
 
 
 def _about(view: RunView) -> dict[str, str]:
-    """What saved figures of the run say of it, and how their files are called."""
+    """Words in saved figures of the run, and the names of their files."""
     track, row = payload.track_words(view.track), view.row
     return {
         "words": f"{view.title}, seed {row.seed} · {track} · run {row.run_id}",

@@ -22,7 +22,7 @@ class Install(NamedTuple):
 
 
 def install(spec: Mapping[str, Any], segments: Sequence[Segment]) -> Install:
-    """What brings the packages that a run was started with.
+    """Command that brings the packages that a run was started with.
 
     Args:
         spec: The run's specification, foreign text like all of it.

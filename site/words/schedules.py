@@ -10,7 +10,7 @@ from palimpsest.site.words.text import count
 
 
 def differences(track: Track, namesakes: Sequence[Track]) -> str:
-    """What a track's schedule has that those of other tracks, of the same length and batches, have otherwise.
+    """Parts of a track's schedule that those of other tracks, of the same length and batches, have otherwise.
 
     Args:
         track: The track.

@@ -14,7 +14,8 @@ import pytest
 
 from palimpsest.cli import model_download
 from palimpsest.harness.errors import MissingResource
-from palimpsest.harness.model import catalogue, gguf_files
+from palimpsest.harness.formats import gguf_files
+from palimpsest.harness.model import catalogue
 from palimpsest.harness.specs.model_entry import IndexPackage, ModelEntry
 from tests.cli.helpers import cli
 from tests.labs.tiny_gguf import write_tiny_gguf

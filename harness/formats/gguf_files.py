@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,14 @@ def _checksum(file: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def convert(file: Path, folder: Path, dtype: str = "float32") -> Path:
+def convert(file: Path, folder: Path, dtype: str, fingerprint: Callable[[Any, Any], str]) -> Path:
     """Dequantise a file into ``folder``, unless that is there.
+
+    Args:
+        file: The GGUF file.
+        folder: Where the model goes.
+        dtype: One of `DTYPES`.
+        fingerprint: Identity of a model and its tokenizer.
 
     Raises:
         MissingResource: The package ``gguf`` is not installed, or the file holds no model that transformers reads.
@@ -75,7 +82,7 @@ def convert(file: Path, folder: Path, dtype: str = "float32") -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
         made = Path(place) / "model"
-        record = _write(file, made, dtype) | {"file": file.name, "sha256": sha256, "dtype": dtype}
+        record = _write(file, made, dtype, fingerprint) | {"file": file.name, "sha256": sha256, "dtype": dtype}
         record["files"] = {path.name: _file_digest(path) for path in sorted(made.iterdir())}
         (made / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         try:
@@ -87,7 +94,7 @@ def convert(file: Path, folder: Path, dtype: str = "float32") -> Path:
     return folder
 
 
-def _write(file: Path, folder: Path, dtype: str) -> dict[str, Any]:
+def _write(file: Path, folder: Path, dtype: str, fingerprint: Callable[[Any, Any], str]) -> dict[str, Any]:
     """Save model and tokenizer as transformers does; returns what is worth knowing of them."""
     try:
         # Late: an extra, and torch and transformers load for seconds.
@@ -95,8 +102,6 @@ def _write(file: Path, folder: Path, dtype: str) -> dict[str, Any]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
-
-        from palimpsest.harness.model.loading import fingerprint
     except ImportError as error:
         raise MissingResource(
             f"{file.name}: GGUF files are read with the package gguf. Install it with: "

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from palimpsest.harness.errors import MissingResource, UsageError
-from palimpsest.harness.model import gguf_files
+from palimpsest.harness.formats import gguf_files
 from palimpsest.harness.model.catalogue import fingerprint, is_here, locate, located, resolve, revision_of
 from palimpsest.harness.model.loading import fingerprint as fingerprint_of_tensors
 from palimpsest.harness.model.loading import load_model

@@ -1,0 +1,1 @@
+"""Models in other files than safetensors, made into folders of them."""
