@@ -375,12 +375,8 @@ def test_a_track_of_one_checkpoint_has_no_bar_no_rank_and_no_edits_until() -> No
     assert data["bar"] == [0.0, 0.0, 0.0, 0.0] and data["effective"][0] != "–"
     assert data["rank"] == ["–", "no rank: the track has one checkpoint"]
     assert [text for text, *_ in data["until"]] == ["–", "–"]
-    view = track_page.track_view(*track_and_tracks(source), rows_of(source), lambda home: "")
+    view = track_page.track_view(source.all_tracks[0], rows_of(source), ())
     assert not view.rankless, "more courses would not help"
-
-
-def track_and_tracks(source: SampleSource) -> tuple[Track, tuple[Track, ...]]:
-    return source.all_tracks[0], source.all_tracks
 
 
 def test_runs_that_did_not_finish_have_no_headline_beside_those_that_did() -> None:
