@@ -14,6 +14,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import urljoin
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -68,6 +69,8 @@ def take(browser: Browser, site: Path, kind: str, path: Path, size: tuple[int, i
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto((site / "index.html").as_uri())
+    if page.locator("#overview").count():
+        page.locator("#overview thead a").first.click()
     page.locator("#board input[type='checkbox']").first.wait_for()
     PAGES[kind](page)
     page.wait_for_timeout(400)
@@ -114,7 +117,7 @@ def cases(page: Page) -> None:
 def compare(page: Page) -> None:
     """The chosen editors side by side."""
     address = page.locator("#chosen a").get_attribute("href") or ""
-    page.goto(page.url.split("#")[0].rsplit("/", 1)[0] + "/" + address)
+    page.goto(urljoin(page.url, address))
     page.locator("#compare-table tbody tr").first.wait_for()
     page.locator("#compare-scores").scroll_into_view_if_needed()
     page.wait_for_timeout(600)

@@ -88,9 +88,14 @@ class _Site:
         yield self._editors()
         yield self._downloads()
 
-    def page(self, path: str, template: str, page: str, **context: Any) -> File:
-        html = self.env.get_template(template).render(page=page, root="../" * path.count("/"), **context)
-        return File(path, html.encode())
+    def page(self, path: str, template: str, page: str, *, same_as: str = "", **context: Any) -> File:
+        """A page; ``same_as`` is the path of the one that search engines should list in its place."""
+        base = self.cited[1]
+        canonical = base and base + (same_as or path).removesuffix("index.html")
+        root = "../" * path.count("/")
+        return File(
+            path, self.env.get_template(template).render(page=page, root=root, canonical=canonical, **context).encode()
+        )
 
     def _plain(self) -> Batch:
         """Pages that depend on no figure of any run."""
@@ -233,7 +238,10 @@ class _Track:
         track, _ = self.loaded
         view = track_page.track_view(track, self.rows, self.chooser)
         said = {"view": view, "tracks": len(self.site.tracks)}
-        found = [self.site.page(_track_path(track), "track.html", "board", front=False, runs=0, **said)]
+        same_as = "index.html" if self.front else ""
+        found = [
+            self.site.page(_track_path(track), "track.html", "board", same_as=same_as, front=False, runs=0, **said)
+        ]
         if self.front:
             runs = len(self.site.heads)
             found.append(self.site.page("index.html", "track.html", "board", front=True, runs=runs, **said))
