@@ -36,7 +36,7 @@ class Cell:
     rank: str
     """Its interval of ranks in words, or that it has none."""
     words: str
-    """Why there is no rank, or how many rows it is the best of; may be empty."""
+    """Reason for having no rank, or number of rows that it is the best of; may be empty."""
     sort: float | None
     first: bool
     """True if no editor is surely better."""
@@ -81,7 +81,7 @@ class OverviewView:
     """(model, number of its columns) over the heads."""
     heads: tuple[Head, ...]
     lines: tuple[Line, ...]
-    """Those in the page itself, in the order of the first column."""
+    """Editors in the page itself, in the order of the first column."""
     total: int
     runs: int
 

@@ -18,7 +18,7 @@ class Choice:
 
     label: str
     note: str
-    """What tells it from another one of the same label; may be empty."""
+    """Difference from another one of the same label, in words; may be empty."""
     href: str
     """The track with this part and the others as they are; empty where there is none."""
     editors: int
@@ -32,7 +32,7 @@ class Part:
 
     name: str
     missing: str
-    """What a choice that leads nowhere does not go with."""
+    """The other two parts, in words, with which a choice that leads nowhere has no run."""
     choices: tuple[Choice, ...]
 
     @property

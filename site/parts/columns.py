@@ -32,7 +32,7 @@ class Column:
     key: str
     title: str
     words: str
-    """What its figures are, in the form that the table shows at first."""
+    """Meaning of its figures, in the form that the table shows at first."""
     other_words: str = ""
     """The same in the other form, where there is one."""
     kind: str = "num"
