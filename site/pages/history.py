@@ -195,6 +195,15 @@ def history_view(found: Sequence[Event]) -> HistoryView:
     return HistoryView(tuple(found[:MOST_ROWS]), len(found), counts)
 
 
+def verifications(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], str]:
+    """(Run, day) → how doing it again on that day agreed, and what the line says of who did it and where."""
+    return {
+        (row.run_id, row.time[:10]): f"{VERDICTS[row.verdict]}: {clean(row.reason, 300)}"
+        for row in ledger
+        if row.action == "rerun" and row.verdict in ("bits", "tolerance")
+    }
+
+
 def arrivals(found: Sequence[Event]) -> dict[str, str]:
     """Run that brought a row → day on which it came, of the newest events; read by ``static/fresh.js``."""
     came = [event for event in found[:MOST_ROWS] if event.raw.action in ("add", "include", "replace")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -211,7 +212,9 @@ class _Track:
 
     @cached_property
     def loaded(self) -> tuple[Track, list[BoardRow]]:
-        return self.site.source.track(self.head.track_id)
+        track, rows = self.site.source.track(self.head.track_id)
+        words = history.verifications(self.site.source.ledger())
+        return track, [replace(row, verified_by=words.get((row.run_id, row.verified or ""), "")) for row in rows]
 
     @cached_property
     def rows(self) -> tuple[TableRow, ...]:

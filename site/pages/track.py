@@ -76,7 +76,7 @@ def track_view(track: Track, rows: Sequence[TableRow], parts: tuple[Part, ...]) 
         chooser=parts,
         facts=facts(track),
         forms=forms,
-        columns=columns(track),
+        columns=columns(track, verified=any(run.verified for row in rows for run in row.runs)),
         rows=tuple(static_row(row, forms[0], track.extras, last) for row in rows[:STATIC_ROWS]),
         total=len(rows),
         resolution=count(max(1.0, track.resolution)) if track.resolution is not None else "",

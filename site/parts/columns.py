@@ -20,6 +20,7 @@ _OWN_WORDS = {
     "courses": "Seeds × cases that each of them is scored on at the end.",
     "status": "How the runs ended: complete, collapsed, failed, or partial, which is not finished.",
     "date": "The day on which the newest of its runs ended.",
+    "verified": "The day on which doing its runs again first agreed, how, and what is known of who did it and where.",
 }
 _IN_WORDS = {"quality": "h", **{form: title for form, title in labels.FORMS.items() if form != title}}
 _NAMES = re.compile("|".join(rf"\b{name}\b" for name in (*(m.name for m in METRICS if "_" in m.name), *_IN_WORDS)))
@@ -41,8 +42,13 @@ class Column:
     """Direction in which the first press on the head sorts: ``down``, or ``up`` where less is better."""
 
 
-def columns(track: Track) -> tuple[Column, ...]:
-    """All columns of a track's table, in order."""
+def columns(track: Track, *, verified: bool = False) -> tuple[Column, ...]:
+    """All columns of a track's table, in order.
+
+    Args:
+        track: The track.
+        verified: Whether it has a row that was done again; only then is there a column for that.
+    """
     until = f"{definition('until_80')}. The small figure is that for 50 %."
     return (
         Column("rank", "Rank", _OWN_WORDS["rank"], kind="rank", first="up"),
@@ -58,6 +64,7 @@ def columns(track: Track) -> tuple[Column, ...]:
         Column("memory", "Peak memory", definition("peak_memory_mb"), first="up"),
         Column("status", "Status", _OWN_WORDS["status"], kind="", first="up"),
         Column("date", "Date", _OWN_WORDS["date"], kind=""),
+        *([Column("verified", "Verified", _OWN_WORDS["verified"], kind="")] if verified else []),
     )
 
 

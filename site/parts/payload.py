@@ -90,6 +90,7 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "verified": min((run.verified for run in row.runs if run.verified), default=None)
         if all(run.verified for run in row.runs)
         else None,
+        "verified_by": "; ".join(dict.fromkeys(run.verified_by for run in row.runs if run.verified_by)),
         "submitted": any(run.submitted for run in row.runs),
         "date": day(row.date),
         "runs": [_run(run) for run in row.runs],

@@ -39,7 +39,7 @@
   }
 
   const words = function (row) {
-    return [row.label, row.title, row.editor, row.third, row.version, row.date, row.third ? "third-party" : "built-in",
+    return [row.label, row.title, row.editor, row.third, row.version, row.date, row.third ? "third-party" : "built-in", row.verified ? "verified " + row.verified_by : "",
       row.runs.map(function (run) { return run[0] + " seed " + run[1] + " " + run[2]; }).join(" ")].join(" ").toLocaleLowerCase("en");
   };
   const byId = function (id) { return data.rows.find(function (row) { return row.id === id; }); };
@@ -147,7 +147,7 @@
     if (metric) { const found = P.boardRows.cell(row, metric); return found ? found[0] : null; }
     if (column === "editor") return row.label.toLocaleLowerCase("en");
     if (column === "status") return row.status[0][0];
-    if (column === "date") return row.date;
+    if (column === "date" || column === "verified") return row[column];
     if (column === "rank") return row.ended ? row.index : null;
     const text = { effective: row.effective[2], courses: row.courses[2], until: row.until[0][2], seconds: row.seconds[1], memory: row.memory[1] }[column];
     return text === "" ? null : Number(text);
@@ -163,6 +163,7 @@
     if (state.origin === "built-in" && row.third) return false;
     if (state.origin === "third" && !row.third) return false;
     if (state.part && !row.parts.includes(state.part)) return false;
+    if (state.status === "verified") return Boolean(row.verified);
     if (state.status === "ranked") return row.rank[1] === "";
     return !state.status || row.status.some(function (one) { return one[0] === state.status; });
   }

@@ -75,7 +75,7 @@
     return P.board.columns.filter(function (column) { return !off.includes(column.key); }).map(function (column) {
       const made = make(column.key);
       if (made instanceof HTMLTableCellElement) return made;
-      const style = { effective: "effective", status: "state", date: "date", rank: "rank" }[column.key] || "num";
+      const style = { effective: "effective", status: "state", date: "date", verified: "verified-cell", rank: "rank" }[column.key] || "num";
       return el("td", { role: "cell", class: style, data: { column: column.key, label: column.title } }, made);
     });
   }
@@ -96,6 +96,7 @@
       memory: function () { return value(row.memory[0]); },
       status: function () { return status(row); },
       date: function () { return row.date; },
+      verified: function () { return row.verified ? [el("a", { href: P.root + "history.html", data: { focus: "verified " + row.id } }, "✓ " + row.verified), span(row.verified_by)] : "–"; },
     };
     return el("tr", { role: "row", data: { row: row.id }, class: [row.ended ? "" : "unranked", tools.isFull(row.id) ? "is-full" : ""].filter(Boolean).join(" ") || null },
       el("td", { role: "cell", class: "choose" }, box),

@@ -85,11 +85,11 @@ def test_seeds_must_agree_and_a_fact_links_to_the_first_of_them(visit: Open, sit
     expect(page.locator("#kept-note")).to_contain_text("MEMIT holds 0")
 
 
-def test_one_column_or_two_tracks_have_no_such_list(visit: Open, site: Path) -> None:
-    page = visit(site / "compare.html", fragment=f"#runs={ALPHA}").page
+def test_one_column_or_two_tracks_have_no_such_list(visit: Open, three_tracks: Path) -> None:
+    page = visit(three_tracks / "compare.html", fragment=f"#runs={ALPHA}").page
     expect(page.locator("#compare-table tbody tr").first).to_be_visible()
     expect(page.locator("#kept")).to_be_hidden()
     elsewhere = identity(track("pocket-zsre"), 0)
-    page = visit(site / "compare.html", fragment=f"#runs={ALPHA},{elsewhere}").page
+    page = visit(three_tracks / "compare.html", fragment=f"#runs={ALPHA},{elsewhere}").page
     expect(page.locator("#compare-note")).to_contain_text("different tracks")
     expect(page.locator("#kept")).to_be_hidden()

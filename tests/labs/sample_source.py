@@ -236,9 +236,9 @@ class SampleSource:
         return found
 
     def ledger(self) -> list[LedgerRow]:
-        """Lines about the first run, and one about a run that is gone; of a hostile source with hostile words."""
+        """Lines about MEMIT-Seq and a run that is gone; of a hostile source about its hostile run, in its words."""
         hostile = any(run.hostile for run in self.made)
-        first = identity(self.all_tracks[0], 0) if self.made else "feedfeedfeed"
+        first = identity(self.all_tracks[0], int(not hostile)) if self.made else "feedfeedfeed"
         editor, reason = (HOSTILE[0], HOSTILE[1] + HOSTILE[4]) if hostile else ("memit-seq", "pull request 12")
         other, verdict = (HOSTILE[6], HOSTILE[3]) if hostile else ("0123456789ab", None)
         return [
