@@ -46,11 +46,14 @@ def results_of_all(
         return None if handed_over(planned, home, how, as_json=as_json) else carry_out(planned, home, how)
     if told_of(planned, home, how, as_json=as_json, again=False):
         return None
-    reasons = [troubles(home, run.spec.id) for run in planned]
     result = result_at(home, how)
-    return [
-        result(run, error=reason, code=int(reason is not None)) for run, reason in zip(planned, reasons, strict=True)
-    ]
+
+    def one(run: PlannedRun) -> RunResult:
+        found, reason = result(run), troubles(home, run.spec.id)
+        over = found.status in ("complete", "collapsed")  # elsewhere, since
+        return found if over or reason is None else result(run, error=reason, code=1)
+
+    return [one(run) for run in planned]
 
 
 def _to_ray(planned: Sequence[PlannedRun], home: Path, how: How, *, as_json: bool) -> bool:

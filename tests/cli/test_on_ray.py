@@ -108,8 +108,8 @@ def test_a_run_that_another_process_works_on_here_is_tried_later_there(
         return len(seen) > 1
 
     with locked(tmp_path / "runs" / run / LOCK, "a run by hand"):
-        code, _, err = cli(*words, "--on", "local:1")
-        assert code == 3 and "a run by hand" in err
+        code, out, _ = cli(*words, "--on", "local:1")
+        assert code == 3 and "a run by hand" in json.loads(out)[0]["reason"]
         there.start()
         until(written_again, "the first attempt has found the lock held, and a second follows")
     there.join()

@@ -379,6 +379,9 @@ def test_a_run_that_has_failed_there_does_not_put_off_a_night_for_ever(
     assert cluster.run(folder / "runs-0.sh") == (1, False)
     code, _, err = cli(*words, "--on", "slurm")
     assert code == 1 and "failed on Slurm: as played" in err and len(cluster.noted("submitted")) == 1
+    assert cli(*words, "--on", "local:1")[0] == 0
+    code, _, err = cli(*words, "--on", "slurm")
+    assert code == 0, f"the run is complete by now: {err}"
 
 
 def test_runs_of_a_depot_are_handed_over_too_and_mirrored_by_the_same_command(
