@@ -152,6 +152,7 @@ class Dispatcher:
             job.begun = True
             job.edits = 0
             job.kind = ""
+            job.message = None
             name = job.ticket.name
             job.keeper = self._start(job.ticket, lambda event, name=name: self._heard.put((name, event)))  # type: ignore[misc]
 

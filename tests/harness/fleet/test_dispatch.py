@@ -221,7 +221,7 @@ def test_a_run_that_another_process_works_on_is_tried_later(tmp_path: Path) -> N
     (one,) = tickets(tmp_path, [1.0])
     busy = [{"event": "error", "kind": "busy", "message": "another process"}, Ended(3)]
     stage = Stage({one.name: [busy, busy, [Ended(0)]]})
-    assert stage.play([one], 1)[one.name].verdict == "done"
+    assert stage.play([one], 1)[one.name] == RunEnd("done", 0), "what kept an earlier attempt is no reason of this end"
     assert any("another process" in str(event.get("message")) for _, event in stage.told)
 
 
