@@ -116,7 +116,7 @@ class LiveBoard:
         """
         self._rows = {run.spec.id: _Row(run, Pace(run.spec.schedule.edits)) for run in planned}
         self._console = console or Console(stderr=True)
-        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2, transient=True)
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=1, transient=True)
         self._live.start()
 
     def tell(self, run: str, event: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import typer
 
 from palimpsest.cli.output import clean
-from palimpsest.harness.errors import UsageError
+from palimpsest.harness.errors import UsageError, unknown_name
+from palimpsest.harness.metrics.diagnostic_definitions import LEVELS, Level
 
 OUTPUT = "Output"
 MACHINE = "Machine"
@@ -194,6 +195,18 @@ LimitOption = Annotated[
         rich_help_panel="Course",
     ),
 ]
+
+
+def diagnostics_level(word: str) -> Level:
+    """The word of ``--diagnostics``.
+
+    Raises:
+        UsageError: It is another word; names the near ones.
+    """
+    level = next((known for known in LEVELS if known == word), None)
+    if level is None:
+        raise unknown_name("Level of diagnostics", word, LEVELS, "palimpsest run --help")
+    return level
 
 
 def kept(which: str | None, *, keep_all: bool, otherwise: str) -> Literal["newest", "all", "none"]:

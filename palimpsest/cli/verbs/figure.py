@@ -14,7 +14,7 @@ from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
 from palimpsest.harness.system.atomic_files import atomic_write_bytes
 from palimpsest.results.store import bulk
 from palimpsest.results.store.database import Store
-from palimpsest.site.parts import drawing, plots
+from palimpsest.site.parts.drawn import drawing, plots
 from palimpsest.site.parts.table import QUALITY, TableRow
 from palimpsest.site.words.text import file_name
 

@@ -17,9 +17,8 @@ from palimpsest.cli.many_runs import exit_code, not_run, report
 from palimpsest.cli.places import Place
 from palimpsest.cli.pool import work_on_ticket
 from palimpsest.cli.wiring import installed_catalog
-from palimpsest.harness.errors import UsageError, unknown_name
+from palimpsest.harness.errors import UsageError
 from palimpsest.harness.fleet.ticket import Course
-from palimpsest.harness.metrics.diagnostic_definitions import LEVELS
 from palimpsest.harness.plugins.entry_points import misnamed
 from palimpsest.harness.specs.planning import plan
 from palimpsest.tasks.registry import data_files
@@ -276,9 +275,7 @@ def run(
     if fresh and depot is not None:
         raise UsageError("--fresh: what is in a depot stays there. Give another folder with --depot to begin again.")
     kept = options.kept(keep, keep_all=keep_all, otherwise=place.keep)
-    level = next((known for known in LEVELS if known == diagnostics), None)
-    if level is None:
-        raise unknown_name("Level of diagnostics", diagnostics, LEVELS, "palimpsest run --help")
+    level = options.diagnostics_level(diagnostics)
     chosen, naming = selected(
         Flags(
             suite=suite,

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.errors import MissingResource
-from palimpsest.site.parts.plots import Bars, Curves, Line, Pareto, Plot
+from palimpsest.site.parts.drawn.plots import Bars, Curves, Line, Pareto, Plot
 from palimpsest.site.words.looks import Look
 from palimpsest.site.words.text import clean, count
 

@@ -14,7 +14,7 @@ import pytest
 from palimpsest.harness.errors import MissingResource
 from palimpsest.results.records import Interval
 from palimpsest.results.store.bulk import Series
-from palimpsest.site.parts import drawing, plots
+from palimpsest.site.parts.drawn import drawing, plots
 from palimpsest.site.parts.table import TableRow, table_rows
 from palimpsest.site.words.looks import MARKERS
 from tests.labs.sample_source import SampleSource

@@ -1,0 +1,1 @@
+"""Figures of a track for print, drawn without a browser."""
