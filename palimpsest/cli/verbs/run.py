@@ -324,15 +324,12 @@ def run(
     if verbose:
         for one in planned:
             output.note(f"{one.spec.id}  {one.spec.editor.name}  {json.dumps(one.spec.editor.config)}")
+    means_as_flags = asked(
+        given, data=data or (), skip_bad=skip_bad_records, ability_data=ability_data or (), stats_text=stats_text
+    )
     how = How(
         given=given,
-        asked=asked(
-            given,
-            data=data or (),
-            skip_bad=skip_bad_records,
-            ability_data=ability_data or (),
-            stats_text=stats_text,
-        ),
+        asked=means_as_flags,
         course=Course(limit=limit, diagnostics=level, keep=kept, any_machine=any_machine),
         fresh=fresh,
         quiet=quiet,
