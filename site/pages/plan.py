@@ -29,6 +29,7 @@ from palimpsest.site.parts.files import parquet
 from palimpsest.site.parts.table import TableRow, table_rows
 from palimpsest.site.source import Source
 from palimpsest.site.words import labels, papers, text
+from palimpsest.site.words.columns import MEANINGS
 from palimpsest.site.words.frame import environment
 from palimpsest.site.words.looks import editor_looks
 
@@ -179,7 +180,7 @@ class _Site:
             database = next((file for file in files if file.path.endswith(".duckdb")), None)
             page = self.page("downloads.html", "downloads.html", "downloads", tables=found, tracks=tracks,
                              citation=papers.own_bibtex(*self.cited), bibliography=downloads.BIBLIOGRAPHY,
-                             outcomes=OUTCOME_COLUMNS,
+                             outcomes=OUTCOME_COLUMNS, columns=MEANINGS,
                              database=(database.path, len(database.data)) if database else None)  # fmt: skip
             for file in (page, downloads.bibliography_file(*self.cited), *files):
                 yield "downloads", file

@@ -21,6 +21,7 @@ from palimpsest.site.parts.files import table_files
 from palimpsest.site.parts.install import Install, install
 from palimpsest.site.parts.table import QUALITY, TableRow, forms_of, table_rows
 from palimpsest.site.source import RunParts
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import clean, count, day, file_name, older_protocol, script, seconds, slug
 from palimpsest.tasks.ability_library import local_tasks
@@ -182,7 +183,7 @@ def run_files(row: BoardRow, view: RunView, curves: Sequence[Series], texts: str
         f"data/run/{name}/diagnostics.js", script(f"diagnostics/{name}", diagnostic_payload([view.parts.diagnostics]))
     )
     yield from cases.course_files(name, view.parts)
-    yield from table_files(f"data/run/{name}/figures", figure_columns([*curves, *view.parts.diagnostics]))
+    yield from table_files(f"data/run/{name}/figures", run_columns(row, view.track, [*curves, *view.parts.diagnostics]))
 
 
 def diagnostic_payload(runs: Sequence[Sequence[Series]]) -> dict[str, Any]:
@@ -208,6 +209,20 @@ def _about(view: RunView) -> dict[str, str]:
         "track": track,
         "track_file": payload.track_slug(view.track),
     }
+
+
+def run_columns(row: BoardRow, track: Track, curves: Sequence[Series]) -> dict[str, list[Any]]:
+    """`figure_columns` behind those that say which run they are of."""
+    found = figure_columns(curves)
+    size = len(found["metric"])
+    own = {
+        "run_id": row.run_id,
+        "editor": row.editor,
+        "seed": row.seed,
+        "date": row.finished_at or row.started_at or "",
+    }
+    told = columns_of.of_track(track, size) | {name: [value] * size for name, value in own.items()}
+    return told | {"verified": [columns_of.verified([row])] * size} | found
 
 
 def figure_columns(curves: Sequence[Series]) -> dict[str, list[Any]]:

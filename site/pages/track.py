@@ -13,12 +13,18 @@ from palimpsest.site.parts.chooser import Part
 from palimpsest.site.parts.columns import Column, columns
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
+from palimpsest.site.parts.paper_table import as_csv, as_latex, as_markdown, paper_table
 from palimpsest.site.parts.table import ABILITIES_KEPT, QUALITY, TableRow, forms_of, metric_names
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import count, file_name, older_protocol, script
 
 STATIC_ROWS = 30
 """Rows that are written into the page itself; the others come with its scripts, and are in the downloads."""
+
+
+PAPER_FORMS = {"LaTeX": ("tex", as_latex), "Markdown": ("md", as_markdown), "CSV": ("csv", as_csv)}
+"""Forms of the board as a table for a paper, as `palimpsest table` writes it: its ending, and its writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ class TrackView:
     """Difference from which on two rows are told apart, in the middle of all pairs; empty without pairs."""
     pairs: int
     told_apart: int
+    paper: tuple[tuple[str, str], ...]
+    """Form and ending of each file with the board as a table for a paper; empty while no run has ended by itself."""
     rankless: bool
     """True if some row has a course and none has a rank."""
     last: int
@@ -82,6 +90,7 @@ def track_view(track: Track, rows: Sequence[TableRow], parts: tuple[Part, ...]) 
         resolution=count(max(1.0, track.resolution)) if track.resolution is not None else "",
         pairs=len(track.pairs),
         told_apart=track.told_apart,
+        paper=tuple((form, ending) for form, (ending, _) in PAPER_FORMS.items()) if _some_ended(rows) else (),
         rankless=_rankless(rows),
         last=last,
     )
@@ -125,13 +134,21 @@ def track_files(track: Track, rows: Sequence[TableRow], references: Sequence[Any
     yield File(f"data/track/{name}/pairs.js", script(f"pairs/{name}", payload.pairs_payload(track, rows)))
     if track.pairs:
         yield from table_files(f"data/track/{name}/pairs", pair_columns(track, rows))
+    for ending, write in PAPER_FORMS.values() if _some_ended(rows) else ():
+        yield File(f"data/track/{name}/paper.{ending}", f"{write(paper_table(track, rows))}\n".encode())
+
+
+def _some_ended(rows: Sequence[TableRow]) -> bool:
+    """True if some row is in the table for a paper."""
+    return any(row.standing is not None for row in rows)
 
 
 def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]]:
     """The table in full: one line per row and checkpoint."""
     lines = [(row, edits) for row in rows for edits in track.checkpoints if edits > 0]
-    columns: dict[str, list[Any]] = {
-        "protocol": [track.protocol for _ in lines],
+    columns = columns_of.of_track(track, len(lines)) | {
+        "date": [row.date or "" for row, _ in lines],
+        "verified": [columns_of.verified(row.runs) for row, _ in lines],
         "row": [row.id for row, _ in lines],
         "editor": [row.first.editor for row, _ in lines],
         "distribution": [row.first.distribution for row, _ in lines],
@@ -166,8 +183,11 @@ def table_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]
 def pair_columns(track: Track, rows: Sequence[TableRow]) -> dict[str, list[Any]]:
     """Every pair of rows with a rank: one line each."""
     titles = {row.id: row.label for row in rows}
-    return {
-        "protocol": [track.protocol for _ in track.pairs],
+    by_id = {row.id: row for row in rows}
+    both = [(by_id[pair.above], by_id[pair.below]) for pair in track.pairs]
+    return columns_of.of_track(track, len(both)) | {
+        "date": [max(one.date or "" for one in rows_) for rows_ in both],
+        "verified": [columns_of.verified([run for one in rows_ for run in one.runs]) for rows_ in both],
         "above": [pair.above for pair in track.pairs],
         "above_editor": [titles[pair.above] for pair in track.pairs],
         "below": [pair.below for pair in track.pairs],

@@ -62,7 +62,7 @@ MEMIT = Paper(
 )
 ALPHAEDIT = Paper(
     "fang2025alphaedit",
-    "Fang, Junfeng and Jiang, Houcheng and Wang, Kun and Ma, Yunshan and Jie, Shi and Wang, Xiang and He, Xiangnan and "
+    "Fang, Junfeng and Jiang, Houcheng and Wang, Kun and Ma, Yunshan and Shi, Jie and Wang, Xiang and He, Xiangnan and "
     "Chua, Tat-Seng",
     "{AlphaEdit}: Null-Space Constrained Knowledge Editing for Language Models",
     2025,
@@ -80,7 +80,7 @@ NSE = Paper(
 )
 DELTAEDIT = Paper(
     "cao2026superimposed",
-    "Cao, Ding and Cai, Yuchen and others",
+    "Cao, Ding and Cai, Yuchen and Huang, Yuqing and He, Xuesong and Guo, Rongxi and Liu, Guiquan and Sun, Guangzhong",
     "On the Superimposed Noise Accumulation Problem in Sequential Knowledge Editing of Large Language Models",
     2026,
     "2505.07899",

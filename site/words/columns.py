@@ -1,0 +1,93 @@
+"""Columns of the tables that pages offer for downloading: where a line is from, and what each column means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from palimpsest.harness.metrics.definitions import metric
+from palimpsest.results.records import BoardRow, Track
+
+MEANINGS = {
+    "track_id": "track within which rows are ranked",
+    "model": "edited model",
+    "task": "data set of the edits",
+    "edits_planned": "edits of the schedule",
+    "batch_size": "edits per batch",
+    "edit_order": "file order, or the seed by which the cases are shuffled",
+    "protocol": "version of what is measured and how",
+    "date": "ISO 8601, UTC: when the newest of its runs ended, or began",
+    "verified": "day on which every one of its runs had last been done again and agreed; empty: not so",
+    "run_id": "run, the hash of its spec",
+    "row": "runs with the same one differ by their seed alone",
+    "editor": "editor or composition",
+    "distribution": "package that the editor is from",
+    "version": "version of that package",
+    "runs": "run ids of the row",
+    "seed": "seed of the run",
+    "seeds": "runs that the numbers are about",
+    "status": "how many runs ended in which way",
+    "courses": "courses that the headline rests on; 0: none ended by itself",
+    "cases": "cases that each course is scored on at the end",
+    "spreads_widely": "its courses spread more widely than those of others, so it is compared by a variance of its own",
+    "rank_low": "best rank that the data allow; empty: no rank",
+    "rank_high": "worst rank that the data allow",
+    "effective_edits": "the headline",
+    "until_80": "edits until h, of which effective edits are the area, is under 0.8; empty: never",
+    "until_80_beyond": "edits after which that had not yet been so",
+    "until_50": "the same with 0.5",
+    "until_50_beyond": "edits after which that had not yet been so",
+    "seconds_per_edit": "wall seconds",
+    "peak_memory_mb": "largest memory of the process",
+    "metric": "as palimpsest list metrics; ability:NAME for one ability task",
+    "window": "edits that are asked about: all, first, latest, planned; empty for what has none",
+    "value": "mean; empty: not measured",
+    "low": "lower end of its 95 % interval",
+    "high": "upper end",
+    "imputed": "0 because the run had collapsed",
+    "edits": "edits made before this was measured",
+    "quality": "h in percent, of which effective edits are the area",
+    "above": "row with more effective edits",
+    "above_editor": "its name on the board",
+    "below": "row with fewer",
+    "below_editor": "its name on the board",
+    "difference": "difference of their effective edits",
+    "least_difference": "difference from which on the pair is told apart; empty: cannot be",
+    "told_apart": "the pair is told apart",
+}
+"""Column → what is in it. Metrics are told by their definitions, and what ends in _low or _high by what it bounds."""
+_ENDS = {"_low": "lower", "_high": "upper"}
+
+
+def meaning(column: str) -> str:
+    """What a column holds.
+
+    Raises:
+        KeyError: Nothing is said of it.
+    """
+    if column in MEANINGS:
+        return MEANINGS[column]
+    for ending, word in _ENDS.items():
+        if column.endswith(ending):
+            return f"{word} end of the 95 % interval of {column.removesuffix(ending)}"
+    return metric(column).definition
+
+
+def of_track(track: Track, lines: int) -> dict[str, list[Any]]:
+    """Columns that say of which track a table's lines are."""
+    same = {
+        "track_id": track.track_id,
+        "model": track.model,
+        "task": track.task,
+        "edits_planned": track.edits,
+        "batch_size": track.batch_size,
+        "edit_order": track.edit_order,
+        "protocol": track.protocol,
+    }
+    return {name: [value] * lines for name, value in same.items()}
+
+
+def verified(runs: Sequence[BoardRow]) -> str:
+    """Day since which all of these runs are verified; empty where one is not."""
+    days = [run.verified or "" for run in runs]
+    return max(days) if days and all(days) else ""
