@@ -60,7 +60,7 @@ _ENDS = {"_low": "lower", "_high": "upper"}
 
 
 def meaning(column: str) -> str:
-    """What a column holds.
+    """The meaning of a column.
 
     Raises:
         KeyError: Nothing is said of it.
