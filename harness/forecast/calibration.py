@@ -56,13 +56,12 @@ def calibrated(
 ) -> Costs | None:
     """The calibration of a run's editor, model and task on this machine, remembered below ``home``.
 
-    ``load`` gives the model to measure with when nothing is remembered; None: then there is no calibration.
-    ``anywhere``: one of another machine will do; the newest is taken.
+    ``load`` gives the model to measure with; None: nothing is. ``anywhere``: the newest of any machine will do.
     """
     spec = planned.spec
     segment = environment_segment(())
     common = {"model": spec.model.model_dump(), "placement": asdict(placement)}
-    machine = "*" if anywhere else _key([segment[n] for n in ("cpu", "cores", "packages", "palimpsest_version")])[:8]
+    machine = None if anywhere else [segment[n] for n in ("cpu", "cores", "packages", "palimpsest_version")]
     asked = {
         "task": spec.task.form,
         "scoring": spec.scoring.model_dump(),
@@ -80,15 +79,13 @@ def calibrated(
     return Costs(**writing | asking | peak)
 
 
-def _key(relevant: Any) -> str:
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:24]
-
-
 def _remembered(
-    folder: Path, part: str, relevant: Mapping[str, Any], machine: str, measure: Callable[[], dict[str, Any]] | None
+    folder: Path, part: str, relevant: Any, machine: list[Any] | None, measure: Callable[[], dict[str, Any]] | None
 ) -> dict[str, Any] | None:
     """Fields of `Costs`: those that are the same for all editors (asking), or an editor's own (editing)."""
-    path = folder / f"{part}-{_key(relevant)}-{machine}.json"
+    about = [json.dumps(one, sort_keys=True, default=str) for one in (relevant, machine)]
+    key, here = (hashlib.sha256(text.encode()).hexdigest() for text in about)
+    path = folder / f"{part}-{key[:24]}-{'*' if machine is None else here[:8]}.json"
     for known in sorted(folder.glob(path.name), key=lambda one: one.stat().st_mtime, reverse=True):
         with suppress(OSError, ValueError, TypeError):
             found = json.loads(known.read_text(encoding="utf-8"))
@@ -97,7 +94,7 @@ def _remembered(
     if measure is None:
         return None
     found = measure()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     atomic_write_json(path, found)
     return found
 

@@ -38,9 +38,8 @@ class Outlook:
     """Measure what was not measured yet."""
     tell: Callable[[str], None]
     """Receives what is tried, and what could not be."""
-    elsewhere: bool = False
-    """Other machines do the runs: what they have is not known, and what was measured on any of them is taken."""
     _executor: Executor | None = None
+    elsewhere: bool = False  # other machines do the runs: what was measured on any of them is taken
 
     def rows(self, planned: Sequence[PlannedRun]) -> list[dict[str, Any]]:
         """For each run its id, names, seed, state, predicted costs, and what it lacks."""

@@ -26,10 +26,7 @@ class Placement:
     """Threads of torch on the CPU; None: one, where the model is on the CPU, else as many as torch likes."""
 
     def check(self, *, elsewhere: bool = False) -> None:
-        """Check that this machine has what is asked for; imports torch only for devices other than the CPU.
-
-        Args:
-            elsewhere: Another machine works with it, and looks there for its GPUs.
+        """Check that this machine, or one ``elsewhere``, may have what is asked for; looks at GPUs here with torch.
 
         Raises:
             UsageError: A value that does not exist, or two that exclude each other.
