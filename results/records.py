@@ -225,7 +225,7 @@ class BoardRow:
     verified: str | None = None
     """Day on which doing just this content again last agreed with it; None also where a later re-run differed."""
     verified_by: str = ""
-    """How that re-run agreed, and the reason in its line of the ledger, which says who did it and where."""
+    """Agreement of that re-run, and the reason in its line of the ledger, which says who did it and where."""
     row_id: str = ""
     """Runs of a track with the same one differ by their seed alone; empty: the run stands for itself. A submission that
     is not verified has its own."""

