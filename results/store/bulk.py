@@ -40,6 +40,8 @@ class RunHead(NamedTuple):
     came: str = ""
     """Time at which it ended, or else began."""
     submitted: bool = False
+    verified: str | None = None
+    """Day since which it counts as done again with the same numbers; None if it does not."""
 
 
 class Series(NamedTuple):
@@ -82,7 +84,7 @@ def run_heads(store: Store) -> list[RunHead]:
         for row in store.rows(
             "SELECT run_id, track_id, row_id, texts_hash, md5(digest || coalesce(l.lines, '')), editor, distribution,"
             " version, model, task, edits_planned, md5(concat_ws(' ', courses, effective_edits, low, high, rank_low,"
-            " rank_high)), coalesce(finished_at, started_at, ''), submitted FROM shown_runs"
+            " rank_high)), coalesce(finished_at, started_at, ''), submitted, verified FROM shown_runs"
             " LEFT JOIN standings USING (track_id, row_id) LEFT JOIN (SELECT run AS run_id,"
             " string_agg(time || action || coalesce(verdict, '') || coalesce(digest, ''), '' ORDER BY line) AS lines"
             " FROM ledger GROUP BY run) l USING (run_id) ORDER BY run_id"

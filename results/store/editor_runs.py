@@ -35,6 +35,9 @@ class EditorRun(NamedTuple):
     abilities_kept: float | None
     seconds_per_edit: float | None
     protocol: int
+    verified: str | None = None
+    """Day since which it counts as done again with the same numbers; None if it does not."""
+    edit_order: str = "file order"
     standing: Standing | None = None
     """Place of its row on the track's board; None for a run that takes no part in it."""
 
@@ -44,8 +47,9 @@ def editor_runs(store: Store, editor: str) -> list[EditorRun]:
     rows = store.rows(
         "SELECT run_id, row_id, track_id, model, task, task_form, edits_planned, batch_size, seed,"
         " distribution, version, status, edits_done, coalesce(finished_at, started_at, ''), spec->'$.editor.config',"
-        " e.edits, e.low, e.high, m.score, a.kept, seconds_per_edit, protocol"
-        " FROM shown_runs LEFT JOIN (FROM headlines WHERE quantity = 'effective_edits') e USING (run_id)"
+        " e.edits, e.low, e.high, m.score, a.kept, seconds_per_edit, protocol,"
+        " verified, edit_order FROM shown_runs"
+        " LEFT JOIN (FROM headlines WHERE quantity = 'effective_edits') e USING (run_id)"
         " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS score FROM metrics WHERE \"window\" = 'all' AND metric IN"
         " ('score_argmax', 'score_token_accuracy') GROUP BY run_id) m USING (run_id)"
         " LEFT JOIN (SELECT run_id, arg_max(value, edits) AS kept FROM metrics WHERE metric = 'abilities_kept' GROUP BY"

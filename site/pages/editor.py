@@ -228,16 +228,24 @@ def _change(one: Sequence[EditorRun], other: Sequence[EditorRun]) -> Change:
     )
 
 
+def editor_columns(runs: Sequence[EditorRun]) -> dict[str, list[Any]]:
+    """All runs of an editor in full, one line each."""
+    found = {
+        field: [getattr(run, field) for run in runs]
+        for field in ("track_id", "model", "task", "batch_size", "edit_order", "protocol", "date", "run_id", "seed",
+                      "distribution", "version", "status", "edits_done", "score", "abilities_kept", "seconds_per_edit")
+    }  # fmt: skip
+    return found | {
+        "edits_planned": [run.edits for run in runs],
+        "verified": [run.verified or "" for run in runs],
+        "row": [run.row_id for run in runs],
+        "effective_edits": [run.effective_edits.value for run in runs],
+        "effective_edits_low": [run.effective_edits.low for run in runs],
+        "effective_edits_high": [run.effective_edits.high for run in runs],
+        "config": [json.dumps(run.config, sort_keys=True, ensure_ascii=False) for run in runs],
+    }
+
+
 def editor_files(name: str, runs: Sequence[EditorRun]) -> Iterator[File]:
     """All runs of an editor, for downloading."""
-    columns: dict[str, list[Any]] = {
-        field: [getattr(run, field) for run in runs]
-        for field in ("run_id", "row_id", "track_id", "protocol", "model", "task", "edits", "batch_size", "seed",
-                      "distribution", "version", "status", "edits_done", "date", "score", "abilities_kept",
-                      "seconds_per_edit")
-    }  # fmt: skip
-    columns["effective_edits"] = [run.effective_edits.value for run in runs]
-    columns["effective_edits_low"] = [run.effective_edits.low for run in runs]
-    columns["effective_edits_high"] = [run.effective_edits.high for run in runs]
-    columns["config"] = [json.dumps(run.config, sort_keys=True, ensure_ascii=False) for run in runs]
-    yield from table_files(f"data/editor/{payload.editor_file(name)}", columns)
+    yield from table_files(f"data/editor/{payload.editor_file(name)}", editor_columns(runs))

@@ -16,6 +16,7 @@ from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.parts import figures, payload
 from palimpsest.site.parts.chooser import model_key, schedule_label, task_key
 from palimpsest.site.parts.files import table_files
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import MISSING, script
 
@@ -167,7 +168,7 @@ def overview_batch(
         href: Address of a track's page.
     """
     columns = in_columns(tracks)
-    facts = [(h.track_id, h.row_id, h.editor, h.distribution, h.version, h.place) for h in heads]
+    facts = [(h.track_id, h.row_id, h.editor, h.version, h.place, h.came, h.verified or "") for h in heads]
     print_of = fingerprint(code, [(t.track_id, _title(t)) for t in columns], sorted(facts))
 
     def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
@@ -185,7 +186,7 @@ def overview_batch(
         yield keys[0], page("index.html", "overview.html", "board", view=view, data=DATA)
         rest = [[line.title, line.file, [c.packed if c else None for c in line.cells]] for line in lines[shown:]]
         yield keys[0], File(f"{DATA}.js", script("overview", rest))
-        for file in table_files(DATA, _download(columns, heads, standings)):
+        for file in table_files(DATA, overview_columns(columns, heads, standings)):
             yield keys[0], file
 
     return Batch([Job("overview", print_of)], make)
@@ -199,18 +200,23 @@ def _title(track: Track) -> str:
     return f"{track.model}, {track.task}, {schedule_label(track)}"
 
 
-def _download(tracks: Sequence[Track], heads: Sequence[RunHead], standings: Standings) -> dict[str, list[Any]]:
+def overview_columns(tracks: Sequence[Track], heads: Sequence[RunHead], standings: Standings) -> dict[str, list[Any]]:
     """One line per row of every track, in full."""
     by_id = {track.track_id: track for track in tracks}
-    first = {(head.track_id, head.row_id): head for head in reversed(heads)}
-    lines = [(by_id[key[0]], head, standings.get(key)) for key, head in sorted(first.items())]
+    runs: dict[tuple[str, str], list[RunHead]] = {}
+    for head in heads:
+        runs.setdefault((head.track_id, head.row_id), []).append(head)
+    lines = [(by_id[key[0]], found[0], standings.get(key)) for key, found in sorted(runs.items())]
     return {
-        "protocol": [track.protocol for track, *_ in lines],
-        "track": [track.track_id for track, *_ in lines],
+        "track_id": [track.track_id for track, *_ in lines],
         "model": [track.model for track, *_ in lines],
         "task": [track.task for track, *_ in lines],
-        "edits": [track.edits for track, *_ in lines],
+        "edits_planned": [track.edits for track, *_ in lines],
         "batch_size": [track.batch_size for track, *_ in lines],
+        "edit_order": [track.edit_order for track, *_ in lines],
+        "protocol": [track.protocol for track, *_ in lines],
+        "date": [max(head.came for head in found) for _, found in sorted(runs.items())],
+        "verified": [columns_of.verified(found) for _, found in sorted(runs.items())],
         "row": [head.row_id for _, head, _ in lines],
         "editor": [head.editor for _, head, _ in lines],
         "distribution": [head.distribution for _, head, _ in lines],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from palimpsest.harness.metrics.definitions import metric
-from palimpsest.results.records import BoardRow, Track
+from palimpsest.results.records import Track
 
 MEANINGS = {
     "track_id": "track within which rows are ranked",
@@ -38,6 +38,9 @@ MEANINGS = {
     "until_50": "the same with 0.5",
     "until_50_beyond": "edits after which that had not yet been so",
     "seconds_per_edit": "wall seconds",
+    "edits_done": "edits that the run made",
+    "score": "main score at the last checkpoint",
+    "config": "the editor's configuration, as JSON",
     "peak_memory_mb": "largest memory of the process",
     "metric": "as palimpsest list metrics; ability:NAME for one ability task",
     "window": "edits that are asked about: all, first, latest, planned; empty for what has none",
@@ -87,7 +90,15 @@ def of_track(track: Track, lines: int) -> dict[str, list[Any]]:
     return {name: [value] * lines for name, value in same.items()}
 
 
-def verified(runs: Sequence[BoardRow]) -> str:
+class _Run(Protocol):
+    """A run of which it is known whether it was done again."""
+
+    @property
+    def verified(self) -> str | None:
+        """Day since which it counts as verified."""
+
+
+def verified(runs: Sequence[_Run]) -> str:
     """Day since which all of these runs are verified; empty where one is not."""
     days = [run.verified or "" for run in runs]
     return max(days) if days and all(days) else ""

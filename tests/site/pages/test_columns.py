@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from palimpsest.site.pages import editor as editor_page
+from palimpsest.site.pages import overview
 from palimpsest.site.pages import run as run_page
 from palimpsest.site.pages import track as track_page
 from palimpsest.site.parts.paper_table import as_csv, as_latex, as_markdown, paper_table
@@ -28,6 +30,8 @@ def tables() -> dict[str, dict[str, list[Any]]]:
         found[f"pairs of {head.track_id}"] = track_page.pair_columns(track, rows)
         series = SOURCE.series([run.run_id for run in runs])
         found[f"run of {head.track_id}"] = run_page.run_columns(runs[0], track, series[runs[0].run_id])
+    found["overview"] = overview.overview_columns(SOURCE.all_tracks, SOURCE.heads(), {})
+    found["editor"] = editor_page.editor_columns(SOURCE.editor_runs("memit"))
     return found
 
 

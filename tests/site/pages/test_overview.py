@@ -54,7 +54,9 @@ def test_the_download_has_every_row_of_every_track(tmp_path: Path) -> None:
     site = build_from(source, tmp_path / "site").path.parent
     lines = list(csv.DictReader((site / "data" / "overview.csv").read_text(encoding="utf-8").splitlines()))
     assert len(lines) == len({(head.track_id, head.row_id) for head in source.heads()}) == 10
-    assert {line["track"] for line in lines} == {home.track_id for home in source.all_tracks}
+    assert {line["track_id"] for line in lines} == {home.track_id for home in source.all_tracks}
+    assert all(line["model"] and line["task"] and line["edit_order"] and line["date"] for line in lines)
+    assert {"edits_planned", "batch_size", "protocol", "verified"} <= set(lines[0])
     ranked = [line for line in lines if line["rank_low"]]
     assert len(ranked) == 3 and all(float(line["effective_edits_low"]) > 0 for line in ranked)
 
