@@ -133,8 +133,8 @@ def warm(place: Path) -> None:
         if name.startswith(("palimpsest.", "transformers.", "lm_eval", "sklearn.", "pyarrow.", "datasets.")):
             with suppress(Exception):
                 import_module(name)
-    words, read = registry._POCKET[TASK]  # what takes most of a command that has little to do
-    registry._POCKET = {**registry._POCKET, TASK: (words, cache(read))}
+    words, read = registry._MADE[TASK]  # what takes most of a command that has little to do
+    registry._MADE = {**registry._MADE, TASK: (words, cache(read))}
     assert installation().tasks.load(TASK).content_hash
 
 

@@ -52,5 +52,5 @@
   document.addEventListener("focusin", function (event) { const target = near(event.target); if (target) show(target); else hide(); });
   document.addEventListener("focusout", hide);
   document.addEventListener("keydown", function (event) { if (event.key === "Escape") hide(); });
-  window.addEventListener("scroll", function () { if (shown && shown === document.activeElement) place(); else hide(); }, { passive: true, capture: true });
+  window.addEventListener("scroll", function () { if (shown && (shown === document.activeElement || shown.matches(":hover"))) place(); else hide(); }, { passive: true, capture: true });
 })();

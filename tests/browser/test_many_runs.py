@@ -48,12 +48,12 @@ def front(source: SampleSource, out: Path) -> Path:
     """The front page and its data, without the pages of the runs, which it does not load."""
     wanted = 1  # the batch of plain pages comes first, then the overview, or the only track
     for place, batch in enumerate(batches(source, "0.1.0", "code", Options())):
+        if place > wanted and not any(job.key == "history" for job in batch.jobs):
+            continue
         for _, file in batch.make([job.key for job in batch.jobs]):
             path = out / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(file.data)
-        if place == wanted:
-            break
     shutil.copytree(Path(build.__file__).parent / "static", out / "static")
     return out
 

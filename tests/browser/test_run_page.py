@@ -111,8 +111,8 @@ def test_without_javascript_a_run_page_is_complete(visit: Open, site: Path) -> N
     expect(page.locator("#case-find")).to_be_hidden()
 
 
-def test_an_editors_page_says_what_it_does_and_lists_its_runs(visit: Open, site: Path) -> None:
-    page = visit(site / "editor" / "alphaedit.html").page
+def test_an_editors_page_says_what_it_does_and_lists_its_runs(visit: Open, three_tracks: Path) -> None:
+    page = visit(three_tracks / "editor" / "alphaedit.html").page
     expect(page.locator(".equation").first).to_contain_text("Δ")
     expect(page.locator("a[href='https://arxiv.org/abs/2410.02355']")).to_be_visible()
     expect(page.locator("table tbody tr")).to_have_count(3)
