@@ -73,7 +73,8 @@ def census(ray: Any, home: Path, distributions: Sequence[str], *, shared: bool =
             asked = {}
             for name, node in alive(ray).items():
                 pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                task = ray.remote(look).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
+                # Looking changes nothing, so a worker that Ray loses while it starts is no difference of the node.
+                task = ray.remote(look).options(num_cpus=0, max_retries=3, scheduling_strategy=pinned)
                 asked[name] = task.remote([*distributions], str(mark), str(held))
             wrong = {name: _difference(ray, ref, here, home if shared else None) for name, ref in asked.items()}
     finally:

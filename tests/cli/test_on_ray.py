@@ -63,7 +63,7 @@ def test_doctor_has_a_line_for_every_node(cluster: LabCluster, tmp_path: Path) -
     code, out, err = cli("doctor", "--on", f"ray:{cluster.address}", "--json", home=tmp_path)
     found = json.loads(out)
     nodes = [line["found"] for line in found if line["name"].startswith("node ")]
-    assert code == 0 and len(nodes) == 3 and all("sees the home, locks hold" in line for line in nodes), err
+    assert code == 0 and len(nodes) == 3 and all("sees the home, locks hold" in line for line in nodes), out + err
     assert {line.partition(", 4.0")[0] for line in nodes} == {"0 CPU, 0 GPU", "1 CPU, 0 GPU", "2 CPU, 4 GPU"}
     assert not list((tmp_path / "fleet").glob("census*"))
 
