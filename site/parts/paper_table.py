@@ -82,7 +82,7 @@ class PaperTable:
             f"{track.model} on {track.task}, {payload.planned_edits(track)}, {track.edit_order}, protocol "
             f"{track.protocol}{older_protocol(track.protocol)}.",
             f"Scores ({form}) and abilities kept after {count(self.at)} edits, in percent.",
-            "Behind each value its 95 % interval.",
+            "With each value its 95 % interval.",
         ]
         if self.best:
             parts.append("Bold: not told apart from the first row.")
@@ -144,7 +144,10 @@ def markdown(text: str) -> str:
 
 
 def as_latex(table: PaperTable) -> str:
-    """The table as LaTeX; it needs the packages booktabs and textcomp, and BibTeX entries of its keys."""
+    """The table as LaTeX; it needs booktabs, graphicx and textcomp, and BibTeX entries of its keys.
+
+    Where it is wider than the text it is made smaller, as a whole.
+    """
     lines = []
     for row in table.rows:
         bold = row.id in table.best
@@ -152,23 +155,27 @@ def as_latex(table: PaperTable) -> str:
         keys = ",".join(dict.fromkeys(paper.key for paper in papers_of(row)))
         cells = [_latex_cell(one, bold=bold and place == 1) for place, one in enumerate(table.figures(row))]
         rank = latex(figures.rank_figure(row.standing).text)
-        lines.append("    " + " & ".join([rank, f"{name}~\\cite{{{keys}}}" if keys else name, *cells]) + r" \\")
+        lines.append(
+            "    " + " & ".join([rank, f"{name}~\\cite{{{keys}}}" if keys else name, *cells]) + r" \\\addlinespace"
+        )
     heads = " & ".join(map(latex, table.heads))
     head, *rest = (latex(part) for part in table.caption())
     return "\n".join(
         [
-            "% \\usepackage{booktabs,textcomp}",
+            "% \\usepackage{booktabs,graphicx,textcomp}",
             r"\begin{table*}",
             r"  \centering\small",
             f"  \\caption{{{' '.join([head, *rest[:-1], _own(rest[-1])])}}}",
             f"  \\label{{tab:palimpsest-{table.track.track_id}}}",
+            r"  \setlength{\tabcolsep}{4pt}",
+            r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             f"  \\begin{{tabular}}{{rl{'r' * (len(table.heads) - 2)}}}",
             r"    \toprule",
             f"    {heads} \\\\",
             r"    \midrule",
             *lines,
             r"    \bottomrule",
-            r"  \end{tabular}",
+            r"  \end{tabular}}",
             r"\end{table*}",
         ]
     )
@@ -184,7 +191,8 @@ def _bold(text: str) -> str:
 
 def _latex_cell(figure: Figure, *, bold: bool) -> str:
     value = _bold(latex(figure.text)) if bold else latex(figure.text)
-    return f"{value} {{\\scriptsize {latex(figure.span)}}}" if figure.span else value
+    below = f"{value}\\\\[-2pt]{{\\scriptsize {latex(figure.span)}}}"
+    return f"\\begin{{tabular}}[t]{{@{{}}r@{{}}}}{below}\\end{{tabular}}" if figure.span else value
 
 
 def as_markdown(table: PaperTable) -> str:
