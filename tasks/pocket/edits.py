@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from palimpsest.tasks.pocket.lexicon import ASIDES
 from palimpsest.tasks.pocket.world import Fact, Role, World
+from palimpsest.tasks.rounds import in_rounds
 
 Split = Literal["benchmark", "tuning"]
 ZSRE_REQUESTS = 1200
@@ -74,16 +75,8 @@ def zsre_records(world: World, split: Split = "benchmark") -> Iterator[dict[str,
 
 
 def _in_rounds(world: World, split: Split, rng: Random) -> Iterator[Fact]:
-    """All facts of the split, each subject once per round: early edits never share a subject."""
-    by_subject: dict[str, list[Fact]] = defaultdict(list)
-    for fact in world.facts_of(_ROLES[split]):
-        by_subject[fact.subject.name].append(fact)
-    for facts in by_subject.values():
-        rng.shuffle(facts)
-    for number in range(max(map(len, by_subject.values()))):
-        this_round = [facts[number] for facts in by_subject.values() if number < len(facts)]
-        rng.shuffle(this_round)
-        yield from this_round
+    """All facts of the split."""
+    return in_rounds(world.facts_of(_ROLES[split]), lambda fact: fact.subject.name, rng)
 
 
 def _by_object(world: World) -> dict[tuple[str, str], list[Fact]]:

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Literal
 
 from palimpsest.tasks.realworld.facts import Fact, Relation, all_facts, relations
+from palimpsest.tasks.rounds import in_rounds
 
 SEED = 2026
 Split = Literal["benchmark", "tuning"]
@@ -97,17 +98,9 @@ def _role(subject: str) -> _Role:
 
 
 def _in_rounds(split: Split, rng: Random) -> Iterator[Fact]:
-    """All facts of the split, each subject once per round: early edits never share a subject."""
-    by_subject: dict[str, list[Fact]] = defaultdict(list)
-    for fact in all_facts():
-        if _role(fact.subject) == split:
-            by_subject[fact.subject.casefold()].append(fact)
-    for facts in by_subject.values():
-        rng.shuffle(facts)
-    for number in range(max(map(len, by_subject.values()))):
-        this_round = [facts[number] for facts in by_subject.values() if number < len(facts)]
-        rng.shuffle(this_round)
-        yield from this_round
+    """All facts of the split."""
+    facts = (fact for fact in all_facts() if _role(fact.subject) == split)
+    return in_rounds(facts, lambda fact: fact.subject.casefold(), rng)
 
 
 @cache
