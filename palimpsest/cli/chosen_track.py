@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from palimpsest.harness.errors import UsageError, unknown_name
 from palimpsest.results.records import Track
@@ -10,6 +13,13 @@ from palimpsest.results.store import boards, bulk
 from palimpsest.results.store.database import Store
 from palimpsest.site.parts.table import TableRow, table_rows
 from palimpsest.site.words.looks import editor_looks
+
+TrackArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="A track's id, or the beginning of it; not needed where the store has one track.", metavar="TRACK"
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import options, output
-from palimpsest.cli.chosen_track import ChosenTrack, chosen_track
+from palimpsest.cli.chosen_track import ChosenTrack, TrackArgument, chosen_track
 from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
 from palimpsest.harness.system.atomic_files import atomic_write_bytes
@@ -26,12 +26,7 @@ app = typer.Typer(add_completion=False)
     "palimpsest figure 3f9c --kind curves --metric efficacy_argmax --window first\n\nMore: docs/command-line.md"
 )
 def figure(
-    track: Annotated[
-        str | None,
-        typer.Argument(
-            help="A track's id, or the beginning of it; not needed where the store has one track.", metavar="TRACK"
-        ),
-    ] = None,
+    track: TrackArgument = None,
     kinds: Annotated[
         list[str] | None,
         typer.Option(

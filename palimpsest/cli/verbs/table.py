@@ -9,7 +9,7 @@ import typer
 
 from palimpsest import __version__
 from palimpsest.cli import options, output
-from palimpsest.cli.chosen_track import chosen_track
+from palimpsest.cli.chosen_track import TrackArgument, chosen_track
 from palimpsest.cli.store_place import store_path
 from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.results.store.database import Store
@@ -24,12 +24,7 @@ app = typer.Typer(add_completion=False)
     "palimpsest table 3f9c --at 200 --out board.tex --bib board.bib\n\nMore: docs/command-line.md"
 )
 def table(
-    track: Annotated[
-        str | None,
-        typer.Argument(
-            help="A track's id, or the beginning of it; not needed where the store has one track.", metavar="TRACK"
-        ),
-    ] = None,
+    track: TrackArgument = None,
     form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(WRITERS)}.", metavar="FORM")] = "latex",
     at: Annotated[
         int | None,
