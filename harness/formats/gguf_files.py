@@ -123,8 +123,6 @@ def _write(file: Path, folder: Path, dtype: str, fingerprint: Callable[[Any, Any
         del model.config.quantization_config
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
-    if tokenizer.pad_token_id is None:  # as `load_model` has it, so that the fingerprint is that of the loaded model
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
     return {
         "name": _text(reader, "general.name") or file.stem,
         "quantisation": _quantisation(reader),
