@@ -22,7 +22,7 @@ Open = Callable[..., Visit]
 EDITORS = ("memit", "memit-seq", "alphaedit", "nse", "rome", "ft-l", "revive(memit)", "sphere(alphaedit)", "my-editor")
 RUNS = 2000
 ROWS = 720
-"""Of one track; 2,000 runs are fewer where rows have three seeds."""
+"""Rows of one track; 2,000 runs have fewer where rows have three seeds."""
 
 
 class Many(SampleSource):

@@ -1,4 +1,4 @@
-"""What is said of a Ray cluster before runs begin, runs that nobody watches, and runs that take several GPUs."""
+"""The words about a Ray cluster before runs begin, runs that nobody watches, and runs that take several GPUs."""
 
 from __future__ import annotations
 
