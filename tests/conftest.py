@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,27 @@ def pytest_collection_finish() -> None:
     """Keep the million objects of the imported modules out of every later collection of garbage."""
     gc.collect()
     gc.freeze()
+    _at_first.update(_surroundings())
+
+
+_at_first: dict[str, object] = {}
+
+
+def _surroundings() -> dict[str, object]:
+    """What later tests, and the processes that they begin, would see of one that changed it for good."""
+    kept = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH", "HOME", "OMP_NUM_THREADS")}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("PALIMPSEST_")}
+    return {"sys.path": [*sys.path], "folder": os.getcwd(), **kept, **ours}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Hold every folder of tests to leave the process as it was: the next one may be any, dealt to this worker."""
+    yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        found = _surroundings()
+        changed = [name for name in {**_at_first, **found} if _at_first.get(name) != found.get(name)]
+        assert not changed, f"tests of {item.path.parent} left these changed: {changed}"
 
 
 @pytest.fixture(scope="session", autouse=True)

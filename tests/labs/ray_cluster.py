@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from palimpsest.harness.fleet.dispatch import RunEnd
 from palimpsest.harness.fleet.ticket import Course, Means, RunTicket, read_ticket
@@ -26,6 +27,13 @@ _NODE = {
     "include_dashboard": False,
     "include_log_monitor": False,
     "no_monitor": True,
+}
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
 }
 _PATIENT = {
     "health_check_period_ms": 1_000,  # a process that is gone refuses each check at once
@@ -43,8 +51,9 @@ class LabCluster:
     """A head without CPUs and nodes with one CPU each."""
 
     def __init__(self, nodes: int) -> None:
-        os.environ.update(RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
-        os.environ.update(RAY_gcs_server_port_wait_time_s="300", RAY_gcs_server_request_timeout_seconds="300")
+        self._environment = pytest.MonkeyPatch()
+        for name, value in _ENVIRONMENT.items():
+            self._environment.setenv(name, value)
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster()
@@ -93,6 +102,7 @@ class LabCluster:
         for node in [*self.nodes]:
             self.lose(node)
         self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
+        self._environment.undo()
 
     def _add(self, **how: Any) -> Any:
         for left in reversed(range(_TRIES)):
