@@ -43,7 +43,7 @@ def _surroundings() -> dict[str, object]:
     """What later tests, and the processes that they begin, would see of one that changed it for good."""
     kept = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH", "HOME", "OMP_NUM_THREADS")}
     ours = {name: value for name, value in os.environ.items() if name.startswith("PALIMPSEST_")}
-    return {"sys.path": [*sys.path], "folder": os.getcwd(), **kept, **ours}
+    return {"sys.path": [*sys.path], "folder": str(Path.cwd()), **kept, **ours}
 
 
 @pytest.hookimpl(wrapper=True)
