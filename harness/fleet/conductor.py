@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from palimpsest.harness.errors import first_line
+from palimpsest.harness.fleet.demand import Demand, demand_of
 from palimpsest.harness.fleet.dispatch import Dispatcher, Ended, Hear, RunEnd, longest_first
 from palimpsest.harness.fleet.local import forget
 from palimpsest.harness.fleet.ray_node import keep
@@ -30,46 +31,14 @@ from palimpsest.harness.fleet.ticket import FOLDER, RunTicket, Ticket
 from palimpsest.harness.fleet.verdict import Attempts
 from palimpsest.harness.system.interrupts import Interrupts
 
-_GIGABYTE = 1 << 30
 _AHEAD = 2
 """Attempts that wait in Ray's queue, so that no CPU is idle and a cluster that can grow does."""
 _LOOK_SECONDS = 5.0
 _AGAIN = ("stopped", "not begun")
+_LACKING = 4
+"""Exit code of a process that lacked something where it was, as disk, or that is on another kind of CPU or GPU."""
 _LASTING = ("attempt", "trial")
 """Events that another life of the conductor must know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """Resources that an attempt takes from one node."""
-
-    cpus: int
-    gpus: int
-    gigabytes: int
-    """In whole ones, so that Ray has few classes to schedule."""
-
-    def fitting(self, resources: Mapping[str, float]) -> int:
-        """Number of these that a node with such resources carries at once."""
-        asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.gigabytes * _GIGABYTE}
-        return min(int(resources.get(name, 0) // number) for name, number in asked.items() if number)
-
-    def options(self) -> dict[str, float]:
-        """The same as options of a task."""
-        return {"num_cpus": self.cpus, "num_gpus": self.gpus, "memory": self.gigabytes * _GIGABYTE}
-
-    def __str__(self) -> str:
-        gpus = f", {self.gpus} GPU" if self.gpus else ""
-        return f"{self.cpus} CPU{gpus} and {self.gigabytes} GB of memory"
-
-
-def demand_of(ticket: Ticket) -> Demand:
-    """Resources that the process of a ticket takes."""
-    on_cpu = ticket.means.device == "cpu" and ticket.means.device_map is None
-    return Demand(
-        cpus=ticket.means.threads or 1,
-        gpus=int(not on_cpu) if ticket.gpus is None else ticket.gpus,
-        gigabytes=-(-ticket.memory // _GIGABYTE),
-    )
 
 
 class _Attempt:
@@ -80,6 +49,8 @@ class _Attempt:
         self.hear = hear
         self.wish: int | None = None
         self.heard = False
+        self.node = ""
+        self.code: int | None = None
         self.ref: Any = None
         self._words = ""
 
@@ -102,10 +73,11 @@ class _Attempt:
         except RayTaskError as error:
             words = f"No process could be kept on a node: {str(error).strip().splitlines()[-1]}"
             self.hear({"event": "error", "kind": "error", "message": words})
-            code = 4
+            code = _LACKING
         except RayError as error:  # the worker or its node is gone
             self._words = first_line(error)
             code = -signal.SIGKILL
+        self.code = code
         self.hear(Ended(code))
 
 
@@ -139,6 +111,7 @@ class Conductor:
         self._rows: dict[str, dict[str, tuple[int, Mapping[str, Any]]]] = {}
         self._version = 0
         self._attempts: dict[str, _Attempt] = {}
+        self._avoided: dict[str, set[str]] = {}
         self._ended_so_far: dict[str, Attempts] = {}
         self._number = 0
         self._interrupts = Interrupts()
@@ -157,6 +130,8 @@ class Conductor:
             new = [ticket for ticket in map(self._kinds.validate_json, texts) if self._is_new(ticket)]
             self._note([{"ticket": ticket.model_dump_json()} for ticket in new])
             self._take(new)
+            for ticket in new:
+                ticket.write()
             if self._dispatcher is not None:
                 self._dispatcher.add(longest_first(new))
 
@@ -183,12 +158,20 @@ class Conductor:
                 "fault": self._fault,
             }
 
-    def hear(self, name: str, attempt: int, events: Sequence[Mapping[str, Any]]) -> int | None:
+    def going_on(self) -> dict[str, str]:
+        """Names of the tickets that have not ended → ``running`` or ``pending``."""
+        with self._lock:
+            running = {name for name, attempt in self._attempts.items() if attempt.heard and attempt.code is None}
+            left = [name for name in self._tickets if name not in self._ends]
+            return {name: "running" if name in running else "pending" for name in left}
+
+    def hear(self, name: str, attempt: int, node: str, events: Sequence[Mapping[str, Any]]) -> int | None:
         """Hear what an attempt tells; the signal that its process is to get, if any."""
         known = self._attempts.get(name)
         if known is None or known.number != attempt:
             return int(signal.SIGTERM)  # its node was given up; another attempt goes on, or none
         known.heard = True
+        known.node = node
         for event in events:
             known.hear(event)
         return None if known.wish is None else int(known.wish)
@@ -255,15 +238,27 @@ class Conductor:
         return _AHEAD + sum(smallest.fitting(node["Resources"]) for node in ray.nodes() if node["Alive"])
 
     def _start(self, ticket: Ticket, hear: Hear) -> _Attempt:
+        demand = demand_of(ticket)
         with self._lock:
+            elsewhere = self._elsewhere(ticket.name, demand)
             self._number += 1
             attempt = self._attempts[ticket.name] = _Attempt(self._number, hear)
-        task = ray.remote(keep).options(name=f"run {ticket.name}", max_retries=0, **demand_of(ticket).options())
+        task = ray.remote(keep).options(name=f"run {ticket.name}", max_retries=0, **demand.options(), **elsewhere)
         secret = self._secret if isinstance(ticket, RunTicket) and ticket.depot is not None else ()
         given = (ticket.model_dump_json(indent=1), str(ticket.place), self._worker, self._variables, secret)
         attempt.ref = task.remote(self._name, ticket.name, attempt.number, *given)
         attempt.ref.future().add_done_callback(attempt.ended)
         return attempt
+
+    def _elsewhere(self, name: str, demand: Demand) -> dict[str, Any]:
+        """Options that keep an attempt from nodes where earlier ones lacked something, while others have room."""
+        last, avoided = self._attempts.get(name), self._avoided.setdefault(name, set())
+        if last is not None and last.code == _LACKING:
+            avoided.add(last.node)
+        roomy = {node["NodeID"] for node in ray.nodes() if node["Alive"] and demand.fitting(node["Resources"])}
+        if not avoided or not roomy - avoided:
+            return {}
+        return {"label_selector": {"ray.io/node-id": f"!in({','.join(sorted(avoided))})"}}
 
     def _tell(self, name: str, event: Mapping[str, Any]) -> None:
         with self._lock:
@@ -286,6 +281,7 @@ class Conductor:
             self._version += 1
             self._ends[name] = (self._version, end)
             self._attempts.pop(name, None)
+            self._avoided.pop(name, None)
             self._note([{"name": name, "end": asdict(end)}])
         if end.verdict == "done":
             forget(self._tickets[name])

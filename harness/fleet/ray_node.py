@@ -51,10 +51,11 @@ def keep(
         secret: Beginnings of the names of those that it takes from this node.
     """
     chief = ray.get_actor(conductor, NAMESPACE)
+    node = ray.get_runtime_context().get_node_id()
 
     def report(events: list[Mapping[str, Any]]) -> int | None:
         # Not `ray.get`: a task that waits in it counts as idle, and its CPU is given to another.
-        wish: int | None = chief.hear.remote(name, attempt, events).future().result()
+        wish: int | None = chief.hear.remote(name, attempt, node, events).future().result()
         return wish
 
     if report([]) is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palimpsest.harness.errors import MissingResource
+from palimpsest.harness.fleet.demand import demand_of
 from palimpsest.harness.fleet.ticket import FOLDER, RunTicket
 from palimpsest.harness.system.environment import DISTRIBUTION
 
@@ -27,9 +28,6 @@ def require_room(tickets: Sequence[Ticket], nodes: Sequence[Mapping[str, float]]
     Raises:
         MissingResource: No node has what one of them needs.
     """
-    # Late: Ray comes with it.
-    from palimpsest.harness.fleet.conductor import demand_of
-
     for demand in sorted(set(map(demand_of, tickets)), key=str):
         if not any(demand.fitting(node) for node in nodes):
             there = "; ".join(map(resources, nodes))

@@ -153,6 +153,11 @@ def connected(address: str) -> Any:
     return ray
 
 
+def conductor_name(home: Path) -> str:
+    """Name of the conductor of a home, absolute."""
+    return f"conductor-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
+
+
 class _Watch:
     """Hands tickets to the conductor of a home and follows it."""
 
@@ -234,7 +239,7 @@ class _Watch:
         # Late: Ray comes with it.
         from palimpsest.harness.fleet.conductor import Conductor
 
-        name = f"conductor-{hashlib.sha256(str(self._home).encode()).hexdigest()[:12]}"
+        name = conductor_name(self._home)
         variables = {RESTRICTION: os.environ[RESTRICTION]} if RESTRICTION in os.environ else {}
         actor = self._ray.remote(Conductor).options(
             name=name,

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from palimpsest.site.build import build_from
 from palimpsest.site.pages.plan_extras import Options
 from tests.labs.sample_claims import write_claims
+from tests.labs.sample_external import write_externals
 from tests.labs.sample_nights import write_nights
 from tests.labs.sample_source import RUNS, MadeUp, SampleSource, hostile_source, track
 
@@ -84,10 +85,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def three_tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site of three tracks, whose first page is the overview: two tasks on one model, and one of them on another."""
-    out = tmp_path_factory.mktemp("tracks") / "site"
-    build_from(SampleSource(), out)
-    return out
+    """A site of three tracks, whose first page is the overview: two tasks on one model, and one of them on another.
+
+    Beside them are models that were edited elsewhere.
+    """
+    folder = tmp_path_factory.mktemp("tracks")
+    external = write_externals(folder / "external", "somebody's model", "another " + "long" * 40)
+    build_from(SampleSource(), folder / "site", Options(external=external))
+    return folder / "site"
 
 
 def track_page(site: Path, model: str = "pocket-llama", task: str = "pocket-counterfact") -> Path:

@@ -78,6 +78,16 @@ def test_the_overview_the_chooser_and_the_way_into_comparing_have_no_violation(
     assert violations(page) == [], "one line a row, a menu of the chooser"
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_page_of_models_edited_elsewhere_has_no_violation_and_is_not_wider_than_the_screen(
+    visit: Open, three_tracks: Path, width: int
+) -> None:
+    page = visit(three_tracks / "external.html", width=width).page
+    expect(page.locator("tr[id^='external-row-']")).to_have_count(2)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_nights_have_no_violation(visit: Open, site: Path, scheme: str) -> None:
     page = visit(site / "nights.html", color_scheme=scheme, reduced_motion="reduce").page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -83,6 +84,35 @@ def test_runs_that_nobody_watches_go_on_and_can_be_watched_later(cluster: LabClu
     until(lambda: len(diary(tmp_path)) == 6, "all have begun and ended with nobody there")
     assert {end.verdict for end in watch(cluster.address, tickets).values()} == {"done"}
     assert len(diary(tmp_path)) == 6, "none was begun twice"
+
+
+def test_what_is_lacking_on_one_node_is_looked_for_on_another(cluster: LabCluster, tmp_path: Path) -> None:
+    ends = watch(cluster.address, played(tmp_path, *["lacks-once 1 0"] * 3))
+    assert {end.verdict for end in ends.values()} == {"done"}
+    nodes: dict[str, list[str]] = {}
+    for line in (tmp_path / "diary").read_text().splitlines():
+        what, name, node = line.split()[:3]
+        nodes.setdefault(name, []).extend([node] * (what == "begin"))
+    assert len(nodes) == 3 and all(len(places) == len(set(places)) == 2 for places in nodes.values())
+
+
+def test_fleet_tells_what_runs_and_what_waits_on_the_cluster_and_stops_all(cluster: LabCluster, tmp_path: Path) -> None:
+    leave_to_ray(played(tmp_path, *["gated 3 0"] * 5), cluster.address, worker="tests.labs.played_worker")
+    until(lambda: len(diary(tmp_path)) == 3, "as many have begun as there are CPUs")
+    words = ("--on", f"ray:{cluster.address}", "--home", str(tmp_path))
+    code, out, err = cli("fleet", *words, "--json")
+    assert code == 0 and Counter(row["state"] for row in json.loads(out)) == {"running": 3, "pending": 2}, out + err
+    code, out, err = cli("fleet", "stop", *words)
+    assert code == 0 and "5 are told to stop" in out, out + err
+    until(lambda: len(diary(tmp_path)) == 6, "all that had begun have ended")
+    until(lambda: "running" not in cli("fleet", *words, "--json")[1], "none runs")
+    code, out, err = cli("fleet", "stop", *words, "--json")
+    assert code == 0 and json.loads(out) == {"stopped": []}, out + err
+
+
+def test_fleet_asks_no_place_where_nothing_is_handed_over(tmp_path: Path) -> None:
+    code, _, err = cli("fleet", "--on", "nowhere", "--home", str(tmp_path))
+    assert code == 2 and "got 'nowhere'" in " ".join(err.split())
 
 
 def test_a_run_has_as_many_gpus_as_it_asks_for_and_sees_no_others(cluster: LabCluster, tmp_path: Path) -> None:

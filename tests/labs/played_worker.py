@@ -1,8 +1,8 @@
 """A worker of tickets that edits nothing: it counts, and keeps its count and all that it did in files of the home.
 
 ``python -m tests.labs.played_worker TICKET``; the ticket's course says in its command how it goes:
-``good EDITS SECONDS``, ``gated EDITS SECONDS``, ``crash-once EDITS SECONDS``, ``fail``, or ``poisoned [ATTEMPT]``,
-which dies at once, and from that attempt on, behind the gate.
+``good EDITS SECONDS``, ``gated EDITS SECONDS``, ``crash-once EDITS SECONDS``, ``lacks-once EDITS SECONDS``, ``fail``,
+or ``poisoned [ATTEMPT]``, which dies at once, and from that attempt on, behind the gate.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 GATE = "gate"
@@ -38,13 +39,14 @@ def play(place: Path) -> int:
     home, how = Path(ticket["home"]), ticket["course"]["command"].split()
     name = place.stem
     counted, diary = home / f"{name}.count", home / "diary"
+    node = psutil.Process(os.getppid()).ppid()  # whose child Ray's worker is, which keeps this process
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
 
     def note(what: str) -> None:
         with diary.open("a", encoding="utf-8") as book:
-            book.write(f"{what} {name} {time.monotonic()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
+            book.write(f"{what} {name} {node} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
 
     tell(event="here", run=name, process=os.getpid())
     try:
@@ -60,6 +62,9 @@ def play(place: Path) -> int:
         if how[0] == "fail":
             tell(event="error", kind="error", message="the editor failed")
             return 1
+        if how[0] == "lacks-once" and diary.read_text(encoding="utf-8").count(f"begin {name} ") == 1:
+            tell(event="error", kind="missing", message="the disk is full here")
+            return 4
         if how[0] == "poisoned":
             if how[1:] and diary.read_text(encoding="utf-8").count(f"begin {name} ") >= int(how[1]):
                 wait_for(home / GATE, stop)

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import options, output, slurm
+from palimpsest.cli.fleet_on_ray import going_on_ray, stop_on_ray
 from palimpsest.cli.fleet_table import rows
+from palimpsest.cli.places import Place
 from palimpsest.cli.run_folders import find_run
 from palimpsest.harness.errors import MissingResource, UsageError, unknown_name
 from palimpsest.harness.fleet.ticket import FOLDER
@@ -28,11 +30,24 @@ def fleet(
     run: Annotated[
         str | None, typer.Argument(help="With log: a run's id, or the beginning of it.", metavar="RUN")
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ray[:HOST:PORT]|slurm",
+            envvar="PALIMPSEST_ON",
+            help="Ask this Ray cluster, or Slurm, what waits and what runs.",
+            show_default="Slurm, where runs of the home were handed over to it",
+        ),
+    ] = None,
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show the runs that were handed over to Slurm, stop them, or show what one of them printed."""
+    """Show the runs that were handed over to Slurm or to a Ray cluster, stop them, or show what one of them printed."""
     place = options.home_folder(home)
+    where = Place(on=on)
+    where.check()
+    address = where.address
     if what is not None and what not in _WORDS:
         raise unknown_name("Word", what, _WORDS, "palimpsest fleet --help")
     if (what == "log") != (run is not None):
@@ -42,14 +57,14 @@ def fleet(
         output.line(path.read_text(encoding="utf-8", errors="replace").rstrip() if path.is_file() else "Nothing yet.")
         return
     if what == "stop":
-        stopped = slurm.stop(place)
+        stopped = slurm.stop(place) if address is None else stop_on_ray(place, address)
         if as_json:
             output.json_line({"stopped": stopped})
         else:
             output.line(f"{len(stopped)} are told to stop; the same command as before goes on with them.")
         return
     try:
-        queued = slurm.queued(place) if slurm.jobs_of(place) else {}
+        queued = _queued(place, address)
     except MissingResource as error:
         output.note(f"What waits and what runs is not known: {error}")
         queued = {}
@@ -58,11 +73,18 @@ def fleet(
         output.json_line(found)
         return
     if not found:
-        output.note(f"No runs of {place} were handed over. Do it with: palimpsest run --suite smoke --on slurm")
+        output.note(f"No runs of {place} are handed over. Do it with: palimpsest run --suite smoke --on slurm")
         return
     columns = ("run", "editor", "model", "task", "seed", "state", "edits", "by", "reason")
     output.table(columns, [(r.run, r.editor, r.model, r.task, r.seed, r.state, f"{r.edits} of {r.edits_planned}",
                             r.holder or "", r.reason or "") for r in found])  # fmt: skip
+
+
+def _queued(home: Path, address: str | None) -> dict[str, str]:
+    """Names of tickets that wait or run elsewhere, with their states."""
+    if address is not None:
+        return going_on_ray(home, address)
+    return slurm.queued(home) if slurm.jobs_of(home) else {}
 
 
 def _name(home: Path, run: str) -> str:
