@@ -10,7 +10,7 @@ from typing import Any
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError, unknown_name
 from palimpsest.harness.specs.cases import EditTask, Origin
-from palimpsest.tasks import counterfact, knowedit, mquake, portability, zsre
+from palimpsest.tasks import counterfact, knowedit, known, mquake, portability, zsre
 from palimpsest.tasks.collecting import Collected, Form, collect, notes
 from palimpsest.tasks.hub import HubData, hub_records
 from palimpsest.tasks.joining import files_of, joined
@@ -131,7 +131,7 @@ def task_names() -> dict[str, str]:
 
 def is_made_here(name: str) -> bool:
     """True if the task is generated, and reads no file and no hub."""
-    return name in _MADE
+    return known.whole_name(name) in _MADE
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,8 @@ class DataFiles:
     def load(self, name: str, *, skip_bad: bool | None = None) -> EditTask:
         """The task called ``name``, or ``NAME:FILE`` for one whose data are read from a file.
 
+        Behind either may stand `palimpsest.tasks.known.MARK` with the model whose known facts are meant.
+
         Args:
             name: Of the task.
             skip_bad: Leave bad records out; None: as `skip_bad` says.
@@ -157,6 +159,9 @@ class DataFiles:
             ConfigError: If the data hold bad records; lists them.
             MissingResource: If the data are not there.
         """
+        if known.split_name(name) is not None:
+            short = known.require_model(name)
+            return known.known_part(self.load(known.whole_name(name), skip_bad=skip_bad), short)
         base, colon, place = name.partition(":")
         if colon and base not in _DATA:
             raise UsageError(f"Task {name!r}: data files are given as TASK:FILE, where TASK is {' or '.join(_DATA)}.")
@@ -186,7 +191,8 @@ def data_files(values: Sequence[str], tasks: Sequence[str] | None = None, *, ski
     Raises:
         UsageError: A value fits none of the tasks, or could be meant for several, or a task gets two files.
     """
-    wanted = list(dict.fromkeys(name for name in (_DATA if tasks is None else tasks) if name in _DATA))
+    names = map(known.whole_name, _DATA if tasks is None else tasks)
+    wanted = list(dict.fromkeys(name for name in names if name in _DATA))
     files: dict[str, Path] = {}
     others: list[str] = []
     for value in values:

@@ -17,6 +17,7 @@ from palimpsest.harness.specs.command import FLAGS, on_command_line, put
 from palimpsest.harness.specs.planning import Place
 from palimpsest.harness.specs.suite import Suite, build_suite
 from palimpsest.harness.system.validation_messages import shown
+from palimpsest.tasks.known import marked
 from palimpsest.tasks.suite_files import load_suite
 
 _WORD = re.compile(r"[A-Za-z_][\w.:/+-]*")
@@ -52,6 +53,8 @@ class Flags:
     set: Sequence[str] = ()
     preset: Sequence[str] = ()
     """Files of values, over which those of ``set`` go."""
+    known: bool = False
+    """Of every task the facts that the model knows."""
 
 
 _NEEDED = ("--model", "--editor", "--task", "--edits")
@@ -77,6 +80,8 @@ def selected(flags: Flags) -> tuple[Suite, Place]:
         settings[key] = value
     editors = with_settings(suite.editors, preset_settings(flags.preset), "--preset")
     suite = suite.model_copy(update={"editors": with_settings(editors, settings)})
+    if flags.known:
+        suite = suite.model_copy(update={"tasks": tuple(map(marked, suite.tasks))})
     changed = {flag.suite.removesuffix(".tasks") for flag in FLAGS if flag.words in given}
 
     def place(path: Sequence[str | int]) -> str:

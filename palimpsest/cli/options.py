@@ -91,6 +91,14 @@ SkipBadOption = Annotated[
         "--skip-bad-records", help="Leave bad records out, and count them, instead of stopping.", rich_help_panel=DATA
     ),
 ]
+KnownOption = Annotated[
+    bool,
+    typer.Option(
+        "--known",
+        help="Of each task only the facts that the unedited model knows; they are listed once per model and task.",
+        rich_help_panel="What is run",
+    ),
+]
 StatsTextOption = Annotated[
     Path | None,
     typer.Option(

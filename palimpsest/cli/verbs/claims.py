@@ -13,13 +13,13 @@ from palimpsest.cli.carry_out import How, asked
 from palimpsest.cli.hand_over import results_of_all
 from palimpsest.cli.many_runs import exit_code, last_line, own_command
 from palimpsest.cli.places import Place
+from palimpsest.cli.planned_runs import planned_runs
 from palimpsest.cli.store_place import included, store_path
-from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.fleet.ticket import Course
 from palimpsest.harness.forecast.outlook import Outlook
 from palimpsest.harness.runs.reading import run_state
-from palimpsest.harness.specs.planning import PlannedRun, plan
+from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.validation_messages import dotted
 from palimpsest.results.analysis.claims import outcomes
 from palimpsest.results.store.claim_record import ClaimRecord, RowRun, write_record
@@ -69,7 +69,7 @@ def claims(
     place = options.home_folder(home)
     found = load_claims(name)
     given = means.checked("cpu", None, offload=False)
-    planned = _plan(found, name, given, fetch=not (dry_run or only_verdicts))
+    planned = _plan(found, name, given, place, fetch=not (dry_run or only_verdicts))
     if dry_run:
         _look_ahead(found, planned, place, given, as_json=as_json)
         return
@@ -99,7 +99,7 @@ def claims(
         raise typer.Exit(code or 1)
 
 
-def _plan(found: ClaimSet, name: str, given: means.Means, *, fetch: bool) -> Planned:
+def _plan(found: ClaimSet, name: str, given: means.Means, home: Path, *, fetch: bool) -> Planned:
     """The run of each row and seed; the same runs as those of the suite, where a row is one of its own."""
 
     def where(path: Sequence[str | int]) -> str:
@@ -107,7 +107,7 @@ def _plan(found: ClaimSet, name: str, given: means.Means, *, fetch: bool) -> Pla
             return f"claims {name}, row {found.rows[int(path[1])].name}"
         return f"suite {found.suite}, {dotted(path)}"
 
-    runs = plan(found.suite_of_rows(), installed_catalog(given.installed, fetch=fetch), place=where)
+    runs = planned_runs(found.suite_of_rows(), where, given, home, fetch=fetch)
     places = [(row.name, seed) for seed in found.seeds for row in found.rows]
     return dict(zip(places, runs, strict=True))
 

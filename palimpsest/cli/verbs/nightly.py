@@ -16,11 +16,10 @@ from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.hand_over import results_of_all
 from palimpsest.cli.many_runs import RunResult, exit_code, last_line, not_run, own_command
 from palimpsest.cli.places import Place
+from palimpsest.cli.planned_runs import planned_runs
 from palimpsest.cli.store_place import included, store_path
-from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import RunFailed, UsageError
 from palimpsest.harness.fleet.ticket import Course
-from palimpsest.harness.specs.planning import plan
 from palimpsest.harness.system.environment import environment_segment
 from palimpsest.results.nights import (
     NAME,
@@ -127,7 +126,7 @@ def _run(suite: str, home: Path, place: Place, *, depot: str | None, quiet: bool
     chosen, where = selected(Flags(suite=suite))
     given = means.checked("cpu", None, offload=False)
     unusable: dict[str, str] = {}
-    planned = plan(chosen, installed_catalog(given.installed), place=where, unusable=unusable)
+    planned = planned_runs(chosen, where, given, home, unusable=unusable, quiet=quiet)
     course = Course(keep=place.keep)
     how = How(given=given, asked=asked(given), course=course, quiet=quiet, place=place, depot=depot)
     results = results_of_all(planned, home, how)

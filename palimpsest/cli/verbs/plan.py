@@ -9,9 +9,8 @@ import typer
 from palimpsest.cli import means, options, output, place_options
 from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.places import Place
-from palimpsest.cli.wiring import installed_catalog
+from palimpsest.cli.planned_runs import planned_runs
 from palimpsest.harness.forecast.outlook import Outlook
-from palimpsest.harness.specs.planning import plan as plan_suite
 from palimpsest.tasks.registry import data_files
 
 app = typer.Typer(add_completion=False)
@@ -28,6 +27,7 @@ def plan(
         bool,
         typer.Option("--no-calibration", help="Measure nothing: times come from earlier runs and calibrations alone."),
     ] = False,
+    known: options.KnownOption = False,
     data: options.DataOption = None,
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
@@ -43,17 +43,17 @@ def plan(
     """Show what a suite would run, how far each run is, how long it takes, and whether it fits; exit 4 if not."""
     where = Place(on=on)
     where.check(device=device, device_map=device_map)
-    chosen, place = selected(Flags(suite=suite))
+    chosen, place = selected(Flags(suite=suite, known=known))
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
     given = means.checked(
         device, device_map, offload=offload, elsewhere=where.elsewhere, data=ability_data, text=stats_text, files=files
     )
-    catalog = installed_catalog(given.installed, fetch=False)
-    planned = plan_suite(chosen, catalog, place=place, statistics=given.statistics_hash)
+    folder = options.home_folder(home)
+    planned = planned_runs(chosen, place, given, folder, fetch=False, quiet=quiet)
     if not quiet:
         means.tell_of_data(planned)
     outlook = Outlook(
-        options.home_folder(home),
+        folder,
         given.placement,
         given.installed,
         statistics=given.statistics,

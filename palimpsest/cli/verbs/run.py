@@ -15,12 +15,11 @@ from palimpsest.cli.flags import Flags, selected
 from palimpsest.cli.hand_over import handed_over
 from palimpsest.cli.many_runs import exit_code, not_run, report
 from palimpsest.cli.places import Place
+from palimpsest.cli.planned_runs import planned_runs
 from palimpsest.cli.pool import work_on_ticket
-from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.fleet.ticket import Course
 from palimpsest.harness.plugins.entry_points import misnamed
-from palimpsest.harness.specs.planning import plan
 from palimpsest.tasks.registry import data_files
 
 app = typer.Typer(add_completion=False)
@@ -59,6 +58,7 @@ def run(
         list[str] | None,
         typer.Option("--task", help="Edit task, or TASK:FILE with its data; repeatable.", rich_help_panel=WHAT),
     ] = None,
+    known: options.KnownOption = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -300,6 +300,7 @@ def run(
             seed=seed or (),
             set=settings or (),
             preset=preset or (),
+            known=known,
         )
     )
     files = data_files(data or (), chosen.tasks, skip_bad=skip_bad_records)
@@ -314,9 +315,9 @@ def run(
         text=stats_text,
         files=files,
     )
-    catalog = installed_catalog(given.installed)
+    folder = options.home_folder(home)
     unusable: dict[str, str] = {}
-    planned = plan(chosen, catalog, place=naming, statistics=given.statistics_hash, unusable=unusable)
+    planned = planned_runs(chosen, naming, given, folder, unusable=unusable, quiet=quiet)
     if not quiet:
         means.tell_of_data(planned)
         for text in misnamed():
@@ -337,7 +338,6 @@ def run(
         depot=depot,
         page=page,
     )
-    folder = options.home_folder(home)
     if handed_over(planned, folder, how, as_json=as_json):
         raise typer.Exit(exit_code(not_run(unusable)))
     results = carry_out(planned, folder, how) + not_run(unusable)
