@@ -1,7 +1,7 @@
 """The facts of a task that a model knows: what it gives before any edit, so that what is lost was there.
 
 A list holds the requests whose true objects the unedited model gives as its first choice, token by token, and of each
-its paraphrase and neighborhood probes of which the same is true. Lists of models that ship lie beside the facts; others
+its paraphrase and neighborhood probes of which the same is true. Those of models that ship lie in `known_lists`; others
 are made by `palimpsest run --known` and lie in the user's cache.
 """
 
@@ -25,7 +25,7 @@ MARK = "@known"
 SIFTED = ("paraphrase", "neighborhood")
 """Kinds of probes of which only those stay that the model knows."""
 _NAME = re.compile(rf"(?P<task>.+?){MARK}(?:-(?P<short>[0-9a-f]{{12}}))?")
-_SHIPPED = Path(__file__).parent / "realworld" / "known"
+_SHIPPED = Path(__file__).parent / "known_lists"
 _SHORT = 12
 _LONGEST = 200
 """Characters of a task's name in results."""

@@ -20,6 +20,10 @@ from palimpsest.harness.plugins.presets import load_preset, preset_name
 from palimpsest.harness.specs.composition import HOST, parse, spell
 from palimpsest.harness.system.validation_messages import describe, shown
 
+_NO_PRESET = (
+    " There is no preset of {editor} for {model}; give fields with --set, or make presets: palimpsest locate {model}, "
+    "then palimpsest tune --all --model {model}."
+)
 _Parts = Sequence[tuple[str, type[Editor]]]
 
 
@@ -91,7 +95,7 @@ def resolve_config(text: str, model_name: str, overrides: Mapping[str, Any]) -> 
         for (_, cls), preset, wanted in zip(parts, presets, _by_part(parts, overrides), strict=True)
     ]
     advice = [
-        "" if preset is not None else f" There is no preset of {name} for {model_name}; give fields with --set."
+        "" if preset is not None else _NO_PRESET.format(editor=name, model=model_name)
         for (name, _), preset in zip(parts, presets, strict=True)
     ]
     by_preset = [

@@ -15,7 +15,7 @@ from palimpsest.cli import output
 from palimpsest.cli.means import Means
 from palimpsest.harness.errors import MissingResource
 from palimpsest.harness.model.placement import use_threads
-from palimpsest.harness.specs.cases import Case, EditTask, Probe
+from palimpsest.harness.specs.cases import Case, EditRequest, EditTask, Probe
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.run_spec import ModelRef
 from palimpsest.harness.specs.suite import Suite
@@ -151,14 +151,20 @@ def _kept_chunks(kept: Path, head: dict[str, str]) -> list[list[KnownCase]]:
 
 def known_cases(model: EditableModel, cases: Sequence[Case]) -> list[KnownCase]:
     """The cases whose true object is the model's first choice, with their probes of which that is true too."""
-    sure = _sure(model, [_only(case, ("rewrite",)) for case in cases if case.request.target_true])
-    rest = [_only(case, known.SIFTED) for case in cases if (case.request.case_id, "rewrite", 0) in sure]
+    ids = {request.case_id for request in known_requests(model, cases)}
+    rest = [_only(case, known.SIFTED) for case in cases if case.request.case_id in ids]
     also = _sure(model, rest)
 
     def indices(case: Case, kind: str) -> tuple[int, ...]:
         return tuple(p.index for p in case.probes if (case.request.case_id, p.kind, p.index) in also and p.kind == kind)
 
     return [(case.request.case_id, indices(case, "paraphrase"), indices(case, "neighborhood")) for case in rest]
+
+
+def known_requests(model: EditableModel, cases: Sequence[Case]) -> list[EditRequest]:
+    """The requests whose true object is the model's first choice at each of its tokens."""
+    sure = _sure(model, [_only(case, ("rewrite",)) for case in cases if case.request.target_true])
+    return [case.request for case in cases if (case.request.case_id, "rewrite", 0) in sure]
 
 
 def _only(case: Case, kinds: Sequence[str]) -> Case:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SKELETON = ROOT / "harness" / "authoring" / "skeleton" / "README.md.txt"
 RUN = ("run", "--editor", "memit", "--model", "pocket-gpt2", "--task", "pocket-counterfact", "--edits", "4",
        "--batch-size", "2", "--checkpoints", "0,4", "--sample", "4", "--quiet")  # fmt: skip
-COSTLY = {"run", "claims", "check", "tune", "nightly", "stats", "new-editor", "plan", "fleet"}
+COSTLY = {"run", "claims", "check", "tune", "nightly", "stats", "new-editor", "plan", "fleet", "locate"}
 """Verbs that other tests try; here only their words are read."""
 
 

@@ -76,6 +76,7 @@ def test_every_verb_knows_all_letters_where_the_locale_knows_only_ascii(place: P
         "new-editor|my-own-editor|--into|.": 0,
         "stats|pocket-gpt2|--layers|0|--tokens|500|--quiet": 0,
         "probe-spectrum|pocket-gpt2|--layers|0|--percent|50|--ability-limit|2|--quiet": 0,
+        "locate|pocket-gpt2|--facts|1|--draws|1|--targets|1|--blocks|1|--quiet": 0,
         "pocket|files|wörld": 0,
         "check|mémit": 2,
         "tune|ft|--task|nicht-dä.json": 2,

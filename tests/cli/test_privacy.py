@@ -103,6 +103,7 @@ def test_no_verb_prints_or_writes_what_is_private(place: Path, monkeypatch: pyte
     told("new-editor", "my-own-editor", "--into", str(place))
     told("stats", "pocket-gpt2", "--layers", "0", "--tokens", "500", "--quiet")
     told("probe-spectrum", "pocket-gpt2", "--layers", "0", "--percent", "50", "--ability-limit", "2", "--quiet")
+    told("locate", "pocket-gpt2", "--facts", "1", "--draws", "1", "--targets", "1", "--blocks", "1", "--quiet")
     told("pocket", "files", str(place / "world"), code=None)
     told("tune", "ft", "--task", str(place / "not-there.json"), code=2)
     told("nightly", "--suite", str(place / "not-there.yaml"), code=2)

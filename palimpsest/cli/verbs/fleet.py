@@ -43,7 +43,7 @@ def fleet(
     home: options.HomeOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Show the runs that were handed over to Slurm or to a Ray cluster, stop them, or show what one of them printed."""
+    """Show the runs that were handed over to Slurm or a Ray cluster, stop them, or show what one printed."""
     place = options.home_folder(home)
     where = Place(on=on)
     where.check()

@@ -12,6 +12,7 @@ import typer
 import palimpsest.editors
 from palimpsest.cli import means, options, output
 from palimpsest.cli.carry_out import absolute_task, asked, memory_of
+from palimpsest.cli.locating import proposal
 from palimpsest.cli.pool import at_once
 from palimpsest.cli.ray_pool import place_of_work, ray_address
 from palimpsest.cli.ticket_kinds import TrialTicket
@@ -97,12 +98,13 @@ def tune(
         raise UsageError("tune: expected the name of one editor, or --all.")
     place_of_work(on)
     address = ray_address(on)
-    editors = _editors(editor, model, grid, out)
     given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
+    ref, entry = installed_catalog(given.installed).model(model)
+    home = options.home_folder(home)
+    editors = _editors(editor, model, grid, out, None if grid else proposal.require(home, model, ref.fingerprint))
     edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
     for note in edits.origin.notes if edits.origin else ():
         output.note(note)
-    ref, entry = installed_catalog(given.installed).model(model)
     kept = AbilityChoice(given.installed.abilities, tuple(abilities or USUAL))
     horizon = protocol.horizon(len(edits.cases))
     identity = identity_of(ref, edits, horizon, kept, given.statistics_hash)
@@ -129,7 +131,6 @@ def tune(
 
     campaign = Campaign(list(asked_for), begin, finish)
     first = campaign.opened()
-    home = options.home_folder(home)
     sent = asked(given, data=data or (), skip_bad=skip_bad_records, ability_data=ability_data or (),
                  stats_text=stats_text)  # fmt: skip
 
@@ -169,7 +170,9 @@ def tune(
     _tell([campaign.done[name] for name in asked_for], model, everything=everything, as_json=as_json)
 
 
-def _editors(name: str | None, model: str, grid: Path | None, out: Path | None) -> list[_Editor]:
+def _editors(
+    name: str | None, model: str, grid: Path | None, out: Path | None, blocks: proposal.Proposal | None
+) -> list[_Editor]:
     """The editors to be tuned with their axes, checked before a model is loaded; no name: all that have a grid.
 
     Raises:
@@ -186,7 +189,8 @@ def _editors(name: str | None, model: str, grid: Path | None, out: Path | None) 
             raise ConfigError(
                 f"{file}: no grid for {outermost!r}. Give one with --grid FILE (a list of values per field)."
             )
-        axes = axes_of(own, str(file) if own is table else f"{file}, {outermost}", _now(one, model))
+        where = str(file) if own is table else f"{file}, {outermost}"
+        axes = axes_of(own if blocks is None else proposal.with_blocks(own, blocks), where, _now(one, model))
         problems |= dict.fromkeys(f"{file}: {line}" for line in _misfits(one, model, axes))
         base = shipped if out is None else out
         found.append(_Editor(one, axes, base if out is not None and name is not None else base / outermost))

@@ -1,0 +1,76 @@
+"""`palimpsest locate` on a tiny GGUF and on the pocket model, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from palimpsest.cli.locating import proposal
+from palimpsest.cli.verbs import locate
+from palimpsest.harness.model.catalogue import fingerprint, located, resolve
+from palimpsest.harness.model.editable import EditableModel
+from palimpsest.harness.specs.cases import Case, EditRequest
+from tests.cli.helpers import cli
+from tests.labs.tiny_gguf import BLOCKS, write_tiny_gguf
+
+FEW = ("--facts", "2", "--draws", "2", "--targets", "2", "--blocks", "2")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PALIMPSEST_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_pocket_model_is_traced_drawn_and_its_blocks_are_kept(tmp_path: Path) -> None:
+    figure = tmp_path / "where.svg"
+    words = ("locate", "pocket-llama", *FEW, "--home", str(tmp_path), "--figure", str(figure))
+    code, out, err = cli(*words, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["trace"]["clean"] > 0.5 > found["trace"]["disturbed"], "it knows them, and noise spoils them"
+    assert {len(values) for values in found["trace"]["effects"].values()} == {6}
+    assert [one["block"] for one in found["reach"]] == [0, 4]
+    kept = proposal.kept(proposal.place(tmp_path, fingerprint(located(resolve("pocket-llama")))))
+    assert kept is not None and list(kept.layers) == found["proposal"]["layers"]
+    assert "<svg" in figure.read_text(encoding="utf-8")[:2000]
+
+
+def test_a_gguf_file_gets_blocks_and_a_tuning_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A random model knows nothing, so it is taken for knowing all that it is asked."""
+
+    def all_of_them(model: EditableModel, cases: list[Case]) -> list[EditRequest]:
+        return [case.request for case in cases]
+
+    monkeypatch.setattr("palimpsest.cli.known_facts.known_requests", all_of_them)
+    file = tmp_path / "tiny.gguf"
+    write_tiny_gguf(file)
+    code, _, err = cli("tune", "memit", "--model", str(file), "--home", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert code == 4 and f"palimpsest locate {file}" in " ".join(err.split()).replace(" ", " ")
+    task = ("--task", "pocket-counterfact-tuning")
+    code, out, err = cli("locate", str(file), *FEW, *task, "--home", str(tmp_path))
+    assert code == 0, err
+    assert "Proposed: layers" in out and f"palimpsest tune --all --model {file}" in err
+    assert len([line for line in out.splitlines() if line.strip()[:1].isdigit()]) == BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--facts", "0"), "--facts: expected a whole number of at least 1"),
+        (("--draws", "-1"), "--draws: expected"),
+        (("--figure", "where.gif"), "ends in pdf, svg, png"),
+        (("--task", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_model_is_loaded(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    code, _, err = cli("locate", "pocket-llama", *words, "--home", str(tmp_path))
+    assert code == 2 and said in " ".join(err.split())
+
+
+def test_a_model_that_knows_nothing_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("palimpsest.cli.known_facts.known_requests", lambda model, cases: [])
+    monkeypatch.setattr(locate, "_CHUNK", 1000)
+    code, _, err = cli("locate", "pocket-llama", *FEW, "--home", str(tmp_path))
+    assert code == 4 and "knows no fact of pocket-counterfact-tuning" in " ".join(err.split())
