@@ -40,10 +40,10 @@ class KnownFacts(Strict):
 
     task: str = Field(max_length=300)
     content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the whole task."""
+    """Hash of the whole task's content."""
     model: str = Field(max_length=300)
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Of the model."""
+    """Checksum of the model."""
     version: str = Field(max_length=100)
     """Version of Palimpsest that asked."""
     cases: tuple[KnownCase, ...] = Field(strict=False)

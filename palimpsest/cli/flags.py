@@ -54,7 +54,7 @@ class Flags:
     preset: Sequence[str] = ()
     """Files of values, over which those of ``set`` go."""
     known: bool = False
-    """Of every task the facts that the model knows."""
+    """Only the facts of every task that the model knows."""
 
 
 _NEEDED = ("--model", "--editor", "--task", "--edits")

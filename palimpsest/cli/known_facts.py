@@ -113,7 +113,7 @@ def listed(
 
 
 def _asked(model: EditableModel, task: EditTask, kept: Path, *, quiet: bool) -> Iterator[list[KnownCase]]:
-    """What is known of every chunk of cases; what an earlier process has asked is taken from its file."""
+    """The known cases of every chunk; those that an earlier process has asked are taken from its file."""
     head = {"content_hash": task.content_hash, "fingerprint": model.fingerprint, "version": __version__}
     before = _kept_chunks(kept, head)
     yield from before

@@ -36,7 +36,7 @@ class Report:
     reach: tuple[Reach, ...]
     proposal: Proposal
     file: Path
-    """Where `palimpsest tune` finds the proposal."""
+    """File in which `palimpsest tune` finds the proposal."""
 
     def as_json(self) -> dict[str, Any]:
         """The report as one object."""

@@ -1,4 +1,4 @@
-"""`palimpsest locate`: where a model keeps facts, and which blocks are to be edited."""
+"""`palimpsest locate`: places in a model where facts are kept, and the blocks that are to be edited."""
 
 from __future__ import annotations
 
