@@ -43,7 +43,8 @@ def _surroundings() -> dict[str, object]:
     """What later tests, and the processes that they begin, would see of one that changed it for good."""
     kept = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH", "HOME", "OMP_NUM_THREADS")}
     ours = {name: value for name, value in os.environ.items() if name.startswith("PALIMPSEST_")}
-    return {"sys.path": [*sys.path], "folder": str(Path.cwd()), **kept, **ours}
+    path = {entry for entry in sys.path if not entry.endswith("thirdparty_files")}  # Ray brings its own
+    return {"sys.path": path, "folder": str(Path.cwd()), **kept, **ours}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 
 from palimpsest.harness.errors import first_line
-from palimpsest.harness.fleet.demand import Demand, demand_of
+from palimpsest.harness.fleet.demand import demand_of
 from palimpsest.harness.fleet.dispatch import Dispatcher, Ended, Hear, RunEnd, longest_first
 from palimpsest.harness.fleet.local import forget
 from palimpsest.harness.fleet.ray_node import keep
@@ -49,6 +49,7 @@ class _Attempt:
         self.hear = hear
         self.wish: int | None = None
         self.heard = False
+        self.choosy = False
         self.node = ""
         self.code: int | None = None
         self.ref: Any = None
@@ -117,23 +118,30 @@ class Conductor:
         self._interrupts = Interrupts()
         self._dispatcher: Dispatcher | None = None
         self._fault: str | None = None
-        if ray.get_runtime_context().was_current_actor_reconstructed:
+        if ray.get_runtime_context().was_current_actor_reconstructed and self._diary.exists():
             self._remember()
         else:
             self._diary.unlink(missing_ok=True)
         threading.Thread(target=self._work, daemon=True).start()
         threading.Thread(target=self._measure, daemon=True).start()
 
-    def add(self, texts: Sequence[str]) -> None:
-        """Take tickets; none is taken twice, unless it has ended and was stopped, or is another now."""
+    def add(self, texts: Sequence[str], fresh: bool = False) -> None:
+        """Take tickets; none is taken twice, unless it has ended and was stopped, is another now, or begins afresh."""
+        if self._fault is not None:
+            ray.actor.exit_actor()  # the caller finds the next
         with self._lock:
-            new = [ticket for ticket in map(self._kinds.validate_json, texts) if self._is_new(ticket)]
-            self._note([{"ticket": ticket.model_dump_json()} for ticket in new])
-            self._take(new)
+            new = [ticket for ticket in map(self._kinds.validate_json, texts) if self._is_new(ticket, fresh)]
             for ticket in new:
                 ticket.write()
+            self._note([{"ticket": ticket.model_dump_json()} for ticket in new])
+            self._take(new)
             if self._dispatcher is not None:
                 self._dispatcher.add(longest_first(new))
+
+    def leave(self) -> None:
+        """End this actor, unless something is left; who hands over meanwhile finds the next."""
+        if not self.going_on():
+            ray.actor.exit_actor()
 
     def state(self, life: str, since: int, stop: str | None) -> dict[str, Any]:
         """News for a command that watches.
@@ -144,7 +152,7 @@ class Conductor:
             stop: ``interrupted`` or ``terminated``: all runs are to save and end.
         """
         with self._lock:
-            if stop is not None:
+            if stop is not None and self.going_on():
                 self._interrupts.requested = stop
             since = since if life == self._life else 0
             rows = [(*told, name) for name, row in self._rows.items() for told in row.values() if told[0] > since]
@@ -154,7 +162,6 @@ class Conductor:
                 "version": self._version,
                 "events": [(name, event) for _, event, name in sorted(rows, key=lambda row: row[0])],
                 "ends": ends,
-                "left": len(self._tickets) - len(self._ends),
                 "fault": self._fault,
             }
 
@@ -176,10 +183,10 @@ class Conductor:
             known.hear(event)
         return None if known.wish is None else int(known.wish)
 
-    def _is_new(self, ticket: Ticket) -> bool:
+    def _is_new(self, ticket: Ticket, fresh: bool) -> bool:
         if ticket.name not in self._ends:
             return ticket.name not in self._tickets
-        return self._ends[ticket.name][1].verdict in _AGAIN or self._tickets[ticket.name] != ticket
+        return fresh or self._ends[ticket.name][1].verdict in _AGAIN or self._tickets[ticket.name] != ticket
 
     def _take(self, tickets: Sequence[Ticket]) -> None:
         for ticket in tickets:
@@ -202,9 +209,8 @@ class Conductor:
                     self._ends[entry["name"]] = (self._version, RunEnd(**entry["end"]))
 
     def _note(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        self._diary.parent.mkdir(parents=True, exist_ok=True)
-        with self._diary.open("a", encoding="utf-8") as diary:
-            diary.writelines(json.dumps(entry) + "\n" for entry in entries)
+        with suppress(OSError), self._diary.open("a", encoding="utf-8") as diary:  # a full disk: runs go on without it
+            diary.writelines(f"\n{json.dumps(entry)}" for entry in entries)
 
     def _work(self) -> None:
         """Dispatch what has no end yet, again and again."""
@@ -212,12 +218,12 @@ class Conductor:
             while True:
                 with self._lock:
                     left = [ticket for name, ticket in self._tickets.items() if name not in self._ends]
-                    self._interrupts = Interrupts()
                     slots = max(1, self._slots(left)) if left else 1
                     self._dispatcher = Dispatcher(
                         left, slots, self._start, tell=self._tell, ended=self._ended, attempts=self._ended_so_far
                     )
                 self._dispatcher.run(self._interrupts)
+                self._interrupts = Interrupts()
                 time.sleep(0.2)
         except BaseException as error:
             self._fault = f"{type(error).__name__}: {error}"
@@ -231,6 +237,9 @@ class Conductor:
                 left = [ticket for name, ticket in self._tickets.items() if name not in self._ends]
                 if left and self._dispatcher is not None:
                     self._dispatcher.slots = self._slots(left)
+                for name, attempt in self._attempts.items():
+                    if attempt.choosy and not attempt.heard and not self._elsewhere(name):
+                        ray.cancel(attempt.ref)  # the nodes that it waits for are gone; the next takes any
 
     def _slots(self, left: Sequence[Ticket]) -> int:
         """Attempts at once: as many as all nodes carry of the smallest, and a few that wait."""
@@ -240,21 +249,23 @@ class Conductor:
     def _start(self, ticket: Ticket, hear: Hear) -> _Attempt:
         demand = demand_of(ticket)
         with self._lock:
-            elsewhere = self._elsewhere(ticket.name, demand)
+            elsewhere = self._elsewhere(ticket.name)
             self._number += 1
             attempt = self._attempts[ticket.name] = _Attempt(self._number, hear)
-        task = ray.remote(keep).options(name=f"run {ticket.name}", max_retries=0, **demand.options(), **elsewhere)
-        secret = self._secret if isinstance(ticket, RunTicket) and ticket.depot is not None else ()
-        given = (ticket.model_dump_json(indent=1), str(ticket.place), self._worker, self._variables, secret)
-        attempt.ref = task.remote(self._name, ticket.name, attempt.number, *given)
+            attempt.choosy = bool(elsewhere)
+            task = ray.remote(keep).options(name=f"run {ticket.name}", max_retries=0, **demand.options(), **elsewhere)
+            secret = self._secret if isinstance(ticket, RunTicket) and ticket.depot is not None else ()
+            given = (ticket.model_dump_json(indent=1), str(ticket.place), self._worker, self._variables, secret)
+            attempt.ref = task.remote(self._name, ticket.name, attempt.number, *given)
         attempt.ref.future().add_done_callback(attempt.ended)
         return attempt
 
-    def _elsewhere(self, name: str, demand: Demand) -> dict[str, Any]:
+    def _elsewhere(self, name: str) -> dict[str, Any]:
         """Options that keep an attempt from nodes where earlier ones lacked something, while others have room."""
         last, avoided = self._attempts.get(name), self._avoided.setdefault(name, set())
-        if last is not None and last.code == _LACKING:
+        if last is not None and last.code == _LACKING and last.node:
             avoided.add(last.node)
+        demand = demand_of(self._tickets[name])
         roomy = {node["NodeID"] for node in ray.nodes() if node["Alive"] and demand.fitting(node["Resources"])}
         if not avoided or not roomy - avoided:
             return {}

@@ -137,7 +137,8 @@ class Dispatcher:
     def add(self, tickets: Sequence[Ticket]) -> None:
         """Take more work, when told that some has ended; it begins before what waits, and not after a signal."""
         if self._stopping is None:
-            self._jobs = {ticket.name: _Job(ticket) for ticket in tickets} | self._jobs
+            new = {ticket.name: _Job(ticket) for ticket in tickets}
+            self._jobs = new | self._jobs | new
 
     def _fill(self) -> None:
         """Start what may start: first what waits for nothing that another process makes, and the longest first."""

@@ -290,7 +290,8 @@ def _several_at_once(
             if address is None:
                 ends = dispatch(list(tickets.values()), count, tell=tell, ended=ended)
             else:
-                ends = dispatch_on_ray(prepared_first([*tickets.values()]), address, tell=tell, ended=ended)
+                first = prepared_first([*tickets.values()])
+                ends = dispatch_on_ray(first, address, tell=tell, ended=ended, fresh=how.fresh)
         finally:
             board.close()
     left = [name for name, end in ends.items() if end.verdict == "not begun" and name in runs]

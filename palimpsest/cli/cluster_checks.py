@@ -41,7 +41,7 @@ def parts(on: str | None, words: str, depot: str | None, home: Path) -> list[Par
     found: list[Part] = []
     address = ray_address(on)
     if address is not None:
-        found.append(("ray", partial(_ray, address, home)))
+        found.append(("ray", partial(_ray, address, home, shared=depot is None)))
     elif on == "slurm":
         found += [
             ("slurm", partial(_slurm, home)),
@@ -82,14 +82,14 @@ def _locks(home: Path) -> Iterator[Check]:
         yield Check("locks", "fail", f"no file can be locked ({error.strerror})", advice)
 
 
-def _ray(address: str, home: Path) -> Iterator[Check]:
-    """The cluster, and a line for each node."""
+def _ray(address: str, home: Path, *, shared: bool) -> Iterator[Check]:
+    """The cluster, and a line for each node; whether the home is ``shared`` matters where no depot keeps the runs."""
     with noise_into(home / FOLDER / "ray.log"):
         ray = connected(address)
         try:
             nodes = alive(ray)
             distributions = sorted({editor.distribution for editor in available_editors()} - {DISTRIBUTION})
-            wrong = census(ray, home, distributions)
+            wrong = census(ray, home, distributions, shared=shared)
         finally:
             ray.shutdown()
     idle = not any(node["Resources"].get("CPU") for node in nodes.values())
@@ -97,7 +97,8 @@ def _ray(address: str, home: Path) -> Iterator[Check]:
     yield Check("ray", "fail" if idle else "ok", f"{ray.__version__}, {len(nodes)} nodes", advice)
     for name, node in nodes.items():
         what = wrong.get(name, "")
-        here = "lacks something" if what else "as this machine, sees the home, locks hold"
+        alike = "as this machine, sees the home, locks hold" if shared else "as this machine"
+        here = "lacks something" if what else alike
         yield Check(f"node {name}", "fail" if what else "ok", f"{resources(node['Resources'])}; {here}", what)
 
 

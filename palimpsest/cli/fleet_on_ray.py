@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.cli.ray_pool import conductor_name, connected, noise_into
+from palimpsest.harness.errors import MissingResource, first_line
 from palimpsest.harness.fleet.ticket import FOLDER
 
 
@@ -15,7 +16,7 @@ def going_on_ray(home: Path, address: str) -> dict[str, str]:
     """Names of the tickets that a cluster has → ``pending`` or ``running``; none, where nothing goes on.
 
     Raises:
-        MissingResource: Ray is not installed, or no cluster answers.
+        MissingResource: Ray is not installed, or no cluster answers, or its conductor does not.
     """
     with _conductor(home, address) as (ray, conductor):
         return dict(ray.get(conductor.going_on.remote())) if conductor is not None else {}
@@ -25,7 +26,7 @@ def stop_on_ray(home: Path, address: str) -> list[str]:
     """Tell all runs on a cluster to save and end; the names of those that went on or waited.
 
     Raises:
-        MissingResource: Ray is not installed, or no cluster answers.
+        MissingResource: Ray is not installed, or no cluster answers, or its conductor does not.
     """
     with _conductor(home, address) as (ray, conductor):
         if conductor is None:
@@ -46,5 +47,7 @@ def _conductor(home: Path, address: str) -> Iterator[tuple[Any, Any]]:
             except ValueError:
                 conductor = None
             yield ray, conductor
+        except ray.exceptions.RayActorError as error:
+            raise MissingResource(f"The runs' conductor does not answer ({first_line(error)}). Ask again.") from error
         finally:
             ray.shutdown()

@@ -63,7 +63,7 @@ def _to_ray(planned: Sequence[PlannedRun], home: Path, how: How, *, as_json: boo
     for run, _ in pieces:
         make_room(run, home, how)
     with noise_into(home / FOLDER / "ray.log"):
-        leave_to_ray(prepared_first([ticket for _, ticket in pieces]), str(how.place.address))
+        leave_to_ray(prepared_first([ticket for _, ticket in pieces]), str(how.place.address), fresh=how.fresh)
     if as_json:
         output.json_line({"handed_over": sorted(ticket.name for _, ticket in pieces)})
     else:

@@ -10,7 +10,7 @@ from palimpsest.cli import means, streams
 from palimpsest.cli.depots import variables
 from palimpsest.cli.ticket_kinds import AnyTicket
 from palimpsest.cli.wiring import installation
-from palimpsest.harness.errors import UsageError
+from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
 from palimpsest.harness.fleet.dispatch import Dispatcher, RunEnd
 from palimpsest.harness.fleet.local import LocalKeeper, forget
 from palimpsest.harness.fleet.prepared import Prepared
@@ -85,13 +85,19 @@ def work_on_ticket(path: Path) -> int:
 
     Raises:
         ConfigError: It is no ticket.
+        MissingResource: It is not there.
         UsageError: What it names is not here.
     """
     # Late: torch loads in 2 s, which a ticket that is none need not wait for.
     from palimpsest.cli.ticket_work import do_check, do_prepare, do_run_in_depot, do_trial
     from palimpsest.harness.fleet.work import LineProgress, do_run, work_on
 
-    ticket = read_ticket(path, AnyTicket)
+    try:
+        ticket = read_ticket(path, AnyTicket)
+    except ConfigError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # tried again, with a ticket that is written again
+            raise MissingResource(f"Ticket {path} is gone: another process has done its work.") from error
+        raise
     asked = ticket.means
     found = installation(
         data_files(asked.data, None, skip_bad=asked.skip_bad), [Path(place) for place in asked.ability_data]

@@ -87,6 +87,11 @@ def resources(node: Mapping[str, float]) -> str:
     return f"{node.get('CPU', 0):.0f} CPU, {node.get('GPU', 0):.0f} GPU, {node.get('memory', 0) / 2**30:.1f} GB"
 
 
+def last_line(error: BaseException) -> str:
+    """The last line of an error of Ray's, which ends with what was raised on a node."""
+    return str(error).strip().splitlines()[-1]
+
+
 def alive(ray: Any) -> dict[str, Any]:
     """All nodes that are alive, by their names for people."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -100,7 +105,7 @@ def _difference(ray: Any, ref: Any, here: Mapping[str, str], home: Path | None) 
     except ray.exceptions.GetTimeoutError:
         return f"it did not answer within {_CENSUS_SECONDS:.0f} s"
     except ray.exceptions.RayError as error:
-        return f"Palimpsest could not be asked there ({str(error).strip().splitlines()[-1]})"
+        return f"Palimpsest could not be asked there ({last_line(error)})"
     there = found["versions"]
     wrong = [
         f"{name} {here.get(name) or 'none'} here, {there.get(name) or 'none'} there"

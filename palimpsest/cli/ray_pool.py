@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from palimpsest.cli.depots import VARIABLES
 from palimpsest.cli.pool import at_once
-from palimpsest.cli.ray_census import require_alike, require_room
+from palimpsest.cli.ray_census import last_line, require_alike, require_room
 from palimpsest.harness.errors import MissingResource, PalimpsestError, UsageError, first_line
 from palimpsest.harness.fleet.dispatch import RunEnd
 from palimpsest.harness.plugins.entry_points import RESTRICTION
@@ -43,8 +43,8 @@ def ray_address(text: str | None) -> str | None:
         return None
     if text.startswith("ray://"):
         raise UsageError(
-            "--on ray://…: Ray's client is not offered. Give the command on the cluster's head, with --on ray; "
-            "once the runs have begun it may be ended with kill, and given again to watch."
+            "--on ray://…: Ray's client is not offered. Give the command on the cluster's head, with --on ray; with "
+            "--detach too it does not wait for the runs."
         )
     if text == "ray":
         return "auto"
@@ -72,6 +72,7 @@ def dispatch_on_ray(
     ended: Callable[[str, RunEnd], None] = lambda name, end: None,
     follow: Callable[[str], Sequence[Ticket]] = lambda name: (),
     worker: str = WORKER,
+    fresh: bool = False,
 ) -> dict[str, RunEnd]:
     """`palimpsest.cli.pool.dispatch` on a Ray cluster: work goes on there when this process dies.
 
@@ -82,18 +83,20 @@ def dispatch_on_ray(
         ended: Receives each that will not be tried again.
         follow: Gives what is to be done next after work that is done.
         worker: Module that works on tickets.
+        fresh: Begin again what has ended there, seen by nobody.
 
     Raises:
         MissingResource: There is no cluster, a node differs, or no node could ever carry the work.
     """
     with _cluster(address, tickets) as ray, Interrupts() as interrupts:
-        return _Watch(ray, Path(tickets[0].home), worker, tell, ended, follow).until_all_end(tickets, interrupts)
+        watch = _Watch(ray, Path(tickets[0].home), worker, tell, ended, follow, fresh=fresh)
+        return watch.until_all_end(tickets, interrupts)
 
 
-def leave_to_ray(tickets: Sequence[Ticket], address: str, *, worker: str = WORKER) -> None:
+def leave_to_ray(tickets: Sequence[Ticket], address: str, *, worker: str = WORKER, fresh: bool = False) -> None:
     """Begin what `dispatch_on_ray` begins, and do not watch it; it takes the same arguments, and raises as it does."""
     with _cluster(address, tickets) as ray:
-        _Watch(ray, Path(tickets[0].home), worker, lambda name, event: None).leave(tickets)
+        _Watch(ray, Path(tickets[0].home), worker, lambda name, event: None, fresh=fresh).leave(tickets)
 
 
 @contextmanager
@@ -154,8 +157,8 @@ def connected(address: str) -> Any:
 
 
 def conductor_name(home: Path) -> str:
-    """Name of the conductor of a home, absolute."""
-    return f"conductor-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
+    """Name of the conductor of a home."""
+    return f"conductor-{hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:12]}"
 
 
 class _Watch:
@@ -169,6 +172,8 @@ class _Watch:
         tell: Callable[[str, Mapping[str, Any]], None],
         ended: Callable[[str, RunEnd], None] = lambda name, end: None,
         follow: Callable[[str], Sequence[Ticket]] = lambda name: (),
+        *,
+        fresh: bool = False,
     ) -> None:
         self._ray = ray
         self._home = home
@@ -176,15 +181,19 @@ class _Watch:
         self._tell = tell
         self._ended = ended
         self._follow = follow
+        self._fresh = fresh
         self._tickets: dict[str, Ticket] = {}
         self._ends: dict[str, RunEnd] = {}
+        self._begun: set[str] = set()
 
     def leave(self, tickets: Sequence[Ticket]) -> None:
         """Hand tickets over, to this conductor or, where it ends meanwhile, to the next."""
         while True:
-            with suppress(self._ray.exceptions.RayActorError):
+            try:
                 self._hand_over(self._conductor(), tickets)
                 return
+            except self._ray.exceptions.RayActorError as error:
+                _require_begun(error)
             time.sleep(_POLL_SECONDS)
 
     def until_all_end(self, tickets: Sequence[Ticket], interrupts: Interrupts) -> dict[str, RunEnd]:
@@ -192,39 +201,46 @@ class _Watch:
         gone = self._ray.exceptions.RayActorError
         conductor: Any = None
         life, version = "", 0
-        news: Mapping[str, Any] = {}
+        more: Collection[Ticket] = ()
         try:
             while len(self._ends) < len(self._tickets):
                 try:
                     if conductor is None:
                         conductor = self._conductor()
-                        self._hand_over(conductor, self._tickets.values())
+                        more = self._tickets.values()
+                    if more:
+                        self._hand_over(conductor, more)
                     news = self._ray.get(conductor.state.remote(life, version, interrupts.requested))
-                except gone:  # Ray starts it again, or another command has ended it
+                except gone as error:  # Ray starts it again, or another command has ended it
+                    _require_begun(error)
                     conductor = None
                     time.sleep(_POLL_SECONDS)
                     continue
                 if news["fault"]:
+                    self._ray.kill(conductor)  # or the next command would find it
                     raise PalimpsestError(f"The conductor on the Ray cluster has failed: {news['fault']}")
                 life, version = news["life"], news["version"]
                 more = self._take(news)
                 self._tickets |= {ticket.name: ticket for ticket in more}
-                if more:
-                    self._hand_over(conductor, more)
-                elif len(self._ends) < len(self._tickets):
+                if not more and len(self._ends) < len(self._tickets):
                     time.sleep(_POLL_SECONDS)
-            if not news["left"]:
-                self._ray.kill(conductor)
+            with suppress(gone):
+                self._ray.get(conductor.leave.remote())
         except Stopped as again:  # a second signal; what goes on has been told to save and end
             code = 130 if again.word == "interrupted" else 143
-            left = self._tickets.keys() - self._ends.keys()
-            self._ends |= {name: RunEnd("stopped", code, "it saves and ends by itself") for name in left}
+            for name in self._tickets.keys() - self._ends.keys():
+                begun = name in self._begun
+                self._ends[name] = RunEnd(
+                    "stopped" if begun else "not begun", code, "it saves and ends by itself" if begun else None
+                )
+                self._ended(name, self._ends[name])
         return self._ends
 
     def _take(self, news: Mapping[str, Any]) -> list[Ticket]:
         """Tell what is new, and collect what follows from what is done."""
         for name, event in news["events"]:
             if name in self._tickets:
+                self._begun.add(name)
                 self._tell(name, event)
         more: list[Ticket] = []
         for name, end in news["ends"].items():
@@ -253,4 +269,13 @@ class _Watch:
 
     def _hand_over(self, conductor: Any, tickets: Collection[Ticket]) -> None:
         texts = [ticket.model_dump_json() for ticket in tickets if ticket.name not in self._ends]
-        self._ray.get(conductor.add.remote(texts))
+        try:
+            self._ray.get(conductor.add.remote(texts, self._fresh))
+        except self._ray.exceptions.RayTaskError as error:
+            raise MissingResource(f"The cluster's head cannot take the runs over: {last_line(error)}") from error
+
+
+def _require_begun(error: Any) -> None:
+    """Refuse to wait for a conductor that cannot begin, as where the head may not write the home."""
+    if error.actor_init_failed:
+        raise MissingResource(f"The conductor cannot begin on the cluster's head: {last_line(error)}") from error

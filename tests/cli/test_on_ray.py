@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from palimpsest.cli import hand_over, ray_census
-from palimpsest.cli.ray_pool import leave_to_ray
+from palimpsest.cli.ray_pool import _Watch, connected, dispatch_on_ray, leave_to_ray
 from palimpsest.cli.verbs import doctor
+from palimpsest.harness.fleet.dispatch import RunEnd
 from palimpsest.harness.fleet.ticket import RunTicket
 from palimpsest.harness.runs.layout import LOCK
 from palimpsest.harness.system.locks import locked
@@ -84,6 +85,35 @@ def test_runs_that_nobody_watches_go_on_and_can_be_watched_later(cluster: LabClu
     until(lambda: len(diary(tmp_path)) == 6, "all have begun and ended with nobody there")
     assert {end.verdict for end in watch(cluster.address, tickets).values()} == {"done"}
     assert len(diary(tmp_path)) == 6, "none was begun twice"
+
+
+def test_a_conductor_goes_for_good_and_the_next_takes_what_was_handed_over_just_then(
+    cluster: LabCluster, tmp_path: Path
+) -> None:
+    """Runs that nobody watched were lost with a conductor that another command had ended."""
+    first, second = played(tmp_path, "good 1 0", "good 2 0")
+    ray = connected(cluster.address)
+    try:
+        one = _Watch(ray, tmp_path, "tests.labs.played_worker", lambda name, event: None)
+        one.leave([])
+        conductor = one._conductor()
+        for answer in (conductor.leave.remote(), conductor.add.remote([first.model_dump_json()])):
+            with pytest.raises(ray.exceptions.RayActorError):
+                ray.get(answer)
+        one.leave([first])
+    finally:
+        ray.shutdown()
+
+    def hand_over(name: str, end: RunEnd) -> None:
+        """As another command, when this one has seen the last end of its own."""
+        _Watch(ray, tmp_path, "tests.labs.played_worker", lambda name, event: None).leave([second])
+
+    dispatch_on_ray(
+        [first], cluster.address, tell=lambda name, event: None, ended=hand_over, worker="tests.labs.played_worker"
+    )
+    assert {end.verdict for end in watch(cluster.address, [second]).values()} == {"done"}
+    assert sorted(diary(tmp_path)) == sorted((what, one.name) for what in ("begin", "end") for one in (first, second))
+    until(lambda: not cluster.conductors(), "no conductor is left")
 
 
 def test_what_is_lacking_on_one_node_is_looked_for_on_another(cluster: LabCluster, tmp_path: Path) -> None:
@@ -161,7 +191,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> list[RunTicket]:
     """The tickets that are handed over to a cluster, which is not asked."""
     tickets: list[RunTicket] = []
 
-    def note(given: Sequence[RunTicket], address: str) -> None:
+    def note(given: Sequence[RunTicket], address: str, *, fresh: bool) -> None:
         tickets.extend(given)
 
     monkeypatch.setattr(hand_over, "leave_to_ray", note)

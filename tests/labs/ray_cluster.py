@@ -69,7 +69,7 @@ class LabCluster:
 
     def mend(self) -> None:
         """Have as many nodes as at the beginning, and nothing of what a test that failed has left to do."""
-        if self._conductors():
+        if self.conductors():
             self._end_conductors()
         while len(self.nodes) < self._wanted:
             self.add()
@@ -93,7 +93,7 @@ class LabCluster:
 
     def kill_conductor(self) -> None:
         """Kill the conductor's process."""
-        (conductor,) = self._conductors()
+        (conductor,) = self.conductors()
         conductor.kill()
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class LabCluster:
                     raise
         raise AssertionError
 
-    def _conductors(self) -> list[psutil.Process]:
+    def conductors(self) -> list[psutil.Process]:
         """Processes of conductors; all are on the head."""
         return [one for one in _raylet(self._cluster.head_node).children(recursive=True) if "Conductor" in _title(one)]
 
@@ -128,7 +128,7 @@ class LabCluster:
                     ray.kill(ray.get_actor(name))
         finally:
             ray.shutdown()
-        until(lambda: not self._conductors(), "conductors are gone")
+        until(lambda: not self.conductors(), "conductors are gone")
 
 
 def _raylet(node: Any) -> psutil.Process:

@@ -54,12 +54,16 @@ def fleet(
         raise UsageError("palimpsest fleet log RUN: log takes the id of a run, and nothing else does.")
     if run is not None:
         path = place / FOLDER / f"{_name(place, run)}.log"
-        output.line(path.read_text(encoding="utf-8", errors="replace").rstrip() if path.is_file() else "Nothing yet.")
+        nothing = "Nothing: it has not begun, or is done, and what it printed is removed."
+        output.line(path.read_text(encoding="utf-8", errors="replace").rstrip() if path.is_file() else nothing)
         return
     if what == "stop":
-        stopped = slurm.stop(place) if address is None else stop_on_ray(place, address)
+        on_slurm = address is None and bool(slurm.jobs_of(place))
+        stopped = stop_on_ray(place, address) if address else slurm.stop(place) if on_slurm else []
         if as_json:
             output.json_line({"stopped": stopped})
+        elif address is None and not on_slurm:
+            output.line(f"No runs of {place} are on Slurm. Those on a Ray cluster: palimpsest fleet stop --on ray")
         else:
             output.line(f"{len(stopped)} are told to stop; the same command as before goes on with them.")
         return
@@ -73,7 +77,8 @@ def fleet(
         output.json_line(found)
         return
     if not found:
-        output.note(f"No runs of {place} are handed over. Do it with: palimpsest run --suite smoke --on slurm")
+        begin = f"palimpsest run --suite smoke --on {on or 'slurm'}"
+        output.note(f"No runs of {place} are handed over. Do it with: {begin}")
         return
     columns = ("run", "editor", "model", "task", "seed", "state", "edits", "by", "reason")
     output.table(columns, [(r.run, r.editor, r.model, r.task, r.seed, r.state, f"{r.edits} of {r.edits_planned}",

@@ -215,7 +215,7 @@ def test_nodes_with_other_versions_are_named_before_anything_begins(
 def test_a_signal_before_the_first_run_has_begun_is_no_success(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(tickets: Sequence[RunTicket], address: str, *, tell: Any, ended: Any) -> dict[str, RunEnd]:
+    def stopped(tickets: Sequence[RunTicket], address: str, *, tell: Any, ended: Any, fresh: bool) -> dict[str, RunEnd]:
         ends = {one.name: RunEnd("stopped" if one.kind == "prepare" else "not begun", 130) for one in tickets}
         for name, end in ends.items():
             ended(name, end)
