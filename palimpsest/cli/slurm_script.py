@@ -123,21 +123,21 @@ ticket=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" @NAMES@)
 told=${{ticket%.json}}
 
 # The worker stops in order when its stdin ends: the shell holds the other end of the pipe, and it alone.
-place=$(mktemp -d)
+code=4 # a node without room for it lacks something, which is no failure of the run
 trap 'rm -rf "$place"' EXIT
-mkfifo "$place/keeper"
-"$python" -P -m palimpsest.cli.ticket_worker "$ticket" <"$place/keeper" >>"$told.lines" 2>>"$told.log" &
-worker=$!
-trap 'kill -TERM "$worker" 2>/dev/null' TERM
-exec 3<>"$place/keeper"
+if place=$(mktemp -d) && mkfifo "$place/keeper"; then
+  "$python" -P -m palimpsest.cli.ticket_worker "$ticket" <"$place/keeper" >>"$told.lines" 2>>"$told.log" &
+  worker=$!
+  trap 'kill -TERM "$worker" 2>/dev/null' TERM
+  exec 3<>"$place/keeper"
 
-code=0
-while :; do
-  wait "$worker"
-  code=$?
-  kill -0 "$worker" 2>/dev/null || break # else only the wait was interrupted, by a signal that was handed on
-done
-exec 3>&-
+  while :; do
+    wait "$worker"
+    code=$?
+    kill -0 "$worker" 2>/dev/null || break # else only the wait was interrupted, by a signal that was handed on
+  done
+  exec 3>&-
+fi
 
 if ! next=$("$python" -P -m palimpsest.cli.slurm_verdict "$ticket" "$code" "$folder" 2>>"$told.log"); then
   next="end $code"

@@ -146,6 +146,16 @@ def test_a_task_ends_or_is_queued_again_as_the_one_table_says(
     assert set(cluster.noted("requeued")) <= {"requeue 101_0"}
 
 
+def test_a_node_whose_temporary_folder_is_full_does_not_fail_the_run(
+    cluster: Cluster, played: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = played_script(played, {"code": 0})
+    with monkeypatch.context() as full:
+        full.setenv("TMPDIR", str(played / "gone"))
+        assert cluster.run(place) == (0, True)
+    assert cluster.run(place) == (0, False)
+
+
 def waiting(folder: Path) -> None:
     for _ in range(1200):
         if "waiting" in ((folder / "run.lines").read_text() if (folder / "run.lines").exists() else ""):
