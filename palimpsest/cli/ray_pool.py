@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 WORKER = "palimpsest.cli.ticket_worker"
 KINDS = "palimpsest.cli.ticket_kinds"
 _POLL_SECONDS = 1.0
+_SILENCE_SECONDS = 20.0
+_SILENCE = (
+    "The cluster's head does not answer. If it is gone, this command ends within a minute, all runs save and end, and "
+    "the same command goes on with them on a new cluster."
+)
 _NONE = (
     "No Ray cluster answers{place}. Start one with `ray start --head`, and `ray start --address=HOST:6379` elsewhere."
 )
@@ -185,6 +190,7 @@ class _Watch:
         self._tickets: dict[str, Ticket] = {}
         self._ends: dict[str, RunEnd] = {}
         self._begun: set[str] = set()
+        self._warned: set[str] = set()
 
     def leave(self, tickets: Sequence[Ticket]) -> None:
         """Hand tickets over, to this conductor or, where it ends meanwhile, to the next."""
@@ -210,7 +216,13 @@ class _Watch:
                         more = self._tickets.values()
                     if more:
                         self._hand_over(conductor, more)
-                    news = self._ray.get(conductor.state.remote(life, version, interrupts.requested))
+                        more = ()
+                    news = self._ray.get(
+                        conductor.state.remote(life, version, interrupts.requested), timeout=_SILENCE_SECONDS
+                    )
+                except self._ray.exceptions.GetTimeoutError:  # without its head, Ray ends this process after a minute
+                    self._warn(_SILENCE)
+                    continue
                 except gone as error:  # Ray starts it again, or another command has ended it
                     _require_begun(error)
                     conductor = None
@@ -249,6 +261,13 @@ class _Watch:
                 self._ended(name, self._ends[name])
                 more += self._follow(name) if end["verdict"] == "done" else ()
         return more
+
+    def _warn(self, message: str) -> None:
+        """Tell it once, of a run that has not ended."""
+        if message not in self._warned:
+            self._warned.add(message)
+            name = next(iter(self._tickets.keys() - self._ends.keys()))
+            self._tell(name, {"event": "warning", "message": message})
 
     def _conductor(self) -> Any:
         """The conductor of this home, found or made; it stays on the head, whatever happens to other nodes."""

@@ -34,10 +34,14 @@ class Raised(Exception):
     """As Ray says what a method of an actor has raised."""
 
 
+class Silent(Exception):
+    """As Ray says that there was no answer in time."""
+
+
 class PlayedRay:
     """A Ray whose actor answers each call with what comes next of its ``answers``; what it is asked is noted."""
 
-    exceptions = SimpleNamespace(RayActorError=Gone, RayTaskError=Raised)
+    exceptions = SimpleNamespace(RayActorError=Gone, RayTaskError=Raised, GetTimeoutError=Silent)
 
     def __init__(self, *answers: object) -> None:
         self.answers: Iterator[object] = iter(answers)
@@ -54,7 +58,7 @@ class PlayedRay:
     def __getattr__(self, method: str) -> Any:
         return SimpleNamespace(remote=lambda *arguments: method)
 
-    def get(self, method: str) -> object:
+    def get(self, method: str, timeout: float | None = None) -> object:
         self.asked.append(method)
         answer = next(self.answers)
         if isinstance(answer, BaseException):
@@ -168,6 +172,16 @@ def test_a_head_that_cannot_write_the_home_is_said_in_one_line(tmp_path: Path) -
     ray = PlayedRay(Raised("ray::Conductor.add()\n  Traceback …\nPermissionError: [Errno 13] Permission denied"))
     with pytest.raises(MissingResource, match="cannot take the runs over: PermissionError"):
         watch(ray, tmp_path).leave(played(tmp_path, "good 1 0"))
+
+
+def test_a_head_that_does_not_answer_is_told_once_before_ray_ends_the_command(tmp_path: Path) -> None:
+    """Ray ends the process with 1 and not a word that is seen."""
+    (ticket,) = played(tmp_path, "good 1 0")
+    ray = PlayedRay(None, Silent(), Silent(), news(**{ticket.name: "done"}), Gone())
+    told: list[str] = []
+    one = _Watch(ray, tmp_path, "worker", lambda name, event: told.append(event["message"]))
+    assert {end.verdict for end in one.until_all_end([ticket], Interrupts()).values()} == {"done"}
+    assert len(told) == 1 and "head does not answer" in told[0]
 
 
 def test_what_follows_is_handed_over_again_when_the_conductor_dies_just_then(tmp_path: Path) -> None:
