@@ -18,7 +18,7 @@ from palimpsest.harness.system.strict import Strict
 from palimpsest.results.reading.cleaning import clean_text
 
 MOST = 1000
-"""Newest rows that `read_externals` reads."""
+"""Rows that one page shows; `read_externals` refuses more, and leaves none out without a word."""
 _MOST_BYTES = 100_000
 
 
@@ -75,18 +75,21 @@ def write_external(folder: Path, row: External) -> Path:
 
 
 def external_files(folder: Path | None) -> list[Path]:
-    """Files of rows in ``folder``, at most `MOST`, by name; none where there is no folder."""
-    return sorted(folder.glob("*.json"))[:MOST] if folder is not None else []
+    """Files of rows in ``folder``, by name; none where there is no folder."""
+    return sorted(folder.glob("*.json")) if folder is not None else []
 
 
 def read_externals(folder: Path | None) -> list[External]:
     """The rows of a folder, by base, task, number of edits and name.
 
     Raises:
-        StoreError: One of them cannot be read; all such are named.
+        StoreError: One of them cannot be read; all such are named. Or there are more than `MOST`.
     """
     rows, wrong = [], []
-    for path in external_files(folder):
+    found = external_files(folder)
+    if len(found) > MOST:
+        raise StoreError(f"{folder}: {len(found):,} external scores; the page shows {MOST:,}. Move some of them away.")
+    for path in found:
         try:
             if path.stat().st_size > _MOST_BYTES:
                 raise ValueError(f"more than {_MOST_BYTES} bytes")

@@ -4,8 +4,8 @@
      "portability": {"Reasoning" | "Subject_Aliasing" | "Logical_Generalization": [{"prompt", "ground_truth"}]},
      "locality": {any name: [{"prompt", "ground_truth"}]}}
 
-``rephrase_prompt``, ``portability`` and ``locality`` may be absent; a ``ground_truth`` is a text or a list of them, of
-which any is right.
+``ground_truth``, ``rephrase_prompt``, ``portability`` and ``locality`` may be absent; a ``ground_truth`` is a text, a
+list of them, or a list of such lists (answers, each under several names, as in WikiData_recent), of which any is right.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ def parse_case(record: Any, index: int) -> Case:
     subject, prompt = text_field(record, "subject"), without_gaps("prompt", text_field(record, "prompt"))
     if prompt.count(subject) != 1:
         raise RecordProblem(f"prompt: expected the subject {subject!r:.60} exactly once, got {prompt!r:.80}.")
-    new, true = text_field(record, "target_new"), _answers(record, "ground_truth")
+    new, true = text_field(record, "target_new"), _answers(record, "ground_truth") if "ground_truth" in record else ()
     if new in true:
         raise RecordProblem(f"target_new: is what was true before ({new!r:.80}).")
-    request = EditRequest(case_number(record, index), prompt.replace(subject, "{}"), subject, new, true[0])
+    request = EditRequest(
+        case_number(record, index), prompt.replace(subject, "{}"), subject, new, true[0] if true else ""
+    )
     probes = [Probe("rewrite", 0, prompt, new, "")]
     if "rephrase_prompt" in record:
         probes.append(Probe("paraphrase", 0, text_field(record, "rephrase_prompt"), new, ""))
@@ -61,9 +63,10 @@ def _questions(record: Any, field: str) -> Iterator[tuple[str, list[tuple[str, t
 
 
 def _answers(record: Any, field: str) -> tuple[str, ...]:
-    """One answer, or a list of at least one; each once."""
+    """One answer, or a list of at least one, perhaps in lists of names; each once."""
     if isinstance(record, Mapping) and isinstance(record.get(field), list):
-        several = tuple(dict.fromkeys(answer.strip() for answer in text_list(record, field)))
+        flat = [name for one in record[field] for name in (one if isinstance(one, list) else [one])]
+        several = tuple(dict.fromkeys(answer.strip() for answer in text_list({field: flat}, field)))
         if not several:
             raise RecordProblem(f"{field}: at least one answer is needed.")
         return several

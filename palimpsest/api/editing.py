@@ -128,7 +128,7 @@ def score(model: Any, tokenizer: Any, task: str | EditTask | Sequence[Case], *, 
 
     found = load_task(task) if isinstance(task, str) else task
     chosen = (found.cases if isinstance(found, EditTask) else found)[:cases]
-    if not len(chosen):
+    if not len(chosen) or (cases is not None and cases < 1):
         raise UsageError("score() needs at least one case.")
     form = found.form if isinstance(found, EditTask) else "counterfact"
     with _editable(model, tokenizer, "") as place:

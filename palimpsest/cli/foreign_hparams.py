@@ -87,7 +87,7 @@ UNUSED: Mapping[str, str] = {
     "mom2_adjustment": "this editor always uses key statistics",
     "kl_factor": "this editor has no such term, and the file's is 0",
     "norm_constraint": "this editor has no box, and the file has none",
-    "context_template_length_params": "template_lengths and templates_per_length",
+    "context_template_length_params": "only ROME's templates can be chosen",
 }
 """Field → why it has no place in a preset."""
 _ONLY = {"fact_token": "subject_last", "layer_selection": "all"}

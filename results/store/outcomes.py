@@ -11,6 +11,12 @@ COLUMNS = {
     "track_id": "track within which it is ranked",
     "model": "edited model",
     "task": "data set of the edits",
+    "edits_planned": "edits of the schedule",
+    "batch_size": "edits per batch",
+    "edit_order": "file order, or the seed by which the cases are shuffled",
+    "protocol": "version of what is measured and how",
+    "date": "ISO 8601, UTC: when the run ended, or began",
+    "verified": "day on which it was done again and agreed; empty: not so",
     "editor": "editor or composition",
     "seed": "seed of the run",
     "edits": "edits made before this was asked; 0: the unedited model",
@@ -33,12 +39,16 @@ COLUMNS = {
 }
 """Column → its meaning, in the order of the table."""
 
-_OF = {"runs": ("track_id", "model", "task", "editor", "seed"), "cases": ("subject",),
-       "probes": ("prompt", "target_new", "target_true")}  # fmt: skip
+_RUN = ("track_id", "model", "task", "edits_planned", "batch_size", "edit_order", "protocol", "date", "verified",
+        "editor", "seed")  # fmt: skip
+_OF = {"runs": _RUN, "cases": ("subject",), "probes": ("prompt", "target_new", "target_true")}
 _FROM = {name: table for table, names in _OF.items() for name in names}
 _SQL = f"""
 SELECT {", ".join(f'{_FROM.get(name, "case_scores")}."{name}"' for name in COLUMNS)}
-FROM (FROM case_scores WHERE run_id = $1) case_scores JOIN (FROM runs WHERE run_id = $1) runs USING (run_id)
+FROM (FROM case_scores WHERE run_id = $1) case_scores JOIN (
+    SELECT * REPLACE (coalesce(verified, '') AS verified), coalesce(finished_at, started_at, '') AS date
+    FROM shown_runs WHERE run_id = $1
+) runs USING (run_id)
 JOIN (FROM cases WHERE run_id = $1) cases USING (run_id, case_id)
 JOIN (FROM probes WHERE run_id = $1) probes USING (run_id, case_id, kind, index)
 ORDER BY edits, case_scores.position, kind, index

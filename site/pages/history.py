@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from palimpsest.results.records import LedgerRow
+from palimpsest.results.records import LedgerRow, Track
 from palimpsest.results.store.bulk import RunHead
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import clean, file_name
 
@@ -210,13 +211,24 @@ def arrivals(found: Sequence[Event]) -> dict[str, str]:
     return {file_name(event.run_id): event.time[:10] for event in reversed(came) if event.run_href}
 
 
-def columns(found: Sequence[Event]) -> dict[str, list[object]]:
-    """Every event for downloading, the oldest first."""
+def columns(found: Sequence[Event], heads: Sequence[RunHead], tracks: Sequence[Track]) -> dict[str, list[Any]]:
+    """Every event for downloading, the oldest first.
+
+    Args:
+        found: All of them, newest first.
+        heads: Runs that have a page.
+        tracks: All tracks of the site.
+    """
     ordered = found[::-1]
-    result: dict[str, list[object]] = {"line": [event.line for event in ordered]}
+    by_run, by_id = {head.run_id: head for head in heads}, {track.track_id: track for track in tracks}
+    runs = [by_run.get(event.run_id) for event in ordered]
+    result: dict[str, list[Any]] = {"line": [event.line for event in ordered]}
     for name in ("time", "action", "run_id", "editor", "reason", "replaces", "verdict"):
         result[name] = [getattr(event.raw, name) for event in ordered]
-    return result | {"track": [event.track or None for event in ordered]}
+    result["track"] = [event.track or None for event in ordered]
+    result |= columns_of.of_tracks([by_id.get(run.track_id) if run else None for run in runs])
+    dates = {"date": [run.came if run else "" for run in runs]}
+    return result | dates | {"verified": [columns_of.verified([run]) if run else "" for run in runs]}
 
 
 def site_identity(found: Sequence[Event], base_url: str) -> str:

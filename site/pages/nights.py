@@ -12,9 +12,10 @@ from typing import Any
 from palimpsest.harness.metrics.probes import METRICS
 from palimpsest.results.analysis.seeds import combine
 from palimpsest.results.nights import Move, Night, Number, moves, night_files, read_nights
-from palimpsest.results.records import Interval
+from palimpsest.results.records import Interval, Track
 from palimpsest.site.jobs import File
 from palimpsest.site.parts.files import arrow_files
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words import labels
 from palimpsest.site.words.looks import Look, editor_looks
 from palimpsest.site.words.text import MISSING, file_name, script, significant
@@ -234,18 +235,28 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def number_files(nights: Sequence[Night]) -> Iterator[File]:
+def number_files(nights: Sequence[Night], tracks: Sequence[Track]) -> Iterator[File]:
     """Every number of every night, for downloading."""
     import pyarrow as pa
 
-    columns: dict[str, list[Any]] = {"day": [], "commit": [], "version": []}
-    names = ("track", "editor", "distribution", "seed", "metric", "value", "low", "high")
-    columns |= {name: [] for name in names}
-    for night in nights:
-        size = len(night.numbers)
-        columns["day"] += [night.day] * size
-        columns["commit"] += [night.commit] * size
-        columns["version"] += [night.version] * size
-        for name in names:
-            columns[name] += [getattr(number, name) for number in night.numbers]
-    yield from arrow_files("data/nights/numbers", pa.table(columns), text_rows=_TEXT_ROWS)
+    yield from arrow_files("data/nights/numbers", pa.table(number_columns(nights, tracks)), text_rows=_TEXT_ROWS)
+
+
+def number_columns(nights: Sequence[Night], tracks: Sequence[Track]) -> dict[str, list[Any]]:
+    """Every number of every night.
+
+    Args:
+        nights: In order of time.
+        tracks: Tracks of the site; of one that is not among them the id and the words are known.
+    """
+    by_id = {track.track_id: track for track in tracks}
+    lines = [(night, number) for night in nights for number in night.numbers]
+    columns: dict[str, list[Any]] = {
+        name: [getattr(night, name) for night, _ in lines] for name in ("day", "commit", "version")
+    }
+    columns |= columns_of.of_tracks([by_id.get(number.track) for _, number in lines])
+    columns["track_id"] = [number.track for _, number in lines]
+    columns["track"] = [night.tracks.get(number.track) for night, number in lines]
+    for name in ("editor", "distribution", "seed", "metric", "value", "low", "high"):
+        columns[name] = [getattr(number, name) for _, number in lines]
+    return columns

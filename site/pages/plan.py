@@ -49,10 +49,9 @@ def batches(source: Source, version: str, code: str, options: Options) -> Iterat
     yield from site.batches()
     if records:
         yield claims_page.claims_batch(site.page, code, records, heads, source.claims)
-    titles = {track.track_id: track_page.track_title(track) for track in site.tracks}
-    told = history.events(source.ledger(), heads, titles)
-    yield plan_extras.history_batch(site.page, code, told, options.base_url)
-    yield plan_extras.nights_batch(site.page, code, options.nights, site.looks)
+    yield plan_extras.history_batch(site.page, code, source.ledger(), heads, site.tracks, options.base_url)
+    nights_tracks = site.tracks if options.nights else []
+    yield plan_extras.nights_batch(site.page, code, options.nights, site.looks, nights_tracks)
     yield plan_extras.external_batch(site.page, code, options.external)
     yield plan_extras.index_batch(code, site.tracks, version, options.base_url)
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.results.external import read_externals
-from palimpsest.results.records import Track
+from palimpsest.results.records import LedgerRow, Track
+from palimpsest.results.store.bulk import RunHead
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.pages import external, history
 from palimpsest.site.pages import nights as nights_page
+from palimpsest.site.pages.track import track_title
 from palimpsest.site.parts.files import FORMATS, table_files
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words.looks import Look
 from palimpsest.site.words.text import clean, file_name, script
 
@@ -39,12 +42,14 @@ class Options:
     """Folder of the scores of models that were edited elsewhere."""
 
 
-def history_batch(page: Page, code: str, found: Sequence[history.Event], base_url: str) -> Batch:
+def history_batch(
+    page: Page, code: str, ledger: Sequence[LedgerRow], heads: Sequence[RunHead], tracks: Sequence[Track], base_url: str
+) -> Batch:
     """The history page and its feed."""
-    told = [
-        (event.identity(""), event.time, event.run_href, event.track, event.track_href, event.reason) for event in found
-    ]
-    key = fingerprint(code, base_url, told)
+    found = history.events(ledger, heads, {track.track_id: track_title(track) for track in tracks})
+    columns = history.columns(found, heads, tracks)
+    told = [(event.identity(""), event.run_href, event.track_href) for event in found]
+    key = fingerprint(code, base_url, told, columns)
 
     def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
         stem = "data/history"
@@ -54,25 +59,28 @@ def history_batch(page: Page, code: str, found: Sequence[history.Event], base_ur
         yield keys[0], page("feed.xml", "feed.xml", "history", feed=history.feed_view(found, base_url))
         yield keys[0], File("data/arrivals.js", script("arrivals", history.arrivals(found)))
         if found:
-            for file in table_files(stem, history.columns(found)):
+            for file in table_files(stem, columns):
                 yield keys[0], file
 
     return Batch([Job("history", key)], make)
 
 
-def nights_batch(page: Page, code: str, folder: Path | None, looks: Mapping[str, Look]) -> Batch:
+def nights_batch(
+    page: Page, code: str, folder: Path | None, looks: Mapping[str, Look], tracks: Sequence[Track]
+) -> Batch:
     """The page of nights and its data."""
     settled = {name: look.data for name, look in looks.items()}
+    known = columns_of.of_tracks(tracks)
 
     def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
         nights = nights_page.nights_of(folder)
         yield keys[0], page("nights.html", "nights.html", "nights", view=nights_page.nights_view(nights))
         if nights:
             made = (nights_page.night_data(nights, looks), nights_page.since_files(nights))
-            for file in itertools.chain(*made, nights_page.number_files(nights)):
+            for file in itertools.chain(*made, nights_page.number_files(nights, tracks)):
                 yield keys[0], file
 
-    return Batch([Job("nights", fingerprint(code, nights_page.digest(folder), settled))], make)
+    return Batch([Job("nights", fingerprint(code, nights_page.digest(folder), settled, known))], make)
 
 
 def external_batch(page: Page, code: str, folder: Path | None) -> Batch:

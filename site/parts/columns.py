@@ -20,7 +20,7 @@ _OWN_WORDS = {
     "courses": "Seeds × cases that each of them is scored on at the end.",
     "status": "How the runs ended: complete, collapsed, failed, or partial, which is not finished.",
     "date": "The day on which the newest of its runs ended.",
-    "verified": "The day on which doing its runs again first agreed, how, and what is known of who did it and where.",
+    "verified": "The day by which all of its runs were done again and agreed, how, and what is known of who and where.",
 }
 _IN_WORDS = {"quality": "h", **{form: title for form, title in labels.FORMS.items() if form != title}}
 _NAMES = re.compile("|".join(rf"\b{name}\b" for name in (*(m.name for m in METRICS if "_" in m.name), *_IN_WORDS)))

@@ -14,6 +14,7 @@ from palimpsest.site.parts import figures, payload
 from palimpsest.site.parts.figures import Figure
 from palimpsest.site.parts.files import table_files
 from palimpsest.site.parts.table import ABILITIES_KEPT, TableRow
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words import labels, papers
 from palimpsest.site.words.text import NARROW, count, older_protocol
 
@@ -217,20 +218,15 @@ def _line(cells: Iterable[str]) -> str:
 
 def as_csv(table: PaperTable) -> str:
     """The table as CSV with numbers in full, track and runs in every line."""
-    track, rows = table.track, table.rows
-    same = {
-        "track": track.track_id,
-        "model": track.model,
-        "task": track.task,
-        "edits": track.edits,
-        "batch_size": track.batch_size,
-        "edit_order": track.edit_order,
-        "protocol": track.protocol,
-        "at": table.at,
-    }
-    columns: dict[str, list[Any]] = {name: [value] * len(rows) for name, value in same.items()}
+    return next(table_files("table", csv_columns(table))).data.decode().rstrip("\n")
+
+
+def csv_columns(table: PaperTable) -> dict[str, list[Any]]:
+    """Columns of the table as CSV."""
+    rows = table.rows
     standings = [row.standing for row in rows]
-    columns |= {
+    columns: dict[str, list[Any]] = columns_of.of_track(table.track, len(rows)) | {
+        "edits": [table.at] * len(rows),
         "rank_low": [one.rank_low if one else None for one in standings],
         "rank_high": [one.rank_high if one else None for one in standings],
         "best_group": [row.id in table.best for row in rows],
@@ -239,7 +235,7 @@ def as_csv(table: PaperTable) -> str:
         "version": [row.first.version for row in rows],
         "courses": [one.courses if one else 0 for one in standings],
         "seconds_per_edit": [row.seconds for row in rows],
-        "verified": [min((run.verified for run in row.runs if run.verified), default="") for row in rows],
+        "verified": [columns_of.verified(row.runs) for row in rows],
         "date": [row.date or "" for row in rows],
         "runs": [" ".join(run.run_id for run in row.counted) for row in rows],
     }
@@ -249,7 +245,7 @@ def as_csv(table: PaperTable) -> str:
         columns[name] = [one.value for one in found]
         columns[f"{name}_low"] = [one.low for one in found]
         columns[f"{name}_high"] = [one.high for one in found]
-    return next(table_files("table", columns)).data.decode().rstrip("\n")
+    return columns
 
 
 WRITERS = {"latex": as_latex, "markdown": as_markdown, "csv": as_csv}

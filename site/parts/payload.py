@@ -16,6 +16,7 @@ from palimpsest.results.records import BoardRow, EditsUntil, Interval, Track
 from palimpsest.results.store.bulk import Series
 from palimpsest.site.parts import figures
 from palimpsest.site.parts.table import TableRow, metric_names
+from palimpsest.site.words import columns as columns_of
 from palimpsest.site.words import labels
 from palimpsest.site.words.text import count, day, file_name, slug
 
@@ -87,9 +88,7 @@ def row_payload(row: TableRow) -> dict[str, Any]:
         "memory": [memory.text, memory.sort],
         "status": [[*labels.STATUSES[status], number] for status, number in row.statuses],
         "done": first.edits_done,
-        "verified": min((run.verified for run in row.runs if run.verified), default=None)
-        if all(run.verified for run in row.runs)
-        else None,
+        "verified": columns_of.verified(row.runs) or None,
         "verified_by": "; ".join(dict.fromkeys(run.verified_by for run in row.runs if run.verified_by)),
         "submitted": any(run.submitted for run in row.runs),
         "date": day(row.date),

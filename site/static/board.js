@@ -238,6 +238,7 @@
     const said = list.length === 0 ? "No editor fits." : rest > 0 ? (more || !phone.matches ? "The first " : "Top ") + shown + " of " + list.length + " rows." : "";
     document.getElementById("shown").textContent = said;
     const column = COLUMNS.find(function (item) { return item.key === P.board.state.sort.replace(/^-/, ""); });
+    document.dispatchEvent(new CustomEvent("palimpsest:rows"));
     document.getElementById("board-live").textContent = list.length + " of " + total + " rows, after " + P.board.state.at +
       " edits, sorted by " + column.title + ", " + (P.board.state.sort.startsWith("-") ? "descending" : "ascending") + ".";
   }

@@ -21,6 +21,7 @@
   const figures = {};
   let columns = [];
   let shown = [];
+  let lost = "";
   const NO_BOARD = { rows: [], ranked: [], pairs: [], held: {} };
   const boards = new Map();
   let board = NO_BOARD;
@@ -223,20 +224,30 @@
     refresh();
   }
 
+  function clear(words) {
+    columns = [];
+    document.dispatchEvent(new CustomEvent("palimpsest:columns", { detail: 0 }));
+    document.dispatchEvent(new CustomEvent("palimpsest:compare", { detail: { columns, at: 0, form: "", sameTrack: false } }));
+    P.keepFocus(document.getElementById("compare-table"), function () { document.getElementById("compare-table").replaceChildren(); });
+    note(words + "Choose editors above, or name runs by their ids.");
+  }
+
+  /* Columns with a run that cannot be loaded are left out by name; the others stay. */
   function refresh() {
-    document.dispatchEvent(new CustomEvent("palimpsest:columns", { detail: state.groups.length }));
-    if (!state.groups.length) {
-      columns = [];
-      document.dispatchEvent(new CustomEvent("palimpsest:compare", { detail: { columns, at: 0, form: "", sameTrack: false } }));
-      P.keepFocus(document.getElementById("compare-table"), function () { document.getElementById("compare-table").replaceChildren(); });
-      note("Choose editors above, or name runs by their ids.");
-      return;
-    }
-    note("Loading.");
     const stamp = refresh.stamp = {};
-    Promise.all(state.groups.map(function (group) { return Promise.all(group.map(loadRun)).then(function (runs) { return { runs }; }); })).then(function (found) {
+    lost = "";
+    if (!state.groups.length) { clear(""); return; }
+    document.dispatchEvent(new CustomEvent("palimpsest:columns", { detail: state.groups.length }));
+    note("Loading.");
+    Promise.all(state.groups.map(function (group) {
+      return Promise.all(group.map(loadRun)).then(function (runs) { return { group, runs }; }, function () { return { group, runs: null }; });
+    })).then(function (found) {
       if (stamp !== refresh.stamp) return;
-      columns = found;
+      const missing = found.filter(function (one) { return !one.runs; }).map(function (one) { return one.group.join(" "); });
+      if (missing.length) lost = "Left out, since it could not be loaded: run " + missing.join(", ") + ". Is its id right? ";
+      columns = found.filter(function (one) { return one.runs; });
+      state.groups = columns.map(function (column) { return column.group; });
+      if (!columns.length) { clear(lost); return; }
       const titles = columns.map(function (column) { return column.runs[0].title; });
       columns.forEach(function (column, i) {
         const twin = titles.indexOf(column.runs[0].title) !== titles.lastIndexOf(column.runs[0].title);
@@ -250,7 +261,7 @@
         offerMore();
         draw();
       });
-    }, function (error) { note("A run could not be loaded: " + error.message + ". Is its id right?"); });
+    });
   }
 
   /* The rows of a track, and the pairs of those that have a rank. */
@@ -440,7 +451,7 @@
     const table = document.getElementById("compare-table");
     P.keepFocus(table, function () { table.replaceChildren(el("caption", { class: "visually-hidden" }, "Comparison of " + columns.map(function (column) { return column.label; }).join(", ")), head, body); });
     document.getElementById("compare-how").hidden = !sameTrack() || columns.length < 2;
-    note(sameTrack() ? columns.length === 1 ? "Add a second editor or run to compare with." : "" : "These runs are on different tracks: shown side by side, but not tested against each other.");
+    note(lost + (sameTrack() ? columns.length === 1 ? "Add a second editor or run to compare with." : "" : "These runs are on different tracks: shown side by side, but not tested against each other."));
     sentence();
     curves();
     settings();
@@ -453,9 +464,11 @@
     at.value = String(state.at);
     const box = document.getElementById("compare-forms");
     box.hidden = forms.length < 2;
-    box.replaceChildren(el("legend", {}, "Form"), ...forms.map(function (form) {
-      return el("label", {}, el("input", { type: "radio", name: "form", value: form, checked: form === state.form, autocomplete: "off", on: { change: function () { state.form = form; write(); } } }), el("span", {}, form.replace("_", " ")));
-    }));
+    P.keepFocus(box, function () {
+      box.replaceChildren(el("legend", {}, "Form"), ...forms.map(function (form) {
+        return el("label", {}, el("input", { type: "radio", name: "form", value: form, checked: form === state.form, autocomplete: "off", data: { focus: "form " + form }, on: { change: function () { state.form = form; write(); } } }), el("span", {}, form.replace("_", " ")));
+      }));
+    });
   }
 
   /* What a saved figure says of where it is from. */
@@ -486,12 +499,14 @@
 
   function csv() {
     const cell = function (text) { const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? "'" + text : text; return '"' + String(safe).replace(/"/g, '""') + '"'; };
-    const head = ["track", "model", "task", "edits_planned", "edits", "metric", "form", "column", "runs", "value", "low", "high", "difference", "difference_low", "difference_high", "verdict"];
+    const head = ["track_id", "model", "task", "edits_planned", "batch_size", "edit_order", "protocol", "date", "verified", "edits", "metric", "form", "column", "runs", "value", "low", "high", "difference", "difference_low", "difference_high", "verdict"];
     const rows = [head].concat(shown.map(function ({ metric, form, column, figure, test }) {
       const run = column.runs[0];
       const ids = column.runs.map(function (one) { return one.id; }).join(" ");
       const at = metric === "effective_edits" ? run.edits : state.at;
-      return [run.track, run.model, run.task, run.edits, at, metric, form, column.label, ids].concat(figure.map(function (v) { return v === null || v === undefined ? "" : v; }), test);
+      const last = function (days) { return days.every(Boolean) ? days.slice().sort().pop() : ""; };
+      const [dates, verified] = ["date", "verified"].map(function (name) { return last(column.runs.map(function (one) { return one[name]; })); });
+      return run.origin.concat([dates, verified, at, metric, form, column.label, ids]).concat(figure.map(function (v) { return v === null || v === undefined ? "" : v; }), test);
     }));
     return rows.map(function (row) { return row.map(function (one) { return cell(String(one)); }).join(","); }).join("\n") + "\n";
   }

@@ -11,7 +11,7 @@
   "use strict";
   const P = window.palimpsest;
   const el = P.el;
-  const PERCENTS = [0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200];
+  const PERCENTS = [-40, -20, 0, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200];
   const all = [];
 
   /* As the page has it, or as one colour scheme has it whatever the page's is. */
@@ -213,7 +213,7 @@
 
     function yRange(u, low, high) {
       if (spec.logY) return [low === null ? 1 : low * 0.8, high === null ? 10 : high * 1.25];
-      if (spec.percent) return [0, high > 104 ? high + 2 : 104];
+      if (spec.percent) return [low < 0 ? low - 4 : 0, high > 104 ? high + 2 : 104]; // abilities can fall below chance
       const nearZero = low === null || (low >= 0 && low < 0.5 * high);
       const pad = ((high || 1) - (nearZero ? 0 : low)) * 0.12 || 1;
       return [nearZero ? 0 : low - pad, (high || 1) + pad];
@@ -230,7 +230,7 @@
         axes: [
           axis({ label: small ? undefined : spec.xLabel || "edits", labelSize: 18, size: small ? 24 : 34, grid: { show: false }, splits: xSplits, values: function (_, list) { return list.map(spec.xName && small ? function (x) { return nameOf(x).slice(-5); } : nameOf); } }),
           axis({ size: spec.percent ? (small ? 32 : 42) : 58,
-            splits: spec.percent && !spec.logY ? function (u) { return PERCENTS.filter(function (v) { return v <= u.scales.y.max && (!small || v % 50 === 0 || v === 100 || v === 0); }).filter(function (v) { return !small || [0, 100].includes(v) || v === 50; }); } : undefined,
+            splits: spec.percent && !spec.logY ? function (u) { return PERCENTS.filter(function (v) { return v >= u.scales.y.min && v <= u.scales.y.max && (!small || v % 50 === 0 || v === 100 || v === 0); }).filter(function (v) { return !small || [0, 100].includes(v) || v === 50; }); } : undefined,
             values: function (_, list, _axis, _space, step) { return list.map(function (v) { return v === null ? null : spec.percent ? v : spec.logY ? P.significant(v) : tick(v, step); }); } }),
         ],
         scales: {
@@ -318,13 +318,13 @@
       const low = Math.min.apply(null, values);
       const high = Math.max.apply(null, values);
       const pad = Math.max(2, (high - low) * 0.14);
-      return [Math.max(-2, low - pad), high + pad];
+      return [low < 0 ? low - pad : Math.max(-2, low - pad), high + pad];
     }
 
     function scatterOptions() {
       const xs = bounds(spec.marks.map(function (mark) { return mark.x; }));
       const ys = bounds(spec.marks.map(function (mark) { return mark.y; }));
-      const values = function (_, list, _axis, _space, step) { return list.map(function (v) { return v < 0 ? "" : tick(v, step); }); };
+      const values = function (_, list, _axis, _space, step) { return list.map(function (v) { return v < -2 || v >= 0 ? tick(v, step) : ""; }); };
       return {
         width: plot.clientWidth, height: plot.clientHeight, series: [{}, { show: true, stroke: "transparent", points: { show: false } }],
         axes: [axis({ label: spec.xLabel, labelSize: 18, size: 34, values }), axis({ label: spec.yLabel, labelSize: 18, size: 40, values })],

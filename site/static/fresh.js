@@ -26,7 +26,7 @@
         if (day && isNew(day) && !line.querySelector(".fresh")) (place || line.querySelector(".editor")).prepend(mark(day), " ");
       });
     };
-    document.addEventListener("palimpsest:board", draw);
+    document.addEventListener("palimpsest:rows", draw);
     if (P.board) draw();
   });
 })();

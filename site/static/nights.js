@@ -10,6 +10,7 @@
   let figure = null;
   let index = null;
   let shown = "";
+  let stamp = null;
 
   const trackOf = function (file) { return index.tracks.find(function (one) { return one.file === file; }); };
   const metricOf = function (track, name) { return track.metrics.find(function (one) { return one[0] === name; }) || track.metrics[0]; };
@@ -67,7 +68,8 @@
     metricSelect.replaceChildren(...track.metrics.map(function (one) { return el("option", { value: one[0] }, one[1]); }));
     metricSelect.value = metric[0];
     document.querySelector("#night-curve h3").textContent = metric[1];
-    need(track, metric).then(function (data) { figure.show(spec(track, metric, data)); });
+    const mine = stamp = {};
+    need(track, metric).then(function (data) { if (mine === stamp) figure.show(spec(track, metric, data)); });
     drawMultiples(track);
   }
 

@@ -10,7 +10,7 @@
   const WINDOWS = { all: "all edits so far", first: "first quarter", latest: "latest quarter", first_1000: "first 1,000", last_1000: "last 1,000" };
   const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 4], [12, 4], [7, 2, 1, 2]];
   const MARKERS = ["circle", "square", "triangle", "diamond", "cross", "bar"];
-  const look = function (i) { return [i % 8, DASHES[i % DASHES.length], MARKERS[i % MARKERS.length]]; };
+  const look = function (i) { return [i % 12, DASHES[i % DASHES.length], MARKERS[i % MARKERS.length]]; };
   const state = { form: "", part: "score", diagnostic: "", logx: false, logy: false };
   const figures = {};
   let run = null;

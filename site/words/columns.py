@@ -17,12 +17,12 @@ MEANINGS = {
     "edit_order": "file order, or the seed by which the cases are shuffled",
     "protocol": "version of what is measured and how",
     "date": "ISO 8601, UTC: when the newest of its runs ended, or began",
-    "verified": "day on which every one of its runs had last been done again and agreed; empty: not so",
+    "verified": "day by which all of its runs had been done again and agreed; empty: not so",
     "run_id": "run, the hash of its spec",
     "row": "runs with the same one differ by their seed alone",
     "editor": "editor or composition",
     "distribution": "package that the editor is from",
-    "version": "version of that package",
+    "version": "version of that package; of Palimpsest where none is named",
     "runs": "run ids of the row",
     "seed": "seed of the run",
     "seeds": "runs that the numbers are about",
@@ -57,6 +57,28 @@ MEANINGS = {
     "difference": "difference of their effective edits",
     "least_difference": "difference from which on the pair is told apart; empty: cannot be",
     "told_apart": "the pair is told apart",
+    "line": "number of the line in the ledger; empty: a row of our own, which came by its first run",
+    "time": "ISO 8601, UTC: when the line was written, or when the row's first run ended or began",
+    "action": "add, include, replace, withdraw or rerun",
+    "reason": "what the line of the ledger says of why",
+    "replaces": "run in whose place this one is",
+    "verdict": "whether doing it again agreed: bits, tolerance or differs; of a comparison: better, worse or tie",
+    "track": "model, task and schedule in words",
+    "day": "day of the night, or of the scoring",
+    "commit": "commit of the code that ran",
+    "kind": "external: edited elsewhere, and ranked with no run",
+    "id": "the same for the same two models, task and edits",
+    "name": "what the model is called",
+    "base": "unedited model that it is beside",
+    "base_fingerprint": "checksum of the base's tensors, configuration and tokenizer",
+    "fingerprint": "the same of the edited model",
+    "changed": "parameters that differ from the base's",
+    "parameters": "parameters that there are",
+    "task_hash": "checksum of the task's records",
+    "before": "score of the base",
+    "form": "how answers are judged: argmax, preference or token_accuracy",
+    "column": "name of the column in the comparison",
+    "best_group": "not told apart from the first row with a rank",
 }
 """Column → what is in it. Metrics are told by their definitions, and what ends in _low or _high by what it bounds."""
 _ENDS = {"_low": "lower", "_high": "upper"}
@@ -76,18 +98,26 @@ def meaning(column: str) -> str:
     return metric(column).definition
 
 
+_OF_TRACK = {
+    "track_id": "track_id",
+    "model": "model",
+    "task": "task",
+    "edits_planned": "edits",
+    "batch_size": "batch_size",
+    "edit_order": "edit_order",
+    "protocol": "protocol",
+}
+"""Column → field of the track."""
+
+
 def of_track(track: Track, lines: int) -> dict[str, list[Any]]:
     """Columns that say of which track a table's lines are."""
-    same = {
-        "track_id": track.track_id,
-        "model": track.model,
-        "task": track.task,
-        "edits_planned": track.edits,
-        "batch_size": track.batch_size,
-        "edit_order": track.edit_order,
-        "protocol": track.protocol,
-    }
-    return {name: [value] * lines for name, value in same.items()}
+    return {name: [getattr(track, field)] * lines for name, field in _OF_TRACK.items()}
+
+
+def of_tracks(tracks: Sequence[Track | None]) -> dict[str, list[Any]]:
+    """The same for a table whose lines are of several tracks, or of one that is not on the site."""
+    return {name: [getattr(one, field, None) for one in tracks] for name, field in _OF_TRACK.items()}
 
 
 class _Run(Protocol):

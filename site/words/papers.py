@@ -51,6 +51,7 @@ R_ROME = Paper(
     "Rebuilding {ROME}: Resolving Model Collapse during Sequential Model Editing",
     2024,
     "2403.07175",
+    "EMNLP 2024",
 )
 MEMIT = Paper(
     "meng2023massediting",

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,7 +95,11 @@ def test_a_saved_comparison_says_what_every_number_is_of(visit: Open, site: Path
     assert {(row["model"], row["task"], row["edits_planned"]) for row in rows} == {
         ("pocket-llama", "pocket-counterfact", "500")
     }
-    assert {row["track"] for row in rows} == {site_track(page, site)}
+    assert {(row["batch_size"], row["edit_order"]) for row in rows} == {("50", "file order")}
+    assert all(re.match(r"2026-03-\d\dT", row["date"]) for row in rows)
+    verified = {row["column"].partition(",")[0]: row["verified"] for row in rows}
+    assert verified["MEMIT-Seq"] == "2026-03-12" and verified["AlphaEdit"] == ""
+    assert {row["track_id"] for row in rows} == {site_track(page, site)}
     at = {row["metric"]: (row["edits"], row["form"]) for row in rows}
     assert at == {"effective_edits": ("500", ""), "abilities_kept": ("100", "")} | {
         f"{part}_argmax": ("100", "argmax") for part in ("score", "efficacy", "paraphrase", "neighborhood")
@@ -168,5 +173,22 @@ def test_opened_from_the_menu_it_offers_the_editors_of_a_track(visit: Open, thre
 
 def test_an_unknown_run_is_said_to_be_unknown(visit: Open, site: Path) -> None:
     made = visit(site / "compare.html", fragment="#runs=feedfeedfeed")
-    expect(made.page.locator("#compare-note")).to_contain_text("could not be loaded")
+    expect(made.page.locator("#compare-note")).to_contain_text("could not be loaded: run feedfeedfeed")
+    expect(made.page.locator("#choose-list label").first).to_be_visible()
+    made.complaints[:] = [text for text in made.complaints if "ERR_FILE_NOT_FOUND" not in text]
+
+
+def test_a_run_that_is_unknown_takes_no_other_column_with_it(visit: Open, site: Path) -> None:
+    """A mistyped id once left the old table standing, and every later change failed."""
+    made = visit(site / "index.html")
+    page = compared(made.page)
+    columns = page.locator("#compare-table thead th")
+    expect(columns).to_have_count(4)
+    page.locator("#add-id").fill("feedfeedfeed")
+    page.locator("#add-id").press("Enter")
+    expect(page.locator("#compare-note")).to_contain_text("could not be loaded: run feedfeedfeed")
+    expect(columns).to_have_count(4)
+    page.get_by_role("button", name="Remove").last.click()
+    expect(columns).to_have_count(3)
+    expect(page.locator("#compare-note")).not_to_contain_text("could not")
     made.complaints[:] = [text for text in made.complaints if "ERR_FILE_NOT_FOUND" not in text]

@@ -53,3 +53,15 @@ def test_the_focus_stays_in_the_head_of_the_comparison(visit: Open, site: Path) 
     first.last.focus()
     page.keyboard.press("Enter")
     expect(first.last).to_be_focused()
+
+
+def test_the_focus_stays_on_the_form_that_arrow_keys_choose(visit: Open, site: Path) -> None:
+    page = visit(site / "index.html").page
+    page.locator("#chosen a").click()
+    radios = page.locator("#compare-forms input")
+    expect(radios.first).to_be_checked()
+    radios.first.focus()
+    for place in (1, 0):
+        page.keyboard.press("ArrowRight")
+        expect(radios.nth(place)).to_be_checked()
+        expect(radios.nth(place)).to_be_focused()

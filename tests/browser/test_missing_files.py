@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from palimpsest.site.words.text import file_name
 from tests.browser.conftest import Visit, shoot
 
 Open = Callable[..., Visit]
@@ -97,6 +98,23 @@ def test_a_file_that_does_not_come_is_named_after_five_seconds_and_no_longer_onc
     held[0].continue_()
     expect(page.locator("#case-note")).to_contain_text("500 edits:")
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_number_whose_file_comes_late_is_not_drawn_under_the_name_of_another(visit: Open, site: Path) -> None:
+    page = visit(site / "history.html").page
+    name = f"{file_name('efficacy_argmax')}.js"
+    held = held_up(page, f"**/{name}")
+    page.goto((site / "nights.html").as_uri())
+    drawn = page.locator("#night-curve [data-plot-table] caption")
+    chosen = page.locator("#night-metric")
+    for label in ("Seconds per edit", "Efficacy (argmax)", "Score (argmax)"):
+        chosen.select_option(label=label)
+    expect(drawn).to_have_text("Score (argmax) over the nights")
+    late = page.locator(f"script[src$='{name}']")
+    expect(late).to_have_count(1)
+    held[0].continue_()
+    late.evaluate("node => palimpsest.load(node.getAttribute('src'))")
+    expect(drawn).to_have_text("Score (argmax) over the nights")
 
 
 def test_a_page_that_a_file_of_its_own_markup_holds_up_says_so_too(visit: Open, site: Path) -> None:

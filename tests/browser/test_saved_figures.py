@@ -107,6 +107,34 @@ def test_labels_of_an_axis_are_where_they_say_also_where_the_step_has_a_fraction
         assert any(label % 1 for label, _ in ticks), "the step here is 2.5"
 
 
+BELOW = """() => {
+    const look = [0, [], "circle"], label = "worse than chance", title = "Below";
+    const show = function (id, spec) {
+        const box = document.getElementById(id).cloneNode(true);
+        box.id = "below-" + id;
+        box.querySelector("[data-plot]").replaceChildren();
+        document.getElementById("main").append(box);
+        palimpsest.figure(box).show(Object.assign({ title, name: "below" }, spec));
+    };
+    const mark = { label, look, x: -9, y: 40, size: 0.1, filled: true };
+    show("curve-abilities", { xs: [0, 10], percent: true, lines: [{ key: "a", label, look, value: [100, -9] }] });
+    show("pareto", { scatter: true, xLabel: "x", yLabel: "y", marks: [mark, { ...mark, x: 90 }], front: [] });
+}"""
+
+
+def test_what_is_below_zero_is_inside_its_figure(visit: Open, site: Path, tmp_path: Path) -> None:
+    """Abilities kept are below zero where a model answers worse than chance; such points lay outside the axes."""
+    page = visit(site / "index.html").page
+    expect(page.locator("#board input[type='checkbox']").first).to_be_visible()
+    page.evaluate(BELOW)
+    curve = drawing(page, "below-curve-abilities", tmp_path)
+    bottom = float(of_class(curve, "tick-x")[0].get("y", "")) - 18
+    (line,) = curve.iter(f"{SVG}polyline")
+    assert max(float(spot.partition(",")[2]) for spot in line.get("points", "").split()) < bottom
+    left, _ = (float(node.get("cx", "")) for node in of_class(drawing(page, "below-pareto", tmp_path), "mark"))
+    assert left > 64, "the left end of the plot"
+
+
 def test_names_of_strangers_are_text_in_a_saved_figure(visit: Open, hostile_site: Path, tmp_path: Path) -> None:
     page = visit(hostile_site / "index.html").page
     path = saved(page, "pareto", "svg", tmp_path)

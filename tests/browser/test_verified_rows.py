@@ -65,5 +65,8 @@ def test_rows_of_the_board_that_came_lately_are_marked(visit: Open, site: Path) 
     expect(page.locator("#board .fresh")).to_have_count(6)
     page.get_by_role("button", name="Score").first.click()
     expect(page.locator("#board .fresh")).to_have_count(6)
+    page.locator("#board tbody button.seeds[aria-expanded]").first.click()
+    expect(page.locator("#board tr.seed")).not_to_have_count(0)
+    expect(page.locator("#board .fresh")).to_have_count(6)
     shoot(page, "fresh")
     assert violations(page) == []

@@ -72,6 +72,9 @@ def test_every_field_is_mapped_or_named_as_unused_with_a_reason(fields: dict[str
     assert {*found.sources.values()} | {*found.unused} >= {*fields} - {"mom2_n_samples"}
     assert found.unused["nonsense"] == "not known"
     assert all(len(why) > 10 for field, why in found.unused.items() if field != "nonsense")
+    if found.editor != "rome":
+        told = imported(fields | {"context_template_length_params": [[5, 10]]}).unused["context_template_length_params"]
+        assert "only ROME" in told
     assert not set(found.unused) & {source.split(",")[0] for source in found.sources.values()}
 
 

@@ -9,7 +9,9 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import palimpsest
+from palimpsest.harness.errors import StoreError
 from palimpsest.harness.model.catalogue import registered_models
+from palimpsest.results import external
 from palimpsest.results.external import read_externals
 from palimpsest.tasks.registry import load_task
 from tests.cli.helpers import cli
@@ -94,6 +96,16 @@ def test_a_damaged_row_is_told_and_no_page_is_built(home: Path, tmp_path: Path) 
     assert cli("store", "ingest", home=tmp_path)[0] == 0
     code, _, err = cli("site", "build", home=tmp_path)
     assert code != 0 and all(f"{name}.json" in err for name in "abc") and "Traceback" not in err
+
+
+def test_more_rows_than_a_page_shows_are_told_and_none_is_left_out_without_a_word(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "external"
+    assert len(external.read_externals(folder)) == 1
+    monkeypatch.setattr(external, "MOST", 0)
+    with pytest.raises(StoreError, match="Move some"):
+        external.read_externals(folder)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_the_table_of_a_track_comes_in_three_forms_from_the_beginning_of_its_id(
     assert (
         code == 0
         and {row["editor"] for row in rows} == {"memit", "alphaedit"}
-        and {row["at"] for row in rows} == {"10"}
+        and {row["edits"] for row in rows} == {"10"}
     )
 
 

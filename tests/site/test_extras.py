@@ -156,5 +156,10 @@ def test_every_column_of_the_outcomes_is_in_the_data_dictionary(site: tuple[Path
     data = (folder / "downloads.html").read_text(encoding="utf-8")
     names = pq.read_schema(folder / "data" / "run" / WITH.spec().id / "cases.parquet").names
     assert names == list(COLUMNS) and all(meaning for meaning in COLUMNS.values())
+    line = pq.read_table(folder / "data" / "run" / WITH.spec().id / "cases.parquet").to_pylist()[0]
+    spec = WITH.spec()
+    assert (line["edits_planned"], line["batch_size"]) == (spec.schedule.edits, spec.schedule.batch_size)
+    assert (line["track_id"], line["edit_order"], line["verified"]) == (spec.track_id, spec.schedule.order, "")
+    assert line["protocol"] == spec.protocol and line["date"].startswith("20")
     section = data[data.index('id="table-outcomes"') :]
     assert all(f"<code>{name}</code>" in section for name in names)

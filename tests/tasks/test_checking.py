@@ -63,11 +63,11 @@ def test_a_file_is_known_by_its_records(task: str, tmp_path: Path) -> None:
 def test_bad_records_are_told_and_left_out_of_what_is_converted(tmp_path: Path) -> None:
     records = pocket("counterfact")
     del records[1]["requested_rewrite"]["subject"]
-    path, out_path = tmp_path / "edits.json", tmp_path / "usable.jsonl"
+    path, out_path = tmp_path / "edits.json", tmp_path / "usable edits.jsonl"
     path.write_text(json.dumps(records), encoding="utf-8")
     code, out, err = cli("tasks", "check", str(path), "--convert", str(out_path))
     assert code == 0 and "3 of 4 records are usable" in out
-    assert "record 2" in err and "subject" in err and f"--data {out_path}" in err.replace("~", str(Path.home()))
+    assert "record 2" in err and "subject" in err and f"--data '{out_path}'" in err.replace("~", str(Path.home()))
     assert len(DataFiles({"counterfact": out_path}).load("counterfact").cases) == 3
 
 

@@ -154,6 +154,19 @@ def test_knowedit_has_all_its_questions_and_alternatives_of_one_prompt(tmp_path:
     assert {probe.kind for probe in bare.probes} == {"rewrite", "paraphrase"}
 
 
+def test_knowedit_without_what_was_true_and_with_lists_of_names_is_read(tmp_path: Path) -> None:
+    """As WikiData_recent has it: facts that are new, and answers that are lists of their names."""
+    alive = {"prompt": "Is Ada still alive?", "ground_truth": [["no"], ["incorrect", "false"], ["no"]]}
+    work = {"prompt": "Ada's work is", "ground_truth": [["logic", "mathematics"]]}
+    record = {"subject": "Ada", "prompt": "The place of death of Ada is", "target_new": "Chad"}
+    record |= {"portability": {"Logical_Generalization": [alive]}, "locality": {"Relation_Specificity": [work]}}
+    (case,) = load(write(tmp_path / "a.jsonl", record), "knowedit").cases
+    assert (case.request.target_new, case.request.target_true) == ("Chad", "")
+    assert asked(case, "neighborhood") == [(0, "Ada's work is", "", "logic")]
+    answers = ("no", "incorrect", "false")
+    assert asked(case, "portability_logic") == [(i, alive["prompt"], one, "") for i, one in enumerate(answers)]
+
+
 def test_mquake_asks_every_question_for_every_name_of_the_answer(tmp_path: Path) -> None:
     (case,) = load(write(tmp_path / "a.jsonl", MQUAKE), "mquake").cases
     assert (case.request.case_id, case.request.prompt, case.request.subject) == (7, "{} is a citizen of", "Ada")
@@ -172,6 +185,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("knowedit", KNOWEDIT | {"target_new": "Peru"}, "target_new: is what was true before"),
     ("knowedit", KNOWEDIT | {"prompt": "Ada and Ada is"}, "prompt: expected the subject 'Ada' exactly once"),
     ("knowedit", KNOWEDIT | {"ground_truth": []}, "ground_truth: at least one answer is needed."),
+    ("knowedit", KNOWEDIT | {"ground_truth": [[]]}, "ground_truth: at least one answer is needed."),
+    ("knowedit", KNOWEDIT | {"ground_truth": [["Peru"], [["Peru"]]]}, "ground_truth: expected a list of texts"),
     ("knowedit", KNOWEDIT | {"portability": {"Other": []}}, "portability: expected only Reasoning, Subject_Aliasing"),
     ("knowedit", KNOWEDIT | {"locality": {"A": [{"prompt": "x"}]}}, "ground_truth: is missing."),
     ("knowedit", KNOWEDIT | {"locality": {"A": "x"}}, "locality: expected an object of lists"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def check(
     output.line(f"{file}: {found.kind}; {usable:,} of {records:,} records are usable.")
     place = convert or file
     skip = " --skip-bad-records" if usable < records and convert is None else ""
-    output.note(f"Use it with: palimpsest run --task {found.task} --data {place}{skip}")
+    output.note(f"Use it with: palimpsest run --task {found.task} --data {shlex.quote(str(place))}{skip}")
 
 
 @app.command(

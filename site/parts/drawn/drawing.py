@@ -119,7 +119,8 @@ def _curves(axes: Axes, plot: Curves) -> None:
         axes.plot([], [], "X", color=_SOFT, markersize=8, linestyle="", label="last checkpoint before collapse")
     if plot.percent:
         top = max((value for line in plot.lines for value in (*line.value, *_known(line.high))), default=100.0)
-        axes.set_ylim(0, max(104.0, top + 2))
+        least = min((value for line in plot.lines for value in (*line.value, *_known(line.low))), default=0.0)
+        axes.set_ylim(least - 4 if least < 0 else 0, max(104.0, top + 2))  # abilities can fall below chance
     axes.set_xlabel("edits")
     axes.set_ylabel(plot.unit)
     axes.xaxis.set_major_formatter(_counted)

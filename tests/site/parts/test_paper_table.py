@@ -103,7 +103,7 @@ def test_the_csv_has_numbers_in_full_and_track_and_runs_in_every_line(table: Pap
     rows = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert [row["editor"] for row in rows] == [row.first.editor for row in table.rows]
     for line, row in zip(rows, table.rows, strict=True):
-        assert line["track"] == table.track.track_id and line["model"] == table.track.model
+        assert line["track_id"] == table.track.track_id and line["model"] == table.track.model
         assert float(line["effective_edits"]) == row.effective_edits.value
         assert line["best_group"] == str(row.id in table.best).lower()
         assert line["runs"].split() == [run.run_id for run in row.counted]

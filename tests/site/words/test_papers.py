@@ -44,6 +44,14 @@ def test_an_entry_has_title_authors_year_and_link(paper: papers.Paper) -> None:
     assert str(paper.year) in paper.key
 
 
+def test_what_a_conference_has_taken_says_which_and_its_year() -> None:
+    """All but FT's, which is a preprint to this day; authors as the proceedings have them."""
+    by_key = {paper.key: paper for paper in papers.all_papers()}
+    assert {key for key, paper in by_key.items() if not paper.venue} == {"zhu2020modifying"}
+    assert all(paper.venue.endswith(str(paper.year)) for paper in by_key.values() if paper.venue)
+    assert by_key["gupta2024rebuilding"].venue == "EMNLP 2024"
+
+
 def test_a_bibliography_has_each_paper_once_and_our_own_with_version_year_and_url() -> None:
     text = papers.bibliography(papers.all_papers(), "0.1.0", "https://example.org/")
     keys = re.findall(r"^@\w+\{(\w+),$", text, re.M)

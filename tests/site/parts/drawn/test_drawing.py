@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib.image
 import pytest
+from matplotlib.figure import Figure
 
 from palimpsest.harness.errors import MissingResource
 from palimpsest.results.records import Interval
@@ -81,6 +82,14 @@ def test_the_same_figure_is_the_same_bytes_and_tells_only_the_boards_date(form: 
     assert data.startswith({"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}[form])
     dates = re.findall(rb"(?:D:|<dc:date>)(\d{8}|\d{4}-\d\d-\d\d)", data)
     assert dates == {"pdf": [b"20261102"], "svg": [b"2026-11-02"], "png": []}[form]
+
+
+def test_a_curve_below_zero_is_inside_its_figure() -> None:
+    """What is kept above chance is below zero where a model answers worse than chance."""
+    drawn = curves((row("a"), series([90.0, -7.0])))
+    axes = Figure().add_subplot()
+    drawing._fill(axes, drawn)
+    assert axes.get_ylim()[0] < min(low for low in drawn.lines[0].low if low is not None) < 0
 
 
 def test_a_png_is_wide_enough_for_print_and_white() -> None:
