@@ -104,7 +104,7 @@ def test_a_number_whose_file_comes_late_is_not_drawn_under_the_name_of_another(v
     page = visit(site / "history.html").page
     name = f"{file_name('efficacy_argmax')}.js"
     held = held_up(page, f"**/{name}")
-    page.goto((site / "nights.html").as_uri())
+    page.goto((site / "nights.html").as_uri(), wait_until="domcontentloaded")
     drawn = page.locator("#night-curve [data-plot-table] caption")
     chosen = page.locator("#night-metric")
     for label in ("Seconds per edit", "Efficacy (argmax)", "Score (argmax)"):

@@ -34,6 +34,15 @@ def test_verified_rows_have_a_filter_a_column_and_the_words_of_the_ledger(visit:
     expect(page.locator("h1")).to_have_text("History")
 
 
+def test_with_that_column_too_the_table_fits_a_window_of_1440_px(visit: Open, site: Path) -> None:
+    """It scrolled sideways, in a box of its own, and its head did not stick to the window."""
+    page = visit(track_page(site)).page
+    expect(page.locator("#board tbody input[type=checkbox]").first).to_be_visible()
+    expect(page.locator("#board thead [data-column=verified]")).to_be_in_viewport(ratio=1)
+    expect(page.locator(".board-scroll.fits")).to_have_count(1)
+    shoot(page, "verified-1440")
+
+
 def test_a_track_without_verified_rows_has_no_such_column(visit: Open, site: Path, tmp_path: Path) -> None:
     build_from(SampleSource((RUNS[0], RUNS[3])), tmp_path / "site")
     page = visit(track_page(tmp_path / "site")).page
