@@ -156,9 +156,9 @@ def test_knowedit_has_all_its_questions_and_alternatives_of_one_prompt(tmp_path:
 
 def test_knowedit_without_what_was_true_and_with_lists_of_names_is_read(tmp_path: Path) -> None:
     """As WikiData_recent has it: facts that are new, and answers that are lists of their names."""
-    alive = {"prompt": "Is Ada still alive?", "ground_truth": [["no"], ["incorrect", "false"], ["no"]]}
+    alive: dict[str, Any] = {"prompt": "Is Ada still alive?", "ground_truth": [["no"], ["incorrect", "false"], ["no"]]}
     work = {"prompt": "Ada's work is", "ground_truth": [["logic", "mathematics"]]}
-    record = {"subject": "Ada", "prompt": "The place of death of Ada is", "target_new": "Chad"}
+    record: dict[str, Any] = {"subject": "Ada", "prompt": "The place of death of Ada is", "target_new": "Chad"}
     record |= {"portability": {"Logical_Generalization": [alive]}, "locality": {"Relation_Specificity": [work]}}
     (case,) = load(write(tmp_path / "a.jsonl", record), "knowedit").cases
     assert (case.request.target_new, case.request.target_true) == ("Chad", "")
