@@ -1,1 +1,1 @@
-"""Places in a model where facts are kept: causal tracing, the reach of target vectors, and the blocks that follow from them."""
+"""Places in a model where facts are kept: causal tracing, the reach of target vectors, and the blocks they speak for."""
