@@ -1,1 +1,1 @@
-"""Places in a model where facts are kept: causal tracing, the reach of target vectors, the blocks that follow from it."""
+"""Places in a model where facts are kept: causal tracing, the reach of target vectors, and the blocks to vary."""
