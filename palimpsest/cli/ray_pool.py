@@ -220,11 +220,13 @@ class _Watch:
                     news = self._ray.get(
                         conductor.state.remote(life, version, interrupts.requested), timeout=_SILENCE_SECONDS
                     )
-                except self._ray.exceptions.GetTimeoutError:  # without its head, Ray ends this process after a minute
+                except self._ray.exceptions.GetTimeoutError:
                     self._warn(_SILENCE)
                     continue
                 except gone as error:  # Ray starts it again, or another command has ended it
                     _require_begun(error)
+                    if not self._head_answers():
+                        self._warn(_SILENCE)
                     conductor = None
                     time.sleep(_POLL_SECONDS)
                     continue
@@ -261,6 +263,15 @@ class _Watch:
                 self._ended(name, self._ends[name])
                 more += self._follow(name) if end["verdict"] == "done" else ()
         return more
+
+    def _head_answers(self) -> bool:
+        """Tell if there is a head; without one the next call of Ray's waits a minute, then Ray ends this process."""
+        host, _, port = self._ray.get_runtime_context().gcs_address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def _warn(self, message: str) -> None:
         """Tell it once, of a run that has not ended."""

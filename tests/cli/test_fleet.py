@@ -48,6 +48,9 @@ class PlayedRay:
         self.asked: list[str] = []
         self.found: list[str] = []
 
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(gcs_address="127.0.0.1:1")
+
     def get_actor(self, name: str) -> Any:
         self.found.append(name)
         return self
@@ -174,10 +177,13 @@ def test_a_head_that_cannot_write_the_home_is_said_in_one_line(tmp_path: Path) -
         watch(ray, tmp_path).leave(played(tmp_path, "good 1 0"))
 
 
-def test_a_head_that_does_not_answer_is_told_once_before_ray_ends_the_command(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trouble", [[Silent(), Silent()], [Gone(), None]], ids=["no answer", "gone"])
+def test_a_head_that_does_not_answer_is_told_once_before_ray_ends_the_command(
+    tmp_path: Path, trouble: list[object]
+) -> None:
     """Ray ends the process with 1 and not a word that is seen."""
     (ticket,) = played(tmp_path, "good 1 0")
-    ray = PlayedRay(None, Silent(), Silent(), news(**{ticket.name: "done"}), Gone())
+    ray = PlayedRay(None, *trouble, news(**{ticket.name: "done"}), Gone())
     told: list[str] = []
     one = _Watch(ray, tmp_path, "worker", lambda name, event: told.append(event["message"]))
     assert {end.verdict for end in one.until_all_end([ticket], Interrupts()).values()} == {"done"}
