@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from palimpsest.harness.system import child
 from tests.labs import forking
@@ -17,9 +18,13 @@ from tests.labs import forking
 if TYPE_CHECKING:  # torch loads in seconds, which the process that only deals out the tests need not wait for
     from palimpsest.harness.model.editable import EditableModel
 
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")  # a busy machine is no fault of an example
+
 LONGEST = {
     *("test_same_numbers.py", "torture/test_kills.py", "authoring/test_checks.py", "editors/test_matrix.py"),
     *("plugins/test_new_editor.py", "plugins/test_plugins.py", "submissions/test_forgeries.py"),
+    *("fleet/test_ray.py", "cli/test_on_ray.py", "runs/test_kills.py"),
 }
 """Ends of the paths of files that take a minute or nearly so."""
 

@@ -30,6 +30,7 @@ from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.specs.run_spec import ModelRef
 from palimpsest.harness.system.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -312,15 +313,18 @@ def _tickets(planned: Sequence[PlannedRun], home: Path, how: How) -> dict[str, R
     versions = versions_here()
     command = own_command()
     tickets = {}
+    configs: dict[ModelRef, list[Mapping[str, Any]]] = {}
     for run in planned:
-        alike = [other.spec for other in planned if other.spec.model == run.spec.model]
-        shared = statistics_of(spec.editor.config for spec in alike) if statistics_of([run.spec.editor.config]) else {}
+        configs.setdefault(run.spec.model, []).append(run.spec.editor.config)
+    of_model = {model: statistics_of(those) for model, those in configs.items()}
+    for run in planned:
+        shared = of_model[run.spec.model] if statistics_of([run.spec.editor.config]) else {}
         tickets[run.spec.id] = RunTicket(
             home=str(home.absolute()),
             depot=how.depot,
             spec=run.spec,
             model=run.model.source or run.spec.model.name,
-            task=absolute_task(run.source or run.spec.task.name),
+            task=means.absolute_task(run.source or run.spec.task.name),
             means=how.asked,
             course=how.course.model_copy(update={"command": command}),
             statistics=tuple((tokens, tuple(sorted(layers))) for tokens, layers in sorted(shared.items())),
@@ -342,9 +346,3 @@ def _seconds(run: PlannedRun, home: Path, how: How) -> float | None:
         place, library = how.given.placement, how.given.installed.abilities
         costs = calibrated(run, home, placement=place, load=None, library=library, anywhere=True)
     return None if costs is None else predict_run(home, run.spec, costs, pristine_is_there=True).seconds
-
-
-def absolute_task(name: str) -> str:
-    """``TASK:FILE`` with the file's absolute path: processes work in a folder of their own."""
-    task, colon, place = name.partition(":")
-    return f"{task}:{Path(place).absolute()}" if colon and Path(place).exists() else name

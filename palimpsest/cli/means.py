@@ -78,3 +78,9 @@ def tell_of_data(planned: Sequence[PlannedRun]) -> None:
     """Say what was found in data that do not ship: what is left out, and what contradicts itself."""
     for note in dict.fromkeys(note for run in planned if run.task.origin for note in run.task.origin.notes):
         output.note(note)
+
+
+def absolute_task(name: str) -> str:
+    """``TASK:FILE`` with the file's absolute path: processes work in a folder of their own."""
+    task, colon, place = name.partition(":")
+    return f"{task}:{Path(place).absolute()}" if colon and Path(place).exists() else name

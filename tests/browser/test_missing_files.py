@@ -42,8 +42,8 @@ def test_a_missing_file_is_named_and_its_section_says_that_it_cannot_be_shown(vi
     expect(bar).to_contain_text(f"data/run/{path.stem}/courses-0.js cannot be loaded")
     expect(bar).to_be_in_viewport()
     shoot(made.page, "missing-file")
-    bar.get_by_role("button", name="Load the page again").click()
-    expect(made.page.get_by_role("alert")).to_have_count(0)
+    with made.page.expect_navigation():  # after which the file is missing again, as soon as its section is in sight
+        bar.get_by_role("button", name="Load the page again").click()
     forgiven(made)
 
 

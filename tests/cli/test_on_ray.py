@@ -6,7 +6,6 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -160,18 +159,16 @@ def test_a_run_that_another_process_works_on_here_is_tried_later_there(
     run = json.loads(out)[0]["run"]
     ends: list[tuple[int, str, str]] = []
     there = threading.Thread(target=lambda: ends.append(cli(*words, "--on", f"ray:{cluster.address}")))
-    ticket, seen = tmp_path / "fleet" / f"{run}.json", set()
 
-    def written_again() -> bool:
-        with suppress(FileNotFoundError):
-            seen.add(ticket.stat().st_mtime_ns)
-        return len(seen) > 1
+    def refused() -> bool:
+        """The conductor has noted an attempt in vain."""
+        return any('"attempt"' in one.read_text(encoding="utf-8") for one in tmp_path.glob("fleet/conductor-*.jsonl"))
 
     with locked(tmp_path / "runs" / run / LOCK, "a run by hand"):
         code, out, _ = cli(*words, "--on", "local:1")
         assert code == 3 and "a run by hand" in json.loads(out)[0]["reason"]
         there.start()
-        until(written_again, "the first attempt has found the lock held, and a second follows")
+        until(refused, "the first attempt has found the lock held, and a second follows")
     there.join()
     ((code, out, err),) = ends
     assert code == 0 and json.loads(out)[0]["status"] == "complete", err

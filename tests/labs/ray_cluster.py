@@ -194,11 +194,20 @@ def meanwhile(do: Callable[[], None]) -> Iterator[None]:
     done.result()
 
 
-def watch(address: str, tickets: Sequence[RunTicket], tell: Callable[[], None] = lambda: None) -> dict[str, RunEnd]:
-    """Do played work and watch it from this process; ``tell`` is called with every event."""
-    from palimpsest.cli.ray_pool import dispatch_on_ray
+def watch(
+    address: str, tickets: Sequence[RunTicket], tell: Callable[[], None] = lambda: None, *, census: bool = False
+) -> dict[str, RunEnd]:
+    """Do played work and watch it from this process; ``tell`` is called with every event.
 
-    return dispatch_on_ray(tickets, address, tell=lambda name, event: tell(), worker="tests.labs.played_worker")
+    Only with ``census`` are the nodes looked at first, for which Ray starts a process on each.
+    """
+    from palimpsest.cli import ray_pool
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not census:
+            patch.setattr(ray_pool, "require_alike", lambda *_: None)
+        worker = "tests.labs.played_worker"
+        return ray_pool.dispatch_on_ray(tickets, address, tell=lambda name, event: tell(), worker=worker)
 
 
 def watch_elsewhere(address: str, tickets: Sequence[RunTicket]) -> subprocess.Popen[str]:

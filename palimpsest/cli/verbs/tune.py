@@ -11,7 +11,7 @@ import typer
 
 import palimpsest.editors
 from palimpsest.cli import means, options, output
-from palimpsest.cli.carry_out import absolute_task, asked, memory_of
+from palimpsest.cli.carry_out import asked, memory_of
 from palimpsest.cli.locating import proposal
 from palimpsest.cli.pool import at_once
 from palimpsest.cli.ray_pool import place_of_work, ray_address
@@ -143,7 +143,7 @@ def tune(
             versions=versions_here(),
             editor=tuning.editor,
             model=entry.source or model,
-            task=absolute_task(task),
+            task=means.absolute_task(task),
             config=tuning.next.config,
             host=None if tuning.host is None else dict(tuning.host),
             to_beat=tuning.next.to_beat,

@@ -82,7 +82,7 @@ def test_a_memory_based_editor_passes(home: Path) -> None:
     assert [(o.id, o.finding.observed) for o in report.outcomes if o.finding.status == "fail"] == []
 
 
-@pytest.mark.parametrize("editor", ["ft-l", "rome", "deltaedit", "revive(rect(memit))", "prune(memit-seq)"])
+@pytest.mark.parametrize("editor", ["ft-l", "deltaedit", "revive(rect(memit))"])
 def test_built_in_editors_pass_what_needs_no_process_of_its_own(editor: str, home: Path) -> None:
     names = [name for name in CHECKS if name not in ("C01", "C09", "C10")]
     report = check(editor, {}, home, INSTALLED, only=names, models=(SMALL,))

@@ -208,7 +208,7 @@ def test_nodes_with_other_versions_are_named_before_anything_begins(
     here = ray_node.versions_here()
     monkeypatch.setattr(ray_node, "versions_here", lambda: here | {"torch": "0.0.1"})
     with pytest.raises(MissingResource) as caught:
-        watch(cluster.address, played(tmp_path, "good 1 0"))
+        watch(cluster.address, played(tmp_path, "good 1 0"), census=True)
     assert str(caught.value).count("torch 0.0.1 here") == 3 and not diary(tmp_path)
 
 

@@ -23,7 +23,7 @@ def ticket(home: Path, **changes: Any) -> RunTicket:
     return RunTicket(**fields | changes)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(
     rate=st.floats(allow_nan=False, allow_infinity=False),
     threads=st.none() | st.integers(1, 64),
