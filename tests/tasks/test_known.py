@@ -68,7 +68,11 @@ def test_a_list_that_ships_goes_before_an_own_one(
     assert known.find_list(task.name, "0123456789ab") == shipped
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b'{"task": 1}'), gzip.compress(b"{}")[:-5]])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"no gzip", gzip.compress(b'{"task": 1}', mtime=0), gzip.compress(b"{}", mtime=0)[:-5]],
+    ids=["empty", "no archive", "another record", "cut short"],
+)
 def test_a_damaged_list_is_named_and_no_task(task: EditTask, damage: bytes) -> None:
     path = known.keep_list(facts_of(task))
     path.write_bytes(damage)
