@@ -173,12 +173,12 @@ def test_the_record_leads_the_page_to_the_runs(done: tuple[Path, dict[str, Any]]
     assert code == 0 and 'id="mine-writes-less"' in html and "Two of MEMIT" in html
 
 
-def test_a_row_of_the_suite_editors_has_the_runs_that_the_suite_gives() -> None:
+def test_a_row_of_the_suite_editors_has_the_runs_that_the_suite_gives(tmp_path: Path) -> None:
     given = means.checked("cpu", None, offload=False)
     seeds = range(5)
     suite, where = selected(Flags(suite="editors", seed=list(seeds)))
     theirs = {run.spec.id: run.spec for run in plan(suite, installed_catalog(given.installed), place=where)}
-    ours = verb._plan(load_claims("pocket-llama"), "pocket-llama", given, fetch=True)
+    ours = verb._plan(load_claims("pocket-llama"), "pocket-llama", given, tmp_path, fetch=True)
     shared = {row for (row, _), run in ours.items() if run.spec.id in theirs}
     plain = {row.name for row in load_claims("pocket-llama").rows if not row.set}
     assert plain <= shared and {"memit", "deltaedit-one", "revive-memit-seq-tuned"} <= plain

@@ -44,7 +44,7 @@ def test_a_forked_process_ends_as_a_new_interpreter_would(prepared: Prepared, tm
     alone.close()
     new = end_of(alone, ticket, tmp_path / "new.log")
     assert (forked[0], new[0]) == (Forked, subprocess.Popen)
-    assert forked[1:] == new[1:] and forked[1] == 2 and "cannot be read" in forked[2]
+    assert forked[1:] == new[1:] and forked[1] == 4 and "none.json" in forked[2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
@@ -74,4 +74,4 @@ def test_where_the_prepared_process_is_gone_a_new_interpreter_starts(tmp_path: P
     if one._process is not None:
         one._process.kill()
     kind, code, _ = end_of(one, tmp_path / "none.json", tmp_path / "log")
-    assert (kind, code) == (subprocess.Popen, 2)
+    assert (kind, code) == (subprocess.Popen, 4)
