@@ -98,17 +98,16 @@ def _stays(probe: Probe, known: dict[str, set[int]]) -> bool:
     return probe.kind not in SIFTED or probe.index in known[probe.kind]
 
 
-def find_list(task: str, short: str) -> KnownFacts | None:
+def find_list(task: str, short: str, content_hash: str = "") -> KnownFacts | None:
     """The list of a task and of the model whose fingerprint begins so; None: there is none.
+
+    One that was made of the content with this hash goes before one of other data, and one that ships before an own one.
 
     Raises:
         MissingResource: It is damaged; says how it is made again.
     """
-    for folder in (_SHIPPED, _own_folder()):
-        path = folder / _file_name(task, short)
-        if path.is_file():
-            return _read(path)
-    return None
+    found = [_read(path) for path in _places(task, short) if path.is_file()]
+    return next((one for one in found if one.content_hash == content_hash), next(iter(found), None))
 
 
 def known_part(task: EditTask, short: str) -> EditTask:
@@ -117,7 +116,7 @@ def known_part(task: EditTask, short: str) -> EditTask:
     Raises:
         MissingResource: There is no such list, or it is damaged or of other data.
     """
-    facts = find_list(task.name, short)
+    facts = find_list(task.name, short, task.content_hash)
     if facts is None:
         raise MissingResource(
             f"What the model {short}… knows of {task.name} is not listed on this machine. Make the list: "
@@ -136,13 +135,22 @@ def keep_list(facts: KnownFacts, folder: Path | None = None) -> Path:
 
 def place_of(facts: KnownFacts) -> Path:
     """The file that `find_list` has a list from."""
-    name = _file_name(facts.task, facts.fingerprint[:_SHORT])
-    return next((folder / name for folder in (_SHIPPED, _own_folder()) if (folder / name).is_file()), Path(name))
+    own = _own_folder() / _file_name(facts.task, facts.fingerprint[:_SHORT])
+    return next((one for one in _places(facts.task, facts.fingerprint[:_SHORT]) if _holds(one, facts)), own)
 
 
 def unfinished(task: str, fingerprint: str) -> Path:
     """The file of what is known so far while a list is made."""
     return _own_folder() / f"{_file_name(task, fingerprint[:_SHORT])}.unfinished"
+
+
+def _places(task: str, short: str) -> list[Path]:
+    """Files in which a list may be."""
+    return [folder / _file_name(task, short) for folder in (_SHIPPED, _own_folder())]
+
+
+def _holds(path: Path, facts: KnownFacts) -> bool:
+    return path.is_file() and _read(path) == facts
 
 
 def _own_folder() -> Path:

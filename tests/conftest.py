@@ -45,7 +45,7 @@ _at_first: dict[str, object] = {}
 
 
 def _surroundings() -> dict[str, object]:
-    """What later tests, and the processes that they begin, would see of one that changed it for good."""
+    """Surroundings that later tests, and the processes that they begin, would see changed for good."""
     kept = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH", "HOME", "OMP_NUM_THREADS")}
     ours = {name: value for name, value in os.environ.items() if name.startswith("PALIMPSEST_")}
     path = {entry for entry in sys.path if not entry.endswith("thirdparty_files")}  # Ray brings its own

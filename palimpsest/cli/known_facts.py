@@ -85,9 +85,7 @@ def listed(
     Raises:
         MissingResource: The model is not here, or has changed.
     """
-    short = ref.fingerprint[:12]
-    facts = known.find_list(task.name, short)
-    if facts is not None and facts.content_hash == task.content_hash:
+    if (facts := _fitting(task, ref)) is not None:
         return facts
     # Late: torch loads in 2 s, which --help and a list that is there need not wait for.
     from palimpsest.harness.runs.loaded_model import load
@@ -95,8 +93,7 @@ def listed(
     started = known.unfinished(task.name, ref.fingerprint)
     started.parent.mkdir(parents=True, exist_ok=True)
     with alone(started.parent, started.name):
-        facts = known.find_list(task.name, short)  # another process may have made it meanwhile
-        if facts is not None and facts.content_hash == task.content_hash:
+        if (facts := _fitting(task, ref)) is not None:  # another process has made it meanwhile
             return facts
         use_threads(given.placement)
         model = load(entry, home, placement=given.placement, texts=given.installed.texts).model
@@ -110,6 +107,12 @@ def listed(
         known.keep_list(facts)
         started.unlink(missing_ok=True)
     return facts
+
+
+def _fitting(task: EditTask, ref: ModelRef) -> KnownFacts | None:
+    """The list that is there, if it is of just these data."""
+    facts = known.find_list(task.name, ref.fingerprint[:12], task.content_hash)
+    return facts if facts is not None and facts.content_hash == task.content_hash else None
 
 
 def _asked(model: EditableModel, task: EditTask, kept: Path, *, quiet: bool) -> Iterator[list[KnownCase]]:

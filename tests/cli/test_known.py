@@ -64,7 +64,7 @@ def pocket() -> tuple[Any, Any]:
 
 
 def gives(prompt: str, target: str) -> bool:
-    """Whether the pocket model says the target by itself, one token after another; asked without our scoring."""
+    """Tell if the pocket model says the target by itself, one token after another; asked without our scoring."""
     import torch
 
     model, tokenizer = pocket()

@@ -68,6 +68,16 @@ def test_a_list_that_ships_goes_before_an_own_one(
     assert known.find_list(task.name, "0123456789ab") == shipped
 
 
+def test_a_list_that_ships_and_is_of_other_data_hides_none_that_fits(
+    task: EditTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "_SHIPPED", tmp_path / "shipped")
+    known.keep_list(facts_of(task, content_hash="f" * 64), tmp_path / "shipped")
+    path = known.keep_list(facts_of(task))
+    assert len(load_task("pocket-counterfact@known-0123456789ab").cases) == 2
+    assert known.place_of(facts_of(task)) == path
+
+
 @pytest.mark.parametrize(
     "damage",
     [b"", b"no gzip", gzip.compress(b'{"task": 1}', mtime=0), gzip.compress(b"{}", mtime=0)[:-5]],
