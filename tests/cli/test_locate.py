@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.cli.locating import proposal
+from palimpsest.cli.locating import proposal, report, tracing
 from palimpsest.cli.verbs import locate
 from palimpsest.harness.model.catalogue import fingerprint, located, resolve
 from palimpsest.harness.model.editable import EditableModel
@@ -35,6 +35,15 @@ def test_the_pocket_model_is_traced_drawn_and_its_blocks_are_kept(tmp_path: Path
     kept = proposal.kept(proposal.place(tmp_path, fingerprint(located(resolve("pocket-llama")))))
     assert kept is not None and list(kept.layers) == found["proposal"]["layers"]
     assert "<svg" in figure.read_text(encoding="utf-8")[:2000]
+
+
+def test_a_name_with_signs_of_formulas_is_drawn_as_it_stands(tmp_path: Path) -> None:
+    effects = {kind: (0.1, 0.2) for kind in tracing.KINDS}
+    found = proposal.Proposal(0, (0,), (0,), ((0,),))
+    made = report.Report("m$od_{el", "task", tracing.Trace(1, 1, 1, 0.9, 0.1, effects), (), found, tmp_path)
+    for name in ("a.svg", "b.svg"):
+        report.draw(made, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_a_gguf_file_gets_blocks_and_a_tuning_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,10 @@ from palimpsest.cli import output
 from palimpsest.cli.locating.proposal import Proposal
 from palimpsest.cli.locating.reach import Reach
 from palimpsest.cli.locating.tracing import KINDS, Trace
-from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.harness.errors import UsageError
 from palimpsest.harness.system.atomic_files import atomic_write_bytes
-from palimpsest.harness.system.environment import DISTRIBUTION
+from palimpsest.site.parts.drawn import drawing
 
-FORMS = ("pdf", "svg", "png")
 TITLES = {
     "block": "block at the subject",
     "last": "block at the end",
@@ -24,6 +21,13 @@ TITLES = {
     "attention": "attention at the subject",
 }
 """Kind of state → words for it."""
+_STYLES = (
+    ("block", "#1f5fa8", "-"),
+    ("last", "#6b6b6b", ":"),
+    ("mlp", "#b3431e", "-"),
+    ("attention", "#2c7a4b", "--"),
+)
+"""Kind of state, its colour, and its dashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,35 +95,21 @@ def check_figure(path: Path | None) -> None:
     """
     if path is None:
         return
-    if path.suffix[1:] not in FORMS:
-        raise UsageError(f"--figure {path}: expected a name that ends in {', '.join(FORMS)}.")
-    try:
-        # Late: an extra, which takes a second.
-        import matplotlib  # noqa: F401, ICN001
-    except ImportError as error:
-        raise MissingResource(f"--figure needs matplotlib: pip install '{DISTRIBUTION}[figures]'.") from error
+    if path.suffix[1:] not in drawing.FORMS:
+        raise UsageError(f"--figure {path}: expected a name that ends in {', '.join(drawing.FORMS)}.")
+    drawing.require_matplotlib()
 
 
 def draw(report: Report, path: Path) -> None:
     """Write the indirect effects by block, the blocks proposed shaded, as a PDF, SVG or PNG on white."""
-    # Late: as in `check_figure`.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.6, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    styles: Sequence[tuple[str, str, str]] = (
-        ("block", "#1f5fa8", "-"), ("last", "#6b6b6b", ":"), ("mlp", "#b3431e", "-"), ("attention", "#2c7a4b", "--"),
-    )  # fmt: skip
-    for kind, colour, dash in styles:
-        values = [100 * value for value in report.trace.effects[kind]]
-        axes.plot(range(len(values)), values, dash, color=colour, marker="o", markersize=3.5, label=TITLES[kind])
-    axes.axvspan(report.proposal.layers[0] - 0.5, report.proposal.layers[-1] + 0.5, color="#000000", alpha=0.07)
-    axes.set_xlabel("block")
-    axes.set_ylabel("indirect effect, points of probability")
-    axes.set_title(f"{output.clean(report.model)}: where {report.trace.facts} facts come back", loc="left", fontsize=11)
-    axes.grid(axis="y", color="#dddddd")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=200)
-    atomic_write_bytes(path, buffer.getvalue())
+    title = f"{output.clean(report.model)}: where {report.trace.facts} facts come back"
+    with drawing.blank(title) as (figure, axes):
+        for kind, colour, dash in _STYLES:
+            values = [100 * value for value in report.trace.effects[kind]]
+            axes.plot(range(len(values)), values, dash, color=colour, marker="o", markersize=3.5, label=TITLES[kind])
+        axes.axvspan(report.proposal.layers[0] - 0.5, report.proposal.layers[-1] + 0.5, color="#000000", alpha=0.07)
+        axes.set_xlabel("block")
+        axes.set_ylabel("indirect effect, points of probability")
+        axes.set_title(title, loc="left", fontsize=11)
+        axes.legend(frameon=False)
+        atomic_write_bytes(path, drawing.as_bytes(figure, path.suffix[1:], title, ""))

@@ -9,7 +9,8 @@ import io
 import re
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -56,27 +57,49 @@ def draw(plot: Plot, heading: Sequence[str], form: str, *, salt: str, date: str)
     Raises:
         MissingResource: matplotlib is not installed.
     """
-    try:
-        import matplotlib  # an extra, and slow to load
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingResource(
-            'matplotlib is not installed. Install it with: pip install "palimpsest-bench[figures]"'
-        ) from error
+    with blank(salt) as (figure, axes):
+        axes.set_title(
+            "\n".join(line for text in heading for line in _lines(text, 118)), loc="left", fontsize=8, color=_SOFT
+        )
+        figure.suptitle("\n".join(_lines(plot.title, 88)), fontsize=10.5, fontweight="bold", x=0.01, ha="left")
+        _fill(axes, plot)
+        return as_bytes(figure, form, plot.title, date)
+
+
+@contextmanager
+def blank(salt: str) -> Iterator[tuple[Figure, Axes]]:
+    """An empty figure with the house's settings, which hold until it is written.
+
+    Raises:
+        MissingResource: matplotlib is not installed.
+    """
+    require_matplotlib()
+    import matplotlib  # an extra, and slow to load
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box stands for it, as in a browser
         matplotlib.rcdefaults()  # whatever a matplotlibrc says
         matplotlib.rcParams.update({**_SETTINGS, "svg.hashsalt": salt})
         figure = Figure(figsize=_INCHES, layout="constrained", facecolor="white")
         axes = figure.add_subplot()
-        axes.set_title(
-            "\n".join(line for text in heading for line in _lines(text, 118)), loc="left", fontsize=8, color=_SOFT
-        )
-        figure.suptitle("\n".join(_lines(plot.title, 88)), fontsize=10.5, fontweight="bold", x=0.01, ha="left")
         axes.grid(True)
         axes.set_axisbelow(True)
-        _fill(axes, plot)
-        return _bytes(figure, form, plot.title, date)
+        yield figure, axes
+
+
+def require_matplotlib() -> None:
+    """Refuse to draw without the extra.
+
+    Raises:
+        MissingResource: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401, ICN001
+    except ImportError as error:
+        raise MissingResource(
+            'matplotlib is not installed. Install it with: pip install "palimpsest-bench[figures]"'
+        ) from error
 
 
 def _fill(axes: Axes, plot: Plot) -> None:
@@ -197,7 +220,7 @@ def _lines(text: str, width: int) -> list[str]:
     return textwrap.wrap(clean(text, 400), width) or [""]
 
 
-def _bytes(figure: Figure, form: str, title: str, date: str) -> bytes:
+def as_bytes(figure: Figure, form: str, title: str, date: str) -> bytes:
     """The file, without a date other than ``date`` and without the versions of what drew it."""
     try:
         day: datetime | None = datetime.fromisoformat(date).replace(tzinfo=UTC)
