@@ -57,7 +57,8 @@ def check(
 @app.command(
     name="known",
     epilog="Examples:\n\npalimpsest tasks known realworld-counterfact --model smollm2-135m\n\n"
-    "palimpsest run --suite smollm2 --known\n\nThe same command continues what was interrupted. More: docs/data.md",
+    "palimpsest tasks known zsre --model ./my-model --data mine.json\n\n"
+    "The same command continues what was interrupted. More: docs/data.md",
 )
 def list_known(
     task: Annotated[str, typer.Argument(help="Edit task, or TASK:FILE.", metavar="TASK")],
