@@ -100,8 +100,8 @@ class Work:
         self._settings = settings
         self._interrupts = interrupts
         self._before = RepeatCheck(self._journal.events())
-        self._memory = PeakMemory()
         self._freed = FreedMemory()
+        self._memory = PeakMemory()
         self._current: _AtWork | None = None
         self._edits = 0
         self._saved = 0

@@ -24,7 +24,7 @@ from palimpsest.harness.model.batches import by_length, padded
 from palimpsest.harness.model.editable import EditableModel, is_bare
 from palimpsest.harness.model.hooks import mlp_at
 
-PACK_TOKENS = 160
+PACK_TOKENS = 128
 """Size of a pack: larger packs share more, but pay more for attention."""
 _LOGITS_AT_ONCE = 1 << 24
 

@@ -22,6 +22,7 @@ from palimpsest.harness.specs.composition import HOST
 from palimpsest.harness.specs.run_spec import EditorRef
 from palimpsest.harness.system.atomic_files import atomic_write_json
 from palimpsest.harness.system.locks import alone
+from palimpsest.harness.system.memory import FreedMemory
 from palimpsest.harness.system.public_text import public
 from palimpsest.results.analysis.headline import Headline, headline
 from palimpsest.results.analysis.intervals.cases import drawn_parts
@@ -93,6 +94,7 @@ class Bench:
         Raises:
             ConfigError: There is nothing to keep.
         """
+        self._freed = FreedMemory()
         self._loaded = loaded
         self._form = task.form
         self._cases: Sequence[Case] = task.cases[: horizon.edits]
@@ -131,6 +133,7 @@ class Bench:
             for number, (start, stop) in enumerate(self._horizon.batches()):
                 editing.edit(number, [case.request for case in self._cases[start:stop]])
                 done = stop
+                self._freed.give_back()
                 if stop in self._horizon.checkpoints:
                     self._score(editing, stop, found)
                     at_most = self._at_most(found, stop)
