@@ -69,9 +69,8 @@ def _high_water() -> float | None:
 
 
 def _whole_process() -> float:
-    if sys.platform == "win32":
-        return float(psutil.Process().memory_info().peak_wset / 1e6)
     import resource  # only where it exists
+
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / 1e6 if sys.platform == "darwin" else kilobytes * 1024 / 1e6
 
