@@ -10,13 +10,17 @@ venv = { command -v uv >/dev/null && uv venv --quiet --seed --python '$(PYTHON)'
 install = { command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python --editable '$(1)'; } \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(1)'
 
-.PHONY: run test lint types unit browser install clean help
+.PHONY: run site test lint types unit browser install clean help
 
 help:            ## Show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/:/'
 
 run: $(VENV)/.installed ## Edit the pocket model with four editors, score, store, and build the leaderboard
 	$(BIN)/palimpsest run --suite pocket --page --home $(HOME_FOLDER)
+
+site: $(VENV)/.installed ## Build the leaderboard from the results of this repository; nothing is run
+	$(BIN)/palimpsest store ingest --home $(HOME_FOLDER)
+	$(BIN)/palimpsest site build --home $(HOME_FOLDER)
 
 test: lint types unit ## Lint, type-check and run every test
 

@@ -36,7 +36,7 @@ from palimpsest.tasks.registry import load_task
 
 KINDS = ("rewrite", "paraphrase", "neighborhood")
 UNNEEDED = ("dsets", "nltk", "sklearn", "sklearn.feature_extraction", "sklearn.feature_extraction.text")
-"""What the published module imports for texts, which are not asked for here."""
+"""Modules that the published one imports for texts, which are not asked for here."""
 
 
 def published_scoring(checkout: Path, model: EditableModel) -> Callable[[Sequence[Case]], list[list[float]]]:

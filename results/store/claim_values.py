@@ -10,7 +10,7 @@ from palimpsest.results.analysis.claims import Key, Measured
 from palimpsest.results.store.database import Store
 from palimpsest.tasks.claim_quantities import HEADLINE, LAYERED, SCORES
 
-_OWN = "FROM runs WHERE run_id IN (SELECT unnest(?)) AND bundle IS NULL"
+_OWN = "FROM shown_runs WHERE run_id IN (SELECT unnest(?)) AND NOT submitted"
 _HEADLINE = f"""
 SELECT run_id, edits_planned, h.edits FROM headlines h JOIN ({_OWN}) USING (run_id)
 WHERE quantity = ? AND h.edits IS NOT NULL
@@ -26,7 +26,7 @@ WHERE layer IS NOT NULL AND name IN (SELECT unnest(?)) AND value IS NOT NULL ORD
 
 
 def measured(store: Store, run_ids: Collection[str]) -> dict[str, Measured]:
-    """Run id → its status and numbers, of those of ``run_ids`` that were run here; submissions do not count."""
+    """Run id → its status and numbers, of ``run_ids`` that were run here or published; submissions do not count."""
     runs = list(run_ids)
     values: dict[str, dict[Key, float]] = {}
     for run_id, end, value in store.rows(_HEADLINE, [runs, HEADLINE]):

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from palimpsest.harness.errors import StoreError, UsageError
 
-SCHEMA = 10
+SCHEMA = 11
 """Version of ``schema.sql``; a store of another one is made anew by `palimpsest.results.store.ingest.ingest_all`."""
 STORE_NAME = "palimpsest.duckdb"
 _DAMAGE = (

@@ -277,7 +277,7 @@ CREATE TABLE continuations (
 CREATE TABLE ledger (
     line INTEGER NOT NULL,               -- line of the ledger, from 1
     time VARCHAR NOT NULL,
-    action VARCHAR NOT NULL,             -- include, replace, withdraw, rerun
+    action VARCHAR NOT NULL,             -- include, publish, replace, withdraw, rerun
     run VARCHAR NOT NULL,
     editor VARCHAR NOT NULL,
     reason VARCHAR NOT NULL,
@@ -287,13 +287,14 @@ CREATE TABLE ledger (
 );
 
 -- Runs as the page shows them. A submission is verified by the last re-run of just its content, if that agreed; until
--- then it is a row of its own and no seed of anybody else's.
+-- then it is a row of its own and no seed of anybody else's. What the maintainers published is as a run of this home.
 CREATE VIEW shown_runs AS
 SELECT
-    r.* REPLACE (CASE WHEN r.bundle IS NULL OR v.day IS NOT NULL THEN r.row_id ELSE r.run_id END AS row_id),
-    r.bundle IS NOT NULL AS submitted,
+    r.* REPLACE (CASE WHEN r.bundle IS NULL OR p.run IS NOT NULL OR v.day IS NOT NULL THEN r.row_id ELSE r.run_id END AS row_id),
+    r.bundle IS NOT NULL AND p.run IS NULL AS submitted,
     v.day AS verified
 FROM runs r LEFT JOIN (
     SELECT run, digest, CASE WHEN arg_max(verdict, line) IN ('bits', 'tolerance') THEN arg_max(time[:10], line) END AS day
     FROM ledger WHERE action = 'rerun' AND digest IS NOT NULL GROUP BY run, digest
-) v ON v.run = r.run_id AND v.digest = r.bundle;
+) v ON v.run = r.run_id AND v.digest = r.bundle
+LEFT JOIN (SELECT DISTINCT run, digest FROM ledger WHERE action = 'publish') p ON p.run = r.run_id AND p.digest = r.bundle;

@@ -19,7 +19,8 @@ from palimpsest.harness.system.strict import Strict
 from palimpsest.results.reading.cleaning import clean_text
 
 NAME = "ledger.jsonl"
-Action = Literal["include", "replace", "withdraw", "rerun"]
+Action = Literal["include", "publish", "replace", "withdraw", "rerun"]
+"""Act that a line records; ``publish`` includes a run that the maintainers made themselves."""
 _MAX_BYTES = 64_000_000
 
 
@@ -88,7 +89,7 @@ def standing(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Run → the line by which it is on the leaderboard; without those that were replaced or withdrawn."""
     found: dict[str, Entry] = {}
     for entry in entries:
-        if entry.action in ("include", "replace"):
+        if entry.action in ("include", "publish", "replace"):
             found[entry.run] = entry
         if entry.action == "replace" and entry.replaces is not None:
             found.pop(entry.replaces, None)
@@ -115,7 +116,7 @@ def verified(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 def _require_sense(before: Sequence[Entry], entry: Entry) -> None:
     present = standing(before)
-    if entry.action in ("include", "replace") and entry.run in present:
+    if entry.action in ("include", "publish", "replace") and entry.run in present:
         raise UsageError(f"Run {entry.run} is included already, since {present[entry.run].time[:10]}.")
     if entry.action == "withdraw" and entry.run not in present:
         raise UsageError(f"Run {entry.run} is not on the leaderboard, so it cannot be withdrawn.")

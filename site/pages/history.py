@@ -37,6 +37,7 @@ class Action(NamedTuple):
 ACTIONS = {
     "add": Action("added", "+", "good"),
     "include": Action("included", "+", "good"),
+    "publish": Action("published", "+", "good"),
     "replace": Action("replaced", "⇄", "plain"),
     "withdraw": Action("withdrawn", "✕", "bad"),
     "rerun": Action("run again", "✓", "good"),
@@ -207,7 +208,7 @@ def verifications(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], str]:
 
 def arrivals(found: Sequence[Event]) -> dict[str, str]:
     """Run that brought a row → day on which it came, of the newest events; read by ``static/fresh.js``."""
-    came = [event for event in found[:MOST_ROWS] if event.raw.action in ("add", "include", "replace")]
+    came = [event for event in found[:MOST_ROWS] if event.raw.action in ("add", "include", "publish", "replace")]
     return {file_name(event.run_id): event.time[:10] for event in reversed(came) if event.run_href}
 
 

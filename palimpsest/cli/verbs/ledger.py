@@ -33,6 +33,20 @@ def include(bundle: BundleArgument, reason: ReasonOption, ledger: LedgerOption =
 
 
 @app.command(
+    epilog="Example:\n\npalimpsest ledger publish results/submissions/* --reason 'suite editors, five seeds'\n\n"
+    "More: docs/submitting.md"
+)
+def publish(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles of runs of your own.", metavar="BUNDLE…")],
+    reason: ReasonOption,
+    ledger: LedgerOption = LEDGER,
+) -> None:
+    """Put runs that the maintainers made themselves onto the leaderboard, as seeds like those of a home."""
+    for bundle in bundles:
+        _record("publish", bundle, reason, ledger)
+
+
+@app.command(
     epilog="Example:\n\npalimpsest ledger replace results/submissions/3f9c0a1b2c3d 81aa00112233 "
     "--reason 'data had moved'\n\nMore: docs/submitting.md"
 )

@@ -47,6 +47,9 @@ def test_what_stands_follows_from_the_lines(tmp_path: Path) -> None:
     ("before", "line", "complaint"),
     [
         (["include"], entry("include"), "is included already, since 2026-01-02"),
+        (["include"], entry("publish"), "is included already, since 2026-01-02"),
+        (["publish"], entry("include"), "is included already, since 2026-01-02"),
+        ([], entry("publish", digest=None), "must name the digest"),
         ([], entry("withdraw"), "cannot be withdrawn"),
         ([], entry("replace", B, replaces=A), "cannot be replaced"),
         (["include"], entry("rerun"), "has a verdict"),
@@ -135,6 +138,33 @@ def test_included_bundles_are_ingested_and_withdrawn_ones_leave_at_the_next_rebu
     with Store.open(store_path, read_only=True) as store:
         assert bulk.run_heads(store) == []
         assert [line.action for line in boards.ledger(store)] == ["include", "rerun", "withdraw"]
+
+
+def test_a_published_run_is_a_seed_like_those_of_the_home_and_no_submission(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, place, digest = included
+    published = Submissions(bundle.parent, tmp_path / "published.jsonl")
+    append(published.ledger, entry("publish", bundle.name, digest=digest))
+    rows = {}
+    for name, submissions in (("included", place), ("published", published)):
+        with Store.open(tmp_path / f"{name}.duckdb") as store:
+            assert ingest(store, tmp_path / "runs", submissions=submissions).added == [bundle.name]
+            rows[name] = row_of(store, bundle.name)
+    assert (rows["included"].submitted, rows["included"].row_id) == (True, bundle.name)
+    assert (rows["published"].submitted, rows["published"].verified) == (False, None)
+    assert rows["published"].row_id != bundle.name
+
+
+def test_a_bundle_that_was_changed_after_it_was_published_is_left_out(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, _, _ = included
+    published = Submissions(bundle.parent, tmp_path / "published.jsonl")
+    append(published.ledger, entry("publish", bundle.name, digest=OTHER))
+    with Store.open(tmp_path / "store.duckdb") as store:
+        report = ingest(store, tmp_path / "runs", submissions=published)
+    assert report.added == [] and "the bundle was changed since" in report.problems[0].message
 
 
 def test_a_later_re_run_that_differs_takes_the_badge_off_the_page(
