@@ -36,6 +36,7 @@ class Tuning:
         record: Path,
         *,
         budget: int,
+        edits: int,
         little: float = 0.0,
         host: Mapping[str, Any] | None,
         identity: Mapping[str, Any],
@@ -46,7 +47,8 @@ class Tuning:
             editor: Complete, as `canonical_name` gives it.
             axes: Of the search, the most important first.
             record: The file.
-            budget: Trials.
+            budget: Whole trials.
+            edits: Of a whole trial.
             little: As `Search` takes it.
             host: Complete configuration of a filter's host; None: the editor has none.
             identity: From `identity_of`; trials of another one are not taken over.
@@ -59,7 +61,7 @@ class Tuning:
         self.record = record
         self._model = str(identity["model"])
         self._identity = {"format": FORMAT, "editor": editor, **identity, "fixed": self._fixed(axes), "host": host}
-        self._search = Search(axes, self._fits, budget, little)
+        self._search = Search(axes, self._fits, budget, edits, little)
         self._known = {key(trial.config): trial for trial in _read(record, self._identity)}
         self._tried, self.next = self._search.replay(self._known)
 

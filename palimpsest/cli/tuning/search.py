@@ -35,20 +35,27 @@ class Search:
     """The search along some axes."""
 
     def __init__(
-        self, axes: Sequence[Axis], fits: Callable[[Mapping[str, Any]], bool], budget: int, little: float = 0.0
+        self,
+        axes: Sequence[Axis],
+        fits: Callable[[Mapping[str, Any]], bool],
+        budget: int,
+        edits: int,
+        little: float = 0.0,
     ) -> None:
         """Set up.
 
         Args:
             axes: The most important first.
             fits: Tells if an editor takes a configuration; what it does not take lies beyond an end.
-            budget: Trials.
+            budget: Whole trials. One that was stopped counts for its share of the edits.
+            edits: Of a whole trial.
             little: Effective edits; a best trial with no more holds next to nothing and shows no direction. Then no
                 trial is stopped, and the search goes on along an axis up to the end of its list.
         """
         self.axes = tuple(axes)
         self._fits = fits
         self._budget = budget
+        self._edits = edits
         self.little = little
 
     @property
@@ -69,7 +76,7 @@ class Search:
         tried: dict[Places, Trial] = {}
         walk = self._walk()
         places = next(walk)
-        while len(tried) < self._budget:
+        while sum(trial.share(self._edits) for trial in tried.values()) < self._budget:
             config, least = self.config(places), to_beat(tried.values(), self.little)
             trial = known.get(key(config))
             if trial is None or not (trial.complete or _hopeless(trial, least)):

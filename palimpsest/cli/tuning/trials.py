@@ -57,6 +57,10 @@ class Trial:
         """False for a trial that was stopped."""
         return self.stopped_at is None
 
+    def share(self, edits: int) -> float:
+        """Share of the edits of a whole trial that it made; one that failed counts as whole."""
+        return 1.0 if self.stopped_at is None else self.stopped_at / edits
+
 
 def spread(draws: Sequence[float]) -> float:
     """The standard error that resamples show; 0 where there are none."""

@@ -122,8 +122,16 @@ def tune(
         one = asked_for[name]
         host = without_host(name, resolve_config(name, model, {}))[1] if host is None else host
         record = one.folder / f"{model}.tuning.json"
-        little = protocol.LITTLE * horizon.edits
-        return Tuning(name, one.axes, record, budget=protocol.BUDGET, little=little, host=host, identity=identity)
+        return Tuning(
+            name,
+            one.axes,
+            record,
+            budget=protocol.BUDGET,
+            edits=horizon.edits,
+            little=protocol.LITTLE * horizon.edits,
+            host=host,
+            identity=identity,
+        )
 
     def finish(tuning: Tuning) -> None:
         text = preset_text(tuning.editor, model, edits.name, horizon, tuning.settings(), tuning.chosen, words)

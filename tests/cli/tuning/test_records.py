@@ -14,6 +14,7 @@ from palimpsest.cli.tuning import protocol
 from palimpsest.cli.tuning.axes import Axis
 from palimpsest.cli.tuning.preset_text import preset_text
 from palimpsest.cli.tuning.record import FORMAT, Tuning
+from palimpsest.cli.tuning.trials import Trial
 from palimpsest.harness.model.catalogue import fingerprint, resolve
 from palimpsest.harness.plugins.configuration import resolve_config
 from palimpsest.tasks.registry import load_task
@@ -26,7 +27,7 @@ IDENTITY = {"model": "pocket-gpt2", "task": "t"}
 
 def tuning(record: Path, editor: str = "ft-l", *, host: dict[str, Any] | None = None, **more: Any) -> Tuning:
     names = {"ft-l": Axis("norm_constraint", (1e-3, 1e-2), 0), "rect(ft-l)": Axis("kept_share", (0.2, 0.5), 0)}
-    return Tuning(editor, [names[editor]], record, budget=2, host=host, identity={**IDENTITY, **more})
+    return Tuning(editor, [names[editor]], record, budget=2, edits=100, host=host, identity={**IDENTITY, **more})
 
 
 def finished(one: Tuning) -> Tuning:
@@ -101,7 +102,9 @@ def test_shipped_presets_are_what_their_recorded_trials_choose() -> None:
         assert stored["model_fingerprint"] == fingerprint(resolve(stored["model"])), record
         assert stored["task_hash"] == load_task("pocket-counterfact-tuning").content_hash
         if stored.get("format") == FORMAT:
-            assert stored["finished"] and len(stored["trials"]) <= protocol.BUDGET, record
+            assert stored["finished"], record
+            made = [Trial.read(one).share(stored["edits"]) for one in stored["trials"]]
+            assert sum(made[:-1]) < protocol.BUDGET, record
             chosen = stored["chosen"]
         else:  # chosen by the harmonic mean of score and abilities after 200 edits
             chosen = max(stored["trials"], key=lambda one: one["objective"])["config"]

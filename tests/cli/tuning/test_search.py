@@ -15,6 +15,8 @@ from tests.cli.tuning.played import Landscape, searched, step_of, trial
 STRENGTH = Axis("strength", (1.0, 10.0, 100.0, 1000.0), 3)
 LAYERS = Axis("layers", ([0], [0, 1], [1], [1, 2]), 1, closed=True)
 SHARE = Axis("share", (0.2, 0.4, 0.8, 1.0), 1, most=1.0)
+EDITS = 100
+"""Of a whole trial; those that are stopped make half of them."""
 
 
 def peak(**at: Any) -> Landscape:
@@ -37,7 +39,7 @@ def everything_fits(config: Mapping[str, Any]) -> bool:
 
 
 def search(*axes: Axis, budget: int = 12) -> Search:
-    return Search(axes, everything_fits, budget)
+    return Search(axes, everything_fits, budget, EDITS)
 
 
 def test_the_first_trial_is_the_published_setting() -> None:
@@ -50,7 +52,7 @@ def test_an_optimum_inside_is_found_and_lies_between_values_that_were_tried() ->
     one = search(STRENGTH, LAYERS)
     tried = searched(one, peak(strength=10.0, layers=[1]))
     chosen = one.chosen(tried)
-    assert chosen.config == {"strength": 10.0, "layers": [1]} and len(tried) <= 12
+    assert chosen.config == {"strength": 10.0, "layers": [1]}
     assert one.optimum(tried, chosen) == {"strength": "inside", "layers": "inside"}
 
 
@@ -69,7 +71,7 @@ def test_a_bound_by_nature_is_an_end_and_not_an_edge() -> None:
 
 
 def test_what_the_editor_does_not_take_is_a_bound_by_nature() -> None:
-    one = Search([STRENGTH], lambda config: config["strength"] <= 1e4, 12)
+    one = Search([STRENGTH], lambda config: config["strength"] <= 1e4, 12, EDITS)
     tried = searched(one, peak(strength=1e6))
     assert one.chosen(tried).config == {"strength": 1e4}
     assert one.optimum(tried, one.chosen(tried)) == {"strength": "end"}
@@ -88,10 +90,21 @@ def test_a_plain_list_has_no_values_beyond_or_between() -> None:
 
 
 @pytest.mark.parametrize("height", [peak(strength=30.0), peak(strength=1e9), lambda config: 0.0])
-def test_no_search_has_more_trials_than_the_budget_and_none_twice(height: Landscape) -> None:
+def test_no_search_makes_more_edits_than_the_budget_and_no_trial_twice(height: Landscape) -> None:
     tried = searched(search(STRENGTH, LAYERS), height)
     configs = [key(one.config) for one in tried.values()]
-    assert len(configs) == len(set(configs)) <= 12
+    assert len(configs) == len(set(configs))
+    assert sum(one.share(EDITS) for one in list(tried.values())[:-1]) < 12
+
+
+def test_a_trial_that_was_stopped_takes_its_share_of_the_budget_only() -> None:
+    one = search(STRENGTH, LAYERS, budget=2)
+    first, second = ({"strength": strength, "layers": [0, 1]} for strength in (1000.0, 100.0))
+    known = {key(first): trial(first, 300.0), key(second): trial(second, 10.0, stopped_at=EDITS // 4, at_most=50.0)}
+    step = step_of(one, known)
+    assert step is not None and step.config not in (first, second)
+    third = trial(step.config, 200.0)
+    assert step_of(one, {**known, key(step.config): third}) is None
 
 
 def test_what_is_left_of_the_budget_refines() -> None:
@@ -107,7 +120,7 @@ def test_where_next_to_nothing_is_held_the_search_goes_on_to_where_something_is(
     def dead(config: Mapping[str, Any]) -> float:
         return 100.0 if config["strength"] == alive else noise * (config["strength"] == 10.0)
 
-    one = Search([Axis("strength", STRENGTH.values, start), LAYERS], everything_fits, 12, little=20.0)
+    one = Search([Axis("strength", STRENGTH.values, start), LAYERS], everything_fits, 12, EDITS, little=20.0)
     tried = searched(one, dead)
     assert one.chosen(tried).config["strength"] == alive
     first = next(places for places, trial in tried.items() if trial.effective_edits == 100.0)
