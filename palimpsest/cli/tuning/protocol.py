@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BUDGET = 12
+BUDGET = 20
 """Whole trials whose edits every editor may make; one that was stopped counts for as far as it went."""
 EDITS = 500
 """Edits of a trial; all of the split where it has fewer."""
