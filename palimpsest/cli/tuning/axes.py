@@ -29,6 +29,11 @@ class Axis:
     closed: bool = False
     """The list has all values there are."""
 
+    @property
+    def numeric(self) -> bool:
+        """True where all values are numbers."""
+        return all(_is_number(value) for value in self.values)
+
     def value(self, place: float) -> Any:
         """The value at a place, a number beyond the list by the ratio of its last two; None: there is none."""
         low = math.floor(place)

@@ -1,15 +1,17 @@
-"""The search of a tuning: axis by axis from the published setting, the same for every editor.
+"""The search of a tuning: a survey, then axis by axis from the best setting so far, the same for every editor.
 
-From the best setting so far the next value along an axis is tried, first towards the longer side of its list. While
-that is better the search goes on, beyond the list, too; where the first try is worse, the other side is tried. After
-the last axis comes the first again, and when no neighbour is better any more, all goes on with half the step, then a
-quarter. It ends with the budget. What is tried next follows from the trials so far alone, so that a search which was
-interrupted goes on as if it had not been.
+The published setting comes first. Strength and bound of an edit are only good together, so a survey then spreads
+settings over all axes of numbers at once, the others as published. From the best setting so far the next value along an
+axis is tried, first towards the longer side of its list. While that is better the search goes on, beyond the list, too;
+where the first try is worse, the other side is tried. After the last axis comes the first again, and when no neighbour
+is better any more, all goes on with half the step, then a quarter. It ends with the budget. What is tried next follows
+from the trials so far alone, so that a search which was interrupted goes on as if it had not been.
 """
 
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,8 @@ from palimpsest.cli.tuning.trials import Trial, chosen, to_beat
 Places = tuple[float, ...]
 """The place on each axis."""
 STEPS = (1.0, 0.5, 0.25)
+SURVEYED = 6
+"""Settings of the survey for each axis of numbers; there is none for a single axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,28 @@ class Search:
 
     def _walk(self) -> Generator[Places, Trial, None]:
         """Yields places to be tried and is sent their trials."""
-        best = yield self.published
-        walker = _Walker(self, self.published, best)
+        walker = _Walker(self, self.published, (yield self.published))
+        for places in self._survey():
+            yield from walker.look_at(places)
         for size in STEPS:
             moved = True
             while moved:
                 moved = False
                 for number in range(len(self.axes)):
                     moved = (yield from walker.either_way(number, size)) or moved
+
+    def _survey(self) -> list[Places]:
+        """A Latin hypercube over the places of all axes of numbers: each value of an axis comes equally often."""
+        numbers = [number for number, axis in enumerate(self.axes) if axis.numeric]
+        count = SURVEYED * len(numbers) if len(numbers) > 1 else 0
+        columns: list[list[float]] = []
+        for number, axis in enumerate(self.axes):
+            column = [float(self.published[number])] * count
+            if number in numbers:
+                column = [float(point * len(axis.values) // count) for point in range(count)]
+                random.Random(axis.name).shuffle(column)  # noqa: S311 – always the same, and no secret
+            columns.append(column)
+        return list(zip(*columns, strict=True))
 
     def exists(self, places: Places) -> bool:
         """True if there is a configuration at these places, and the editor takes it."""
@@ -140,6 +158,14 @@ class _Walker:
         self._centre = centre
         self._best = best
         self._seen = {key(search.config(centre))}
+
+    def look_at(self, places: Places) -> Generator[Places, Trial, None]:
+        """Try a place anywhere, and stand there from now on if it is better."""
+        if self._is_new(places):
+            self._seen.add(key(self._search.config(places)))
+            trial = yield places
+            if trial.complete and trial.effective_edits > self._best.effective_edits:
+                self._centre, self._best = places, trial
 
     def either_way(self, number: int, size: float) -> Generator[Places, Trial, bool]:
         """Go along one axis as long as it gets better; true if it did."""

@@ -107,6 +107,21 @@ def test_a_trial_that_was_stopped_takes_its_share_of_the_budget_only() -> None:
     assert step_of(one, {**known, key(step.config): third}) is None
 
 
+def test_a_height_to_which_no_single_axis_leads_is_found() -> None:
+    values = (1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0)
+    one = search(Axis("strength", values, 0), Axis("bound", values, 0), LAYERS)
+
+    def valley(config: Mapping[str, Any]) -> float:
+        strength, bound = math.log10(config["strength"]), math.log10(config["bound"])
+        return 100.0 - 80 * abs(strength - bound) + 20 * (strength + bound)
+
+    tried = searched(one, valley)
+    assert one.chosen(tried).effective_edits >= 260, "each step along one axis alone loses"
+    surveyed = [(trial.config["strength"], tuple(trial.config["layers"])) for trial in list(tried.values())[1:12]]
+    assert {strength for strength, _ in surveyed} == {*values}, "every value comes"
+    assert {layers for _, layers in surveyed} == {(0, 1)}, "what is no number stays as published"
+
+
 def test_what_is_left_of_the_budget_refines() -> None:
     one = search(STRENGTH)
     assert one.chosen(searched(one, peak(strength=32.0))).config == {"strength": 32.0}
