@@ -15,7 +15,6 @@ import argparse
 import importlib
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,10 @@ from unittest.mock import MagicMock
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the stand-in for a GPU is shared with `peer.py`
-from benchmarks.peer import OnCpu
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # the stand-in for a GPU and the clock are those of `peer.py`
+from benchmarks.peer import OnCpu, least
 from palimpsest.harness.metrics.probes import ProbeOutcome
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.editable import EditableModel
@@ -79,16 +80,6 @@ def largest_difference(ours: Sequence[ProbeOutcome], published: Sequence[Sequenc
     return max(abs(a - b) for a, b in zip(flat, [nll for case in published for nll in case], strict=True))
 
 
-def best_of(times: int, work: Callable[[], object]) -> float:
-    """Fewest processor seconds."""
-    spent = []
-    for _ in range(times):
-        begin = time.process_time()
-        work()
-        spent.append(time.process_time() - begin)
-    return min(spent)
-
-
 def main() -> int:
     """Compare; 0 if both give the same likelihoods."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,9 +94,9 @@ def main() -> int:
     few = cases[: arguments.peer_cases]
     published = published_scoring(arguments.checkout, model)
     difference = largest_difference(score_cases(model, few), published(few))
-    theirs = 1000 * best_of(arguments.repeat, lambda: published(few)) / len(few)
+    theirs = 1000 * least(lambda: published(few), arguments.repeat) / len(few)
     FreedMemory()
-    ours = 1000 * best_of(arguments.repeat, lambda: score_cases(model, cases)) / len(cases)
+    ours = 1000 * least(lambda: score_cases(model, cases), arguments.repeat) / len(cases)
     print(
         f"{model.name}: ours {ours:.1f} ms a case (of {len(cases)}), published {theirs:.1f} (of {len(few)}), "
         f"{theirs / ours:.1f} times as fast; likelihoods differ by {difference:.1e} nats a token"

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from palimpsest.harness.statistics.resources import with_statistics
 from palimpsest.tasks.registry import load_task
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the plain loop is shared with the tests
+from benchmarks.peer import least  # noqa: E402
 from benchmarks.plain_targets import plain_target  # noqa: E402
 
 _TOLERANCE = 1e-3
@@ -96,16 +96,6 @@ def share_of_rate(parts: list[Suffixes], delta: torch.Tensor) -> float:
     square = torch.randn(1024, 1024)
     rate = 2 * 1024**3 / least(lambda: square @ square)
     return float(counted.get_total_flops() / least(step) / rate)
-
-
-def least(work: Callable[[], Any]) -> float:
-    """Processor seconds of the fastest of five runs."""
-    spent = []
-    for _ in range(5):
-        begin = time.process_time()
-        work()
-        spent.append(time.process_time() - begin)
-    return min(spent)
 
 
 def main() -> int:

@@ -44,7 +44,7 @@ class FreedMemory:
 
     def __init__(self, every: float = 5.0) -> None:
         """Give back what was freed before. Args: seconds between two times, at least."""
-        self._every, self._last = every, time.monotonic() - 2 * every
+        self._every, self._last = every, float("-inf")
         libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         self._trim = getattr(libc, "malloc_trim", None)
         if (option := getattr(libc, "mallopt", None)) is not None:

@@ -21,6 +21,8 @@ from palimpsest.results.reading.cleaning import clean_text
 NAME = "ledger.jsonl"
 Action = Literal["include", "publish", "replace", "withdraw", "rerun"]
 """Act that a line records; ``publish`` includes a run that the maintainers made themselves."""
+_ARRIVALS = ("include", "publish", "replace")
+"""Acts by which a run comes onto the leaderboard."""
 _MAX_BYTES = 64_000_000
 
 
@@ -89,7 +91,7 @@ def standing(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Run → the line by which it is on the leaderboard; without those that were replaced or withdrawn."""
     found: dict[str, Entry] = {}
     for entry in entries:
-        if entry.action in ("include", "publish", "replace"):
+        if entry.action in _ARRIVALS:
             found[entry.run] = entry
         if entry.action == "replace" and entry.replaces is not None:
             found.pop(entry.replaces, None)
@@ -116,7 +118,7 @@ def verified(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 def _require_sense(before: Sequence[Entry], entry: Entry) -> None:
     present = standing(before)
-    if entry.action in ("include", "publish", "replace") and entry.run in present:
+    if entry.action in _ARRIVALS and entry.run in present:
         raise UsageError(f"Run {entry.run} is included already, since {present[entry.run].time[:10]}.")
     if entry.action == "withdraw" and entry.run not in present:
         raise UsageError(f"Run {entry.run} is not on the leaderboard, so it cannot be withdrawn.")

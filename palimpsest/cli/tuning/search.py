@@ -105,7 +105,7 @@ class Search:
                     moved = (yield from walker.either_way(number, size)) or moved
 
     def _survey(self) -> list[Places]:
-        """A Latin hypercube over the places of all axes of numbers: each value of an axis comes equally often."""
+        """A Latin hypercube over the axes of numbers: each value as often as any other of its axis, or one more."""
         numbers = [number for number, axis in enumerate(self.axes) if axis.numeric]
         count = SURVEYED * len(numbers) if len(numbers) > 1 else 0
         columns: list[list[float]] = []
@@ -162,10 +162,7 @@ class _Walker:
     def look_at(self, places: Places) -> Generator[Places, Trial, None]:
         """Try a place anywhere, and stand there from now on if it is better."""
         if self._is_new(places):
-            self._seen.add(key(self._search.config(places)))
-            trial = yield places
-            if trial.complete and trial.effective_edits > self._best.effective_edits:
-                self._centre, self._best = places, trial
+            yield from self._tried(places)
 
     def either_way(self, number: int, size: float) -> Generator[Places, Trial, bool]:
         """Go along one axis as long as it gets better; true if it did."""
@@ -177,14 +174,21 @@ class _Walker:
     def _along(self, number: int, step: float) -> Generator[Places, Trial, bool]:
         here, moved = self._centre, False
         while self._is_new(there := _shifted(here, number, step)):
-            self._seen.add(key(self._search.config(there)))
-            trial = yield there
-            if trial.complete and trial.effective_edits > self._best.effective_edits:
-                self._centre, self._best, moved = there, trial, True
+            if (yield from self._tried(there)):
+                moved = True
             elif self._best.effective_edits > self._search.little or not self._listed(there, number):
                 break
             here = there
         return moved
+
+    def _tried(self, there: Places) -> Generator[Places, Trial, bool]:
+        """Try a place, and stand there from now on if it is better; true if it is."""
+        self._seen.add(key(self._search.config(there)))
+        trial = yield there
+        better = trial.complete and trial.effective_edits > self._best.effective_edits
+        if better:
+            self._centre, self._best = there, trial
+        return better
 
     def _listed(self, there: Places, number: int) -> bool:
         return 0 <= there[number] <= len(self._search.axes[number].values) - 1
