@@ -109,6 +109,13 @@ def listed(
     return facts
 
 
+def known_part(task: EditTask, ref: ModelRef, entry: ModelEntry, given: Means, home: Path) -> EditTask:
+    """The part of a task that a model knows, and a line on how much that is; arguments and errors as of `listed`."""
+    facts = listed(task, ref, entry, given, home)
+    output.note(in_words(task, facts))
+    return known.restricted(task, facts)
+
+
 def _fitting(task: EditTask, ref: ModelRef) -> KnownFacts | None:
     """The list that is there, if it is of just these data."""
     facts = known.find_list(task.name, ref.fingerprint[:12], task.content_hash)

@@ -155,3 +155,23 @@ def _metrics(home: Path, run: str, *, edits: int) -> Iterator[dict[str, Any]]:
 def test_plan_makes_no_list_and_says_how_it_is_made(tmp_path: Path) -> None:
     code, _, err = cli("plan", "smoke", "--known", "--no-calibration", home=tmp_path)
     assert code == 4 and "palimpsest tasks known pocket-counterfact --model" in " ".join(err.split())
+
+
+def test_a_tuning_of_known_facts_edits_only_those_for_as_long_as_was_said(file: Path, tmp_path: Path) -> None:
+    only = "values = [1e-3], published = 1e-3, least = 1e-3, most = 1e-3"
+    (tmp_path / "grid.toml").write_text(f"norm_constraint = {{ {only} }}\n")
+    words = ("tune", "ft-l", "--task", "counterfact", "--data", str(file), "--known", "--grid",
+             str(tmp_path / "grid.toml"), "--out", str(tmp_path / "out"), "--json")  # fmt: skip
+    code, out, err = cli(*words, "--edits", "4", home=tmp_path)
+    assert code == 0, err
+    assert "pocket-llama knows" in err and len(json.loads(out)["trials"]) == 1
+    record = json.loads((tmp_path / "out" / "pocket-llama.tuning.json").read_text())
+    assert record["task"].startswith("counterfact:few.json@known-") and record["edits"] == 4
+    assert record["trials"][0]["points"][-1]["edits"] == 4
+    preset = (tmp_path / "out" / "pocket-llama.toml").read_text()
+    assert "--edits 4 --known" in preset and f"4 edits of {record['task']}" in preset
+    code, _, err = cli(*words, home=tmp_path)
+    record = json.loads((tmp_path / "out" / "pocket-llama.tuning.json").read_text())
+    assert code == 0 and "requests asked" not in err and RECORDS / 2 < record["edits"] <= RECORDS - len(FALSE)
+    code, _, err = cli(*words, "--edits", "0", home=tmp_path)
+    assert code == 2 and "--edits: expected a whole number of at least 1, got 0." in err

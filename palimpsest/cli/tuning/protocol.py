@@ -33,7 +33,7 @@ class Horizon:
         return [(n, min(n + self.batch_size, self.edits)) for n in range(0, self.edits, self.batch_size)]
 
 
-def horizon(cases: int) -> Horizon:
-    """The horizon of trials on a split with this many cases."""
-    edits = min(EDITS, cases)
+def horizon(cases: int, edits: int | None = None) -> Horizon:
+    """The horizon of trials of so many edits, `EDITS` if not said, on a split with this many cases."""
+    edits = min(edits or EDITS, cases)
     return Horizon(edits, BATCH_SIZE, (*(point for point in CHECKPOINTS if point < edits), edits))

@@ -12,6 +12,7 @@ import typer
 import palimpsest.editors
 from palimpsest.cli import means, options, output
 from palimpsest.cli.carry_out import asked, memory_of
+from palimpsest.cli.known_facts import known_part
 from palimpsest.cli.locating import proposal
 from palimpsest.cli.pool import at_once
 from palimpsest.cli.ray_pool import place_of_work, ray_address
@@ -32,6 +33,7 @@ from palimpsest.harness.plugins.configuration import resolve_config, without_hos
 from palimpsest.harness.specs.composition import parse
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.tasks.known import marked
 from palimpsest.tasks.registry import data_files
 
 TASK = "pocket-counterfact-tuning"
@@ -85,6 +87,17 @@ def tune(
         list[str] | None,
         typer.Option("--abilities", help="Abilities to keep; repeatable.", show_default="pocket"),
     ] = None,
+    edits: Annotated[
+        int | None,
+        typer.Option(
+            "--edits",
+            parser=options.whole_number,
+            metavar="N",
+            help="Edits of a whole trial; all of the split where it has fewer.",
+            show_default=str(protocol.EDITS),
+        ),
+    ] = None,
+    known: options.KnownOption = False,
     data: options.DataOption = None,
     skip_bad_records: options.SkipBadOption = False,
     ability_data: options.AbilityDataOption = None,
@@ -96,20 +109,25 @@ def tune(
     """Search for the best configuration on the tuning split, write it as the preset, record every trial."""
     if everything == (editor is not None):
         raise UsageError("tune: expected the name of one editor, or --all.")
+    if edits is not None and edits < 1:
+        raise UsageError(f"--edits: expected a whole number of at least 1, got {edits}.")
     place_of_work(on)
     address = ray_address(on)
     given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
     ref, entry = installed_catalog(given.installed).model(model)
     home = options.home_folder(home)
     editors = _editors(editor, model, grid, out, None if grid else proposal.require(home, model, ref.fingerprint))
-    edits = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
-    for note in edits.origin.notes if edits.origin else ():
+    whole = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
+    for note in whole.origin.notes if whole.origin else ():
         output.note(note)
+    split = known_part(whole, ref, entry, given, home) if known else whole
     kept = AbilityChoice(given.installed.abilities, tuple(abilities or USUAL))
-    horizon = protocol.horizon(len(edits.cases))
-    identity = identity_of(ref, edits, horizon, kept, given.statistics_hash)
+    horizon = protocol.horizon(len(split.cases), edits)
+    identity = identity_of(ref, split, horizon, kept, given.statistics_hash)
     words = [
         *options.repeated("--task", [task] if task != TASK else []),
+        *options.repeated("--edits", [edits] if edits is not None else []),
+        *(["--known"] if known else []),
         *options.repeated("--abilities", abilities),
         *options.repeated("--data", data),
         *(["--skip-bad-records"] if skip_bad_records else []),
@@ -134,7 +152,7 @@ def tune(
         )
 
     def finish(tuning: Tuning) -> None:
-        text = preset_text(tuning.editor, model, edits.name, horizon, tuning.settings(), tuning.chosen, words)
+        text = preset_text(tuning.editor, model, split.name, horizon, tuning.settings(), tuning.chosen, words)
         atomic_write_text(tuning.record.with_name(f"{model}.toml"), text)
 
     campaign = Campaign(list(asked_for), begin, finish)
@@ -151,7 +169,7 @@ def tune(
             versions=versions_here(),
             editor=tuning.editor,
             model=entry.source or model,
-            task=means.absolute_task(task),
+            task=marked(means.absolute_task(task), ref.fingerprint) if known else means.absolute_task(task),
             config=tuning.next.config,
             host=None if tuning.host is None else dict(tuning.host),
             to_beat=tuning.next.to_beat,
@@ -167,7 +185,7 @@ def tune(
         from palimpsest.harness.runs.loaded_model import load
 
         loaded = load(entry, home, statistics=given.statistics, texts=given.installed.texts)
-        return Bench(loaded, edits, kept, horizon)
+        return Bench(loaded, split, kept, horizon)
 
     memory = _memory(editors, entry, model, given)
     count = 1 if address else slots(at_once(on), len(campaign.left), 1, memory)
