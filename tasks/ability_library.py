@@ -24,7 +24,9 @@ from palimpsest.tasks.ability_data import data_file
 from palimpsest.tasks.ability_files import files_of
 
 FOLDER = Path(__file__).resolve().parent / "abilities"
-"""One ``<task>.yaml`` per ability with its items, code shared by them, ``groups.toml``, and the folders of `LOCAL`."""
+"""One ``<task>.yaml`` per ability with its items, code shared by them, ``groups.toml``, and the folders below."""
+WHOLE = ("plain",)
+"""Subfolders of tasks that ship with their items, too; the code beside them is theirs alone."""
 LOCAL = {"glue_lm_eval": "ability_data.py", "published": "general/*.py", "general": "general/*.py"}
 """Subfolder whose tasks read their items from the folders of ``--ability-data`` → code in this room that they use."""
 RENAMED = {"glue-papers": "glue-lm-eval", "glue-papers-generated": "glue-lm-eval-generated"}
@@ -65,13 +67,17 @@ def ability_groups(folder: Path = FOLDER) -> dict[str, AbilityGroup]:
 
 def ability_names(folder: Path = FOLDER) -> tuple[str, ...]:
     """Names of the tasks that ship, those that need local data included."""
-    return tuple(sorted([*(path.stem for path in folder.glob("*.yaml")), *_local(folder)]))
+    return tuple(sorted([*_own(folder), *_local(folder)]))
 
 
 @cache
 def local_tasks() -> Mapping[str, Path]:
     """Tasks that ship without their items, and the files that define them."""
     return _local(FOLDER)
+
+
+def _own(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for place in ("", *WHOLE) for path in (folder / place).glob("*.yaml")}
 
 
 def _local(folder: Path) -> dict[str, Path]:
@@ -96,7 +102,7 @@ class AbilityLibrary:
         self.data = tuple(Path(place) for place in data)
         self._folder = folder
         self._groups = ability_groups(folder)
-        self._own = {path.stem: path for path in folder.glob("*.yaml")}
+        self._own = _own(folder)
         self._local = _local(folder)
         self._brought: dict[str, Path] = {}
 

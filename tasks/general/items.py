@@ -5,6 +5,8 @@ Not even a space at the end of a text is taken away: published prompts have it.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,13 @@ _FINAL = "#### "
 
 
 def load(
-    *, file: str, reserved: int = 0, passages: bool = False, ability_data: Sequence[str] = (), **_: Any
+    *,
+    file: str,
+    reserved: int = 0,
+    passages: bool = False,
+    in_turn: str = "",
+    ability_data: Sequence[str] = (),
+    **_: Any,
 ) -> dict[str, Dataset]:
     """Items of one file for lm-eval: the split ``test``, and ``examples`` of what is reserved.
 
@@ -30,6 +38,7 @@ def load(
         file: Name of the data file without its ending, a key of `FORMS`.
         reserved: Items at the beginning that are never asked.
         passages: Ask only of items that have a passage.
+        in_turn: Name of a field; items of its values take turns, so that a limit leaves some of each.
         ability_data: Folders to look in.
 
     Raises:
@@ -55,8 +64,20 @@ def load(
     if len(rows) <= reserved:
         kept = f"more than the {reserved} that are kept for examples" if reserved else "some"
         raise ConfigError(f"{path}: {len(rows)} items; expected {kept}.")
+    if in_turn:
+        rows = _taking_turns(rows, in_turn)
     examples = {"examples": Dataset.from_list(rows[:reserved])} if reserved else {}
     return {"test": Dataset.from_list(rows[reserved:]), **examples}
+
+
+def _taking_turns(rows: Sequence[Row], field: str) -> list[Row]:
+    """First the first of each of a field's values, then the second of each."""
+    seen: Counter[Any] = Counter()
+    rounds = []
+    for row in rows:
+        rounds.append((seen[row[field]], row))
+        seen[row[field]] += 1
+    return [row for _, row in sorted(rounds, key=lambda pair: pair[0])]
 
 
 def _row(record: Any, form: Callable[[Record], Row]) -> Row:
@@ -116,6 +137,37 @@ def _open_qa(record: Record) -> Row:
     return {"question": _text(record, "question"), "answers": _texts(record, "answer"), "passage": passage}
 
 
+def _last_word(record: Record) -> Row:
+    text = _text(record, "text")
+    if " " not in text or text.endswith(" "):
+        raise RecordProblem(f"text: expected several words, of which the last is asked for, got {text!r:.80}.")
+    return {"text": text}
+
+
+def _minimal_pair(record: Record) -> Row:
+    """Two sentences, the good one first in half of the pairs: a model that finds all alike takes the first."""
+    good, bad, kind = (_text(record, name) for name in ("good", "bad", "uid"))
+    label = hashlib.sha256(f"{good}\n{bad}".encode()).digest()[0] % 2
+    return {"options": [bad, good] if label else [good, bad], "label": label, "uid": kind}
+
+
+def _two_ways(record: Record) -> Row:
+    options = [_text(record, name) for name in ("sol1", "sol2")]
+    return {"goal": _text(record, "goal"), "options": options, "label": _choice(record, "label", (0, 1))}
+
+
+def _science(record: Record) -> Row:
+    options = record.get("choices")
+    if not isinstance(options, list) or not options or not all(isinstance(one, Mapping) for one in options):
+        raise RecordProblem(f"choices: expected a list of objects with text and label, got {options!r:.80}.")
+    label = _choice(record, "answerKey", [_text(one, "label") for one in options])
+    return {
+        "question": _text(record, "question"),
+        "options": [_text(one, "text") for one in options],
+        "label": label,
+    }
+
+
 def _summary(record: Record) -> Row:
     return {name: _text(record, name) for name in ("dialogue", "summary")}
 
@@ -133,6 +185,10 @@ FORMS: Mapping[str, Callable[[Record], Row]] = {
     "reasoning": _reasoning,
     "OpenDomainQA": _open_qa,
     "summarization": _summary,
+    "lambada_test": _last_word,
+    "blimp_200_per_paradigm": _minimal_pair,
+    "piqa_valid": _two_ways,
+    "arc_challenge_dev_test": _science,
 }
 """Name of a data file → what a record of it becomes. Labels: 1 positive, acceptable, the same, entailed or yes; but of
 ``rte`` as GLUE numbers them, where 0 is entailed."""

@@ -26,6 +26,14 @@ RECORDS: dict[str, dict[str, Any]] = {
     "dialogue": {"article": "m : hi .", "options": ["a", "b", "c", "d"], "answers": "C"},
     "reasoning": {"question": "Two and two?", "answer": "2+2=<<2+2=4>>4\n#### 4"},
     "OpenDomainQA": {"question": "who was first?", "answer": ["Ann", "Ann B."], "output": ["\n\nAnn was."]},
+    "lambada_test": {"text": 'She sighed.\n\n"He closed the door'},
+    "blimp_200_per_paradigm": {"good": "He sleeps.", "bad": "He sleep.", "uid": "agreement", "pair_id": "3"},
+    "piqa_valid": {"goal": "open a jar", "sol1": "turn the lid ", "sol2": "turn the glass", "label": 1},
+    "arc_challenge_dev_test": {
+        "question": "Which is a gas?",
+        "choices": [{"text": "iron", "label": "1"}, {"text": "air", "label": "2"}, {"text": "wax", "label": "3"}],
+        "answerKey": "2",
+    },
     "summarization": {"dialogue": "A: Hi\r\nB: Hi", "summary": "They greet.", "id": "1"},
 }
 
@@ -40,10 +48,22 @@ def written(folder: Path, file: str, records: Sequence[Any]) -> dict[str, Any]:
 def test_every_form_of_file_is_read_and_no_text_is_changed(tmp_path: Path, file: str) -> None:
     record = RECORDS[file]
     (row,) = load(**written(tmp_path, file, [record]))["test"].to_list()
-    for name in ("sentence", "sentence1", "sentence2", "question", "passage", "article", "dialogue", "summary"):
+    texts = (
+        "sentence",
+        "sentence1",
+        "sentence2",
+        "question",
+        "passage",
+        "article",
+        "dialogue",
+        "summary",
+        "text",
+        "goal",
+    )
+    for name in texts:
         assert row.get(name, record.get(name)) == record.get(name, row.get(name))
     labels = {"sst2": 1, "cola": 0, "mrpc": 1, "rte": 0, "nli": 1, "sentiment_analysis": 0, "ClosedDomainQA": 0}
-    labels |= {"mmlu": 1, "dialogue": 2}
+    labels |= {"mmlu": 1, "dialogue": 2, "blimp_200_per_paradigm": 0, "piqa_valid": 1, "arc_challenge_dev_test": 1}
     assert row.get("label") == labels.get(file)
 
 
@@ -80,6 +100,13 @@ def test_reserved_items_are_examples_and_never_asked(tmp_path: Path) -> None:
         ("OpenDomainQA", {"answer": []}, "answer: expected a list of some texts, got []"),
         ("OpenDomainQA", {"output": "Ann was."}, "output: expected a list of some texts, got 'Ann was.'"),
         ("summarization", {"summary": None}, "summary: expected text, got None"),
+        ("lambada_test", {"text": "door"}, "text: expected several words, of which the last is asked for, got 'door'"),
+        ("lambada_test", {"text": "the door "}, "text: expected several words"),
+        ("blimp_200_per_paradigm", {"bad": ""}, "bad: expected text, got ''"),
+        ("blimp_200_per_paradigm", {"uid": None}, "uid: expected text, got None"),
+        ("piqa_valid", {"sol2": 2}, "sol2: expected text, got 2"),
+        ("arc_challenge_dev_test", {"answerKey": "A"}, "answerKey: expected one of '1', '2', '3', got 'A'"),
+        ("arc_challenge_dev_test", {"choices": ["a"]}, "choices: expected a list of objects with text and label"),
     ],
 )
 def test_wrong_records_are_named_by_file_line_and_field(
@@ -97,3 +124,17 @@ def test_questions_without_passages_are_told_how_else_they_can_be_asked(tmp_path
     assert [row["passage"] for row in load(**where)["test"]] == ["\n\nAnn was.", ""]
     with pytest.raises(MissingResource, match="without a passage .*--abilities general_open_qa"):
         load(**where, passages=True)
+
+
+def test_minimal_pairs_of_all_kinds_take_turns_and_the_good_sentence_stands_first_in_half_of_them(
+    tmp_path: Path,
+) -> None:
+    pairs = [
+        {"good": f"{kind} {number} sleeps.", "bad": f"{kind} {number} sleep.", "uid": kind}
+        for kind in "abc"
+        for number in range(100)
+    ]
+    rows = load(**written(tmp_path, "blimp_200_per_paradigm", pairs), in_turn="uid")["test"].to_list()
+    assert [row["uid"] for row in rows[:7]] == ["a", "b", "c", "a", "b", "c", "a"] and len(rows) == 300
+    assert all(row["options"][row["label"]].endswith("sleeps.") for row in rows)
+    assert 120 < sum(row["label"] for row in rows) < 180

@@ -164,6 +164,21 @@ def test_general_tasks_in_lm_evals_form_run_over_local_files(model: EditableMode
     assert prompt.endswith("\n\nQuestion: Two and two?\nAnswer:")
 
 
+def test_small_models_are_asked_for_last_words_good_sentences_and_ways_to_a_goal(
+    model: EditableModel, data: Path
+) -> None:
+    names = ("general_lambada", "general_blimp", "general_piqa", "general_arc_challenge")
+    harness = asked(model, data, *names)
+    found = {name: [one[:2] for one in arguments(harness, name)] for name in names}
+    assert found["general_lambada"] == [('She sighed.\n\n"He closed the', " door")]
+    assert [words for _, words in found["general_blimp"]] == [" He sleeps.", " He sleep."]
+    ways = [("Question: open a jar\nAnswer:", " turn the lid "), ("Question: open a jar\nAnswer:", " turn the glass")]
+    assert found["general_piqa"] == ways
+    assert [words for _, words in found["general_arc_challenge"]] == [" iron", " air", " wax"]
+    chances = {name: outcome.chance for name, outcome in by_name(harness).items()}
+    assert chances == dict(zip(names, (0.0, 0.5, 0.5, 0.25), strict=True))
+
+
 def test_answers_longer_than_a_short_context_are_cut_to_half_of_it(data: Path) -> None:
     model = tiny_model("gpt2")  # 128 positions, and answers of up to 256 tokens behind six worked problems
     written(data, "reasoning", [RECORDS["reasoning"] | {"question": "Two and two? " * 9}] * 12)
