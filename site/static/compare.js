@@ -1,8 +1,7 @@
 /* Two to six editors or runs side by side. The hash names them: #runs=a.b,c is the seeds a and b of one, and c.
 
-   A difference is taken case by case: each case's value is averaged over the seeds of a column, and the standard error is
-   that of the mean of the paired differences, plus s²/k for what differs between the k seeds of either column. For the
-   score, a harmonic mean, the cases enter by its derivatives. Holm's procedure runs over the columns of a line.
+   A difference is taken case by case (paired.js): each case's value is averaged over the seeds of a column. Holm's
+   procedure runs over the columns of a line.
 
    Effective edits are compared by the board's own rule: columns that are whole rows of the track have the verdict that
    the board has of the pair, and others say why they have none. */
@@ -10,10 +9,10 @@
   "use strict";
   const P = window.palimpsest;
   const el = P.el;
+  const { mean, holm } = P.differences;
+  const { columnCases, paired, pairedAbilities, valueAt } = P.paired;
   const MOST = 6;
   const CHUNK = 1000;
-  const SHARES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  const PARTS = ["efficacy", "paraphrase", "neighborhood"];
   const NAMES = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
   const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 4]];
   const MARKERS = ["circle", "square", "triangle", "diamond", "cross", "bar"];
@@ -41,160 +40,6 @@
     });
   }
   const note = function (text) { document.getElementById("compare-note").textContent = text; };
-
-  /* ------------------------------------------------------------------ statistics */
-  const mean = function (values) { return values.reduce(function (sum, v) { return sum + v; }, 0) / values.length; };
-  const variance = function (values) {
-    if (values.length < 2) return 0;
-    const m = mean(values);
-    return values.reduce(function (sum, v) { return sum + (v - m) ** 2; }, 0) / (values.length - 1);
-  };
-
-  /* Two-sided p of a standard normal z (Abramowitz and Stegun 7.1.26), and Student's t by Hill's change of variable. */
-  function pNormal(z) {
-    const x = Math.abs(z) / Math.SQRT2;
-    const t = 1 / (1 + 0.3275911 * x);
-    return t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * Math.exp(-x * x);
-  }
-  function pStudent(t, freedom) {
-    if (!Number.isFinite(freedom)) return pNormal(t);
-    if (!Number.isFinite(t)) return 0;
-    const a = freedom - 0.5;
-    const b = 48 * a * a;
-    const z0 = Math.sqrt(a * Math.log(1 + t * t / freedom));
-    const z = z0 + (z0 ** 3 + 3 * z0) / b - (4 * z0 ** 7 + 33 * z0 ** 5 + 240 * z0 ** 3 + 855 * z0) / (10 * b * b + 8 * b * z0 ** 4 + 1000 * b);
-    return pNormal(freedom < 1.5 ? z0 * 0.85 : z);
-  }
-  function quantile(freedom) {
-    if (!Number.isFinite(freedom)) return 1.959964;
-    let low = 1.9;
-    let high = 40;
-    for (let i = 0; i < 50; i += 1) { const middle = (low + high) / 2; if (pStudent(middle, freedom) > 0.05) low = middle; else high = middle; }
-    return (low + high) / 2;
-  }
-  const harmonic = function (parts) { return parts.some(function (v) { return v <= 0; }) ? 0 : parts.length / parts.reduce(function (sum, v) { return sum + 1 / v; }, 0); };
-  function slopes(parts) {
-    const zero = parts.filter(function (v) { return v <= 0; }).length;
-    if (zero > 1) return parts.map(function () { return 0; });
-    if (zero === 1) return parts.map(function (v) { return v <= 0 ? 3 : 0; });
-    const h = harmonic(parts);
-    return parts.map(function (v) { return h * h / (3 * v * v); });
-  }
-
-  /* Holm: which of some p stay significant. */
-  function holm(ps) {
-    const order = ps.map(function (p, i) { return [p, i]; }).filter(function (one) { return one[0] !== null; }).sort(function (a, b) { return a[0] - b[0]; });
-    const kept = new Set();
-    for (let i = 0; i < order.length && order[i][0] <= 0.05 / (order.length - i); i += 1) kept.add(order[i][1]);
-    return kept;
-  }
-
-  function difference(value, caseVariance, one, other) {
-    const seeds = [one, other].map(function (values) { return values.length > 1 ? variance(values) / values.length : 0; });
-    const total = caseVariance + seeds[0] + seeds[1];
-    const spread = [one, other].reduce(function (sum, values, i) { return sum + (values.length > 1 ? seeds[i] ** 2 / (values.length - 1) : 0); }, 0);
-    const freedom = spread > 0 ? total * total / spread : Infinity;
-    const half = quantile(freedom) * Math.sqrt(total);
-    const t = value === 0 ? 0 : Math.abs(value) / Math.sqrt(total);
-    return { value, low: value - half, high: value + half, p: value === 0 ? 1 : pStudent(t, freedom) };
-  }
-
-  /* ------------------------------------------------------------------ cases */
-  function share(code, form, part) {
-    if (code === "x") return 0;
-    if (form === "token_accuracy") return 100 * SHARES.indexOf(code) / 60;
-    const bits = parseInt(code, 16);
-    const bit = form === "argmax" ? (part === "neighborhood" ? 2 : 1) : (part === "neighborhood" ? 8 : 4);
-    return bits & bit ? 100 : 0;
-  }
-
-  /* Position → [efficacy, paraphrase, neighborhood] of one run at one checkpoint, NaN where there is no such probe. */
-  function caseValues(run, at, form) {
-    const place = run.scored.indexOf(at);
-    const found = new Map();
-    if (place < 0) return found;
-    run.courses.forEach(function (course, position) {
-      const block = course.split(" ")[place];
-      if (!block || block[0] === "~") return;
-      found.set(position, block.split(".").map(function (codes, i) {
-        return codes ? mean(Array.from(codes, function (code) { return share(code, form, PARTS[i]); })) : NaN;
-      }));
-    });
-    return found;
-  }
-
-  function columnCases(column) {
-    const runs = column.runs.map(function (run) { return caseValues(run, state.at, state.form); });
-    const joint = new Map();
-    if (runs.length) runs[0].forEach(function (_, position) {
-      const all = runs.map(function (run) { return run.get(position); });
-      if (all.every(Boolean)) joint.set(position, PARTS.map(function (_, i) { return mean(all.map(function (one) { return one[i]; })); }));
-    });
-    return joint;
-  }
-
-  function paired(one, other, values) {
-    const rows = [];
-    one.forEach(function (mine, position) { if (other.has(position)) rows.push([mine, other.get(position)]); });
-    const kept = function (i) { return rows.filter(function (row) { return !Number.isNaN(row[0][i]) && !Number.isNaN(row[1][i]); }); };
-    const result = {};
-    const means = [0, 1].map(function (side) { return PARTS.map(function (_, i) { return kept(i).length ? mean(kept(i).map(function (row) { return row[side][i]; })) : NaN; }); });
-    PARTS.forEach(function (part, i) {
-      const use = kept(i);
-      if (use.length < 2) return;
-      const deltas = use.map(function (row) { return row[1][i] - row[0][i]; });
-      result[part] = difference(mean(deltas), variance(deltas) / deltas.length, values[0][part], values[1][part]);
-    });
-    const whole = rows.filter(function (row) { return row.every(function (side) { return side.every(function (v) { return !Number.isNaN(v); }); }); });
-    if (whole.length > 1) {
-      const [a, b] = means.map(slopes);
-      const deltas = whole.map(function (row) { return PARTS.reduce(function (sum, _, i) { return sum + b[i] * row[1][i] - a[i] * row[0][i]; }, 0); });
-      result.score = difference(harmonic(means[1]) - harmonic(means[0]), variance(deltas) / deltas.length, values[0].score, values[1].score);
-    }
-    return result;
-  }
-
-  /* The share of abilities kept, a ratio of sums over the tasks that count, paired by item; the pristine scores that it is
-     relative to are taken as known. */
-  function pairedAbilities(one, other, at) {
-    const items = function (run, name, edits) { return run.items.find(function (item) { return item[0] === name && item[2] === edits; }); };
-    const right = function (course) {
-      return course[0] === "~" ? Array.from(course.slice(1), function (code) { return SHARES.indexOf(code) / 60; }) : Array.from(course, Number);
-    };
-    const tasks = Array.from(new Set(one.runs[0].items.map(function (item) { return item[0]; })))
-      .map(function (name) { return items(one.runs[0], name, 0); })
-      .filter(function (start) { return start && countsAsAbility(mean(right(start[3])), start[1] / 100, right(start[3]).length); });
-    const above = tasks.reduce(function (sum, start) { return sum + (mean(right(start[3])) - start[1] / 100) / (1 - start[1] / 100); }, 0);
-    let sum = 0;
-    let spread = 0;
-    for (const start of tasks) {
-      const sides = [one, other].map(function (column) { return column.runs.map(function (run) { return items(run, start[0], at); }); });
-      if (sides.flat().some(function (now) { return !now || now[3].length !== start[3].length; })) return null;
-      const [mine, yours] = sides.map(function (runs) { return runs.map(function (now) { return right(now[3]); }); });
-      const weight = 100 / (1 - start[1] / 100) / above;
-      const deltas = right(start[3]).map(function (_, i) {
-        const at = function (run) { return run[i]; };
-        return weight * (mean(yours.map(at)) - mean(mine.map(at)));
-      });
-      sum += mean(deltas);
-      spread += variance(deltas) / deltas.length;
-    }
-    if (!tasks.length) return null;
-    const seeds = [one, other].map(function (column) { return column.runs.map(function (run) { return at2(run, "abilities_kept|", at); }).filter(function (v) { return v !== null; }); });
-    return difference(sum, spread, seeds[0], seeds[1]);
-  }
-
-  /* A task counts if the pristine model is three standard errors above chance, as in the store. */
-  function countsAsAbility(pristine, chance, items) {
-    const widest = Math.max(pristine * (1 - pristine), chance * (1 - chance));
-    return pristine > chance && pristine - chance >= 3 * Math.sqrt(widest / items);
-  }
-
-  function at2(run, key, edits) {
-    const curve = run.curves[key];
-    const place = curve ? curve[0].indexOf(edits) : -1;
-    return place < 0 ? null : curve[1][place];
-  }
 
   /* ------------------------------------------------------------------ loading */
   function loadRun(id) {
@@ -308,7 +153,7 @@
   }
 
   function value(column, key, edits) {
-    const found = column.runs.map(function (run) { return at2(run, key, edits); }).filter(function (v) { return v !== null; });
+    const found = column.runs.map(function (run) { return valueAt(run, key, edits); }).filter(function (v) { return v !== null; });
     return found.length ? found : null;
   }
 
@@ -326,7 +171,7 @@
 
   function tests() {
     if (!sameTrack()) return null;
-    const cases = columns.map(columnCases);
+    const cases = columns.map(function (column) { return columnCases(column, state.at, state.form); });
     const values = columns.map(function (column) {
       const found = {};
       Object.keys(NAMES).forEach(function (part) { found[part] = value(column, part + "_" + state.form + "|all", state.at) || []; });
