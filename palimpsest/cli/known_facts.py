@@ -179,11 +179,14 @@ def known_requests(model: EditableModel, cases: Sequence[Case]) -> list[EditRequ
 
 def _only(case: Case, kinds: Sequence[str]) -> Case:
     """The case with probes of these kinds alone, each with its true target alone."""
-    return Case(case.request, tuple(_true(probe) for probe in case.probes if probe.kind in kinds and probe.target_true))
+    probes = [_true(probe, case.request) for probe in case.probes if probe.kind in kinds]
+    return Case(case.request, tuple(probe for probe in probes if probe.target_true))
 
 
-def _true(probe: Probe) -> Probe:
-    return replace(probe, target_new="")
+def _true(probe: Probe, request: EditRequest) -> Probe:
+    """The probe with its true target alone; in the form of ZsRE, only the request has that of what is edited."""
+    edited = "" if probe.kind == "neighborhood" else request.target_true
+    return replace(probe, target_new="", target_true=probe.target_true or edited)
 
 
 def _sure(model: EditableModel, cases: Sequence[Case]) -> set[tuple[int, str, int]]:

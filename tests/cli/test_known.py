@@ -152,6 +152,25 @@ def _metrics(home: Path, run: str, *, edits: int) -> Iterator[dict[str, Any]]:
     yield from frame[frame["edits"] == edits].to_dict("records")
 
 
+def test_facts_in_questions_and_answers_are_known_too(tmp_path: Path) -> None:
+    records = [
+        record for _, record in zip(range(RECORDS), edits.zsre_records(build_world(), "benchmark"), strict=False)
+    ]
+    (tmp_path / "few.json").write_text(json.dumps(records), encoding="utf-8")
+    words = ("tasks", "known", "zsre", "--model", "pocket-llama", "--data", str(tmp_path / "few.json"), "--json")
+    code, out, err = cli(*words, home=tmp_path)
+    assert code == 0, err
+    whole = DataFiles(other=tmp_path / "few.json").load("zsre")
+    facts = known.find_list(whole.name, json.loads(out)["task"].rpartition("-")[2])
+    assert facts is not None
+    stays = {case_id for case_id, _, _ in facts.cases}
+    asked = whole.cases[:4]
+    said = {
+        c.request.case_id for c in asked if gives(c.request.prompt.format(c.request.subject), c.request.target_true)
+    }
+    assert said and said == stays & {case.request.case_id for case in asked}
+
+
 def test_plan_makes_no_list_and_says_how_it_is_made(tmp_path: Path) -> None:
     code, _, err = cli("plan", "smoke", "--known", "--no-calibration", home=tmp_path)
     assert code == 4 and "palimpsest tasks known pocket-counterfact --model" in " ".join(err.split())
