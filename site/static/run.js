@@ -17,7 +17,7 @@
   let measured = null;
 
   const title = function (name) {
-    const plain = name.replace(/^pocket_/, "").replace(/^published_(.*)/, "$1 (published form)").replace(/^(?:papers|general)_(.*)/, "$1 (lm-eval form)").replace(/_/g, " ");
+    const plain = name.replace(/^(?:pocket|plain)_/, "").replace(/^published_(.*)/, "$1 (published form)").replace(/^(?:papers|general)_(.*)/, "$1 (lm-eval form)").replace(/_/g, " ");
     return plain.charAt(0).toUpperCase() + plain.slice(1);
   };
 

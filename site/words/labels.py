@@ -166,5 +166,5 @@ def ability_title(ability: str) -> str:
     """
     name = ability.removeprefix("ability:")
     form = next((form for prefix, form in ABILITY_FORMS.items() if name.startswith(prefix)), "")
-    plain = name.removeprefix("pocket_") if not form else name.partition("_")[2]
+    plain = name.removeprefix("pocket_").removeprefix("plain_") if not form else name.partition("_")[2]
     return (plain[:1].upper() + plain[1:]).replace("_", " ") + (f" ({form} form)" if form else "")

@@ -189,8 +189,8 @@ def test_filters_over_hosts_are_named() -> None:
 
 
 def test_titles_of_abilities_say_whose_prompts_they_ask() -> None:
-    names = ("pocket_recall", "ability:published_nli_rect", "papers_nli", "general_open_qa", "boolq")
-    expected = ["Recall", "Nli rect (published form)", "Nli (lm-eval form)", "Open qa (lm-eval form)", "Boolq"]
+    names = ("pocket_recall", "plain_sense", "ability:published_nli_rect", "papers_nli", "general_open_qa", "boolq")
+    expected = ["Recall", "Sense", "Nli rect (published form)", "Nli (lm-eval form)", "Open qa (lm-eval form)", "Boolq"]
     assert [labels.ability_title(name) for name in names] == expected
 
 
