@@ -10,8 +10,9 @@ import typer
 from palimpsest.cli import options, output
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.system.environment import utc_now
+from palimpsest.results.reading.run_folder import RUN_ID
 from palimpsest.results.submissions.bounded import verify_bounded
-from palimpsest.results.submissions.ledger import Entry, append, read_ledger
+from palimpsest.results.submissions.ledger import Entry, append, read_ledger, standing
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Keep the record of inclusions, replacements and withdrawals."
@@ -41,9 +42,20 @@ def publish(
     reason: ReasonOption,
     ledger: LedgerOption = LEDGER,
 ) -> None:
-    """Put runs that the maintainers made themselves onto the leaderboard, as seeds like those of a home."""
-    for bundle in bundles:
-        _record("publish", bundle, reason, ledger)
+    """Put runs that the maintainers made themselves onto the leaderboard, as seeds like those of a home.
+
+    What does not have a run's name is no bundle and left out, and so is what is on the leaderboard already. All others
+    are checked before the first of them is recorded.
+    """
+    present = standing(read_ledger(ledger))
+    named = [bundle for bundle in bundles if RUN_ID.fullmatch(bundle.name)]
+    if not named:
+        raise UsageError(f"{', '.join(map(str, bundles[:3]))}: no bundle among them; its folder has the name of a run.")
+    lines = [_line("publish", bundle, reason) for bundle in named if bundle.name not in present]
+    for line in lines:
+        append(ledger, line)
+    there = len(named) - len(lines)
+    output.line(f"{len(lines)} published" + (f", {there} on the leaderboard already." if there else "."))
 
 
 @app.command(
@@ -95,6 +107,18 @@ def show(ledger: LedgerOption = LEDGER, as_json: options.JsonOption = False) -> 
 
 
 def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -> None:
+    entry = _line(action, bundle, reason, **more)
+    append(ledger, entry)
+    output.line(entry.model_dump_json(exclude_none=True))
+
+
+def _line(action: str, bundle: Path, reason: str, **more: str) -> Entry:
+    """The line about a bundle, which is checked.
+
+    Raises:
+        UsageError: There is no such bundle, or a word does not fit.
+        ConfigError: The bundle is not sound; a withdrawal may be of such a one.
+    """
     if not bundle.is_dir():
         raise UsageError(f"There is no bundle {bundle}.")
     checked = verify_bounded(bundle)
@@ -105,8 +129,6 @@ def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -
     if checked.digest:
         line["digest"] = checked.digest
     try:
-        entry = Entry.model_validate(line)
+        return Entry.model_validate(line)
     except ValueError as error:
         raise UsageError(f"--reason or RUN: {error}") from error
-    append(ledger, entry)
-    output.line(entry.model_dump_json(exclude_none=True))
