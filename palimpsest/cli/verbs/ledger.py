@@ -42,11 +42,7 @@ def publish(
     reason: ReasonOption,
     ledger: LedgerOption = LEDGER,
 ) -> None:
-    """Put runs that the maintainers made themselves onto the leaderboard, as seeds like those of a home.
-
-    What does not have a run's name is no bundle and left out, and so is what is on the leaderboard already. All others
-    are checked before the first of them is recorded.
-    """
+    """Put runs that the maintainers made themselves onto the leaderboard, as seeds like those of a home."""
     present = standing(read_ledger(ledger))
     named = [bundle for bundle in bundles if RUN_ID.fullmatch(bundle.name)]
     if not named:
