@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.harness.model.catalogue import fingerprint, registered_models
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.tasks import known
 from palimpsest.tasks.known import KnownFacts
@@ -137,3 +138,16 @@ def test_marking_twice_marks_once() -> None:
 def test_data_are_given_to_a_task_of_known_facts_as_to_the_whole(tmp_path: Path) -> None:
     assert data_files([str(tmp_path / "my.json")], ["zsre@known"]).other == tmp_path / "my.json"
     assert is_made_here("pocket-zsre@known-0123456789ab") and not is_made_here("zsre@known")
+
+
+def test_lists_that_ship_are_of_the_tasks_and_models_that_ship() -> None:
+    models = {name: fingerprint(entry) for name, entry in registered_models().items() if name.startswith("pocket-")}
+    found = []
+    for path in sorted(known._SHIPPED.iterdir()):
+        facts = KnownFacts.model_validate_json(gzip.decompress(path.read_bytes()))
+        part = load_task(facts.name)
+        assert len(part.cases) == len(facts.cases) > 0, "a list of other data would be refused"
+        assert models.get(facts.model, facts.fingerprint) == facts.fingerprint
+        found.append((facts.model, facts.task))
+    pocket = ("pocket-counterfact", "pocket-counterfact-tuning", "pocket-zsre")
+    assert set(found) >= {(model, task) for model in models for task in pocket}
