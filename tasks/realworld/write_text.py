@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from palimpsest.harness.errors import UsageError
 from palimpsest.harness.model.catalogue import located, resolve
 from palimpsest.harness.system.atomic_files import atomic_write_bytes
 
@@ -26,12 +27,18 @@ TOP_P = 0.95
 SEED = 0
 
 
-def sampled(model: str, tokens: int) -> list[str]:
-    """Texts of that many tokens in all, each from the token that parts documents on; every one a paragraph."""
+def sampled(model: str, tokens: int, begin: str) -> list[str]:
+    """Texts of that many tokens in all, each behind the token that parts documents; every one a paragraph.
+
+    Raises:
+        UsageError: The model has no such token.
+    """
     folder = located(resolve(model)).folder
     tokenizer = AutoTokenizer.from_pretrained(folder)
     speaker = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    start = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    start = tokenizer.convert_tokens_to_ids(begin)
+    if start is None or (start == tokenizer.unk_token_id and begin != tokenizer.unk_token):
+        raise UsageError(f"--begin {begin}: {model} has no such token.")
     torch.manual_seed(SEED)
     texts: list[str] = []
     count = 0
@@ -58,8 +65,9 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("out", type=Path)
     parser.add_argument("--tokens", type=int, default=120_000)
+    parser.add_argument("--begin", default="<|endoftext|>", help="The token that parts documents.")
     given = parser.parse_args()
-    text = "\n\n".join(sampled(given.model, given.tokens)) + "\n"
+    text = "\n\n".join(sampled(given.model, given.tokens, given.begin)) + "\n"
     atomic_write_bytes(given.out, gzip.compress(text.encode(), mtime=0))
 
 

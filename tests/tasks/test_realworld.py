@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
-from palimpsest.tasks.realworld import edits
+from palimpsest.harness.errors import UsageError
+from palimpsest.tasks.realworld import edits, write_text
 from palimpsest.tasks.realworld.facts import LEAST_SHARED, Fact, all_facts, chosen, relations
 from palimpsest.tasks.registry import DataFiles
+from palimpsest.tasks.statistics_texts import paragraphs
 
 CONTINENT = [Fact("continent", f"Land {number}", "Asia") for number in range(LEAST_SHARED)]
 
@@ -82,3 +86,21 @@ def test_both_forms_are_tasks_that_load_and_are_the_same_every_time() -> None:
         task = DataFiles().load(name)
         assert len(task.cases) > 1_000
         assert task.content_hash == DataFiles().load(name).content_hash
+
+
+def test_the_text_of_key_statistics_is_what_a_model_says_the_same_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_text, "BATCH", 3)
+    monkeypatch.setattr(write_text, "LENGTH", 12)
+    said = []
+    for name in ("a.txt.gz", "b.txt.gz"):
+        words = ["write_text", "pocket-gpt2", str(tmp_path / name), "--tokens", "50", "--begin"]
+        with pytest.raises(UsageError, match="has no such token"):
+            monkeypatch.setattr(sys, "argv", [*words, "<|nothing|>"])
+            write_text.main()
+        monkeypatch.setattr(sys, "argv", [*words, "<|end|>"])
+        write_text.main()
+        said.append(paragraphs(tmp_path / name))
+    assert said[0] == said[1] and len(said[0]) >= 4
+    assert all(text.split() for text in said[0]) and len({*said[0]}) > 1
