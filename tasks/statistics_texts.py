@@ -1,4 +1,8 @@
-"""The texts that key statistics are taken from: the pocket world's, Wikipedia from the hub, or any text file."""
+"""The texts that key statistics are taken from: the two that ship, Wikipedia from the hub, or any text file.
+
+``pocket`` is the pocket world's; ``spoken`` is what a small model of real text says by itself
+(`palimpsest.tasks.realworld.write_text`).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _SHUFFLED = 10_000
 
 
 def statistics_text(name: str) -> Iterable[str]:
-    """The texts called ``name``: ``pocket``, ``wikipedia``, or the paragraphs of a local file behind ``file:PATH``.
+    """The texts called ``name``: ``pocket``, ``spoken``, ``wikipedia``, or a local file's behind ``file:PATH``.
 
     Raises:
         UsageError: The name is not known, or there is no such file.
@@ -33,7 +37,7 @@ def statistics_text(name: str) -> Iterable[str]:
     if colon and kind == "file":
         return paragraphs(Path(path))
     if name not in _TEXTS:
-        raise unknown_name("Statistics text", name, _TEXTS, "pocket, wikipedia, or file:PATH")
+        raise unknown_name("Statistics text", name, _TEXTS, "pocket, spoken, wikipedia, or file:PATH")
     return _TEXTS[name]()
 
 
@@ -91,6 +95,10 @@ def _pocket() -> list[str]:
     return list(pocket_text(build_world()))
 
 
+def _spoken() -> list[str]:
+    return paragraphs(Path(__file__).resolve().parent / "realworld" / "statistics.txt.gz")
+
+
 def _wikipedia() -> Iterator[str]:
     from datasets import load_dataset
 
@@ -106,4 +114,4 @@ def _wikipedia() -> Iterator[str]:
         ) from error
 
 
-_TEXTS: dict[str, Callable[[], Iterable[str]]] = {"pocket": _pocket, "wikipedia": _wikipedia}
+_TEXTS: dict[str, Callable[[], Iterable[str]]] = {"pocket": _pocket, "spoken": _spoken, "wikipedia": _wikipedia}

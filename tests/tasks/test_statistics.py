@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from palimpsest.harness.errors import ConfigError, MissingResource, UsageError
-from palimpsest.tasks.statistics_texts import WIKIPEDIA, paragraphs, statistics_text
+from palimpsest.harness.model.catalogue import registered_models
+from palimpsest.tasks.statistics_texts import WIKIPEDIA, find_text, paragraphs, statistics_text
 
 
 def test_paragraphs_end_at_blank_lines_plain_or_gzipped(tmp_path: Path) -> None:
@@ -69,3 +70,10 @@ def test_offline_wikipedia_says_what_to_give_instead(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "datasets", FakeDatasets(reachable=False))
     with pytest.raises(MissingResource, match="--stats-text FILE"):
         list(statistics_text("wikipedia"))
+
+
+def test_what_a_small_model_says_ships_and_is_long_enough() -> None:
+    texts = list(statistics_text("spoken"))
+    assert sum(len(text.split()) for text in texts) > 60_000
+    assert registered_models()["smollm2-135m"].statistics == "spoken"
+    assert find_text("spoken").name == "spoken" and not any("\n\n" in text for text in texts)
