@@ -7,7 +7,6 @@ writes them anew into ``tasks/abilities/plain``, one JSON line each and a YAML f
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -16,40 +15,12 @@ from random import Random
 from typing import Any, NamedTuple
 
 from palimpsest.harness.system.atomic_files import atomic_write_text
+from palimpsest.tasks.choice_items import Item, item_files
 
 SEED = 2026
 ITEMS = 200
 """Items of each task."""
 FOLDER = Path(__file__).resolve().parent.parent / "abilities" / "plain"
-
-_YAML = """\
-task: {task}
-custom_dataset: !function plain.load
-test_split: test
-output_type: multiple_choice
-doc_to_text: text
-doc_to_choice: choices
-doc_to_target: answer
-num_fewshot: 0
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-metadata:
-  version: 1.0
-  chance: {chance}
-  items: {task}
-  description: "{description}"
-"""
-
-
-class Item(NamedTuple):
-    """One question: a beginning, and how it may go on."""
-
-    text: str
-    choices: tuple[str, ...]
-    answer: int
-    """Place of the right choice."""
 
 
 @cache
@@ -179,12 +150,11 @@ def task_items(task: str) -> list[Item]:
 
 def task_files() -> dict[str, str]:
     """File name → content of all that is written."""
-    files = {}
-    for task, (_, description) in TASKS.items():
-        items = task_items(task)
-        files[f"{task}.jsonl"] = "".join(json.dumps(one._asdict()) + "\n" for one in items)
-        files[f"{task}.yaml"] = _YAML.format(task=task, chance=1 / len(items[0].choices), description=description)
-    return files
+    return {
+        name: content
+        for task, (_, description) in TASKS.items()
+        for name, content in item_files(task, task_items(task), "plain.load", description, f"  items: {task}\n").items()
+    }
 
 
 if __name__ == "__main__":

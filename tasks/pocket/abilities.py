@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from palimpsest.tasks.pocket.skills import SKILLS, Item, test_items
+from palimpsest.tasks.choice_items import Item, item_files
+from palimpsest.tasks.pocket.skills import SKILLS, test_items
 from palimpsest.tasks.pocket.world import World
 
 ITEMS = 200
 """Test items per task."""
 FOLDER = Path(__file__).resolve().parent.parent / "abilities"
 
-_YAML = """\
-task: {task}
-custom_dataset: !function utils.load_{task}
-test_split: test
-output_type: multiple_choice
-doc_to_text: text
-doc_to_choice: choices
-doc_to_target: answer
-num_fewshot: 0
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-metadata:
-  version: 1.0
-  chance: {chance}
-  description: "{description}"
-"""
 _DESCRIPTIONS = {
     "recall": "Facts about subjects that no request edits, in wordings that training never used for them",
     "addition": "Sums of two numbers below forty that training never showed",
@@ -63,14 +45,10 @@ def ability_items(world: World) -> dict[str, list[Item]]:
 
 def ability_files(world: World) -> dict[str, str]:
     """File name → content of everything generated in ``tasks/abilities``."""
-    files = {}
+    files: dict[str, str] = {}
     for ability, items in ability_items(world).items():
         task = f"pocket_{ability}"
-        rows = [{"text": item.text, "choices": list(item.choices), "answer": item.answer} for item in items]
-        files[f"{task}.jsonl"] = "".join(json.dumps(row) + "\n" for row in rows)
-        files[f"{task}.yaml"] = _YAML.format(
-            task=task, chance=1 / len(items[0].choices), description=_DESCRIPTIONS[ability]
-        )
+        files |= item_files(task, items, f"utils.load_{task}", _DESCRIPTIONS[ability])
     return files
 
 

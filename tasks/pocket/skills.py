@@ -7,24 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 
+from palimpsest.tasks.choice_items import Item
 from palimpsest.tasks.pocket import lexicon
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One multiple-choice question: which of ``choices`` continues ``text``."""
-
-    text: str
-    choices: tuple[str, ...]
-    answer: int
-
-    @property
-    def sentence(self) -> str:
-        """The item with its right answer, as the training text would say it."""
-        return f"{self.text} {self.choices[self.answer]}."
 
 
 def is_held_out(key: str, share: float = 0.2) -> bool:
