@@ -184,7 +184,13 @@
     window.setTimeout(function () { URL.revokeObjectURL(url); }, 10000);
   }
 
-  window.palimpsest = { root, put, load, need, el, fixed, significant, thousands, swatch, watchScroll, keepFocus, copyText, whenNear, offer };
+  /* An ability task's name as labels.py has it: without its group's prefix, and with whose prompts it asks. */
+  function abilityTitle(name) {
+    const plain = name.replace(/^(?:pocket|plain)_/, "").replace(/^published_(.*)/, "$1 (published form)").replace(/^(?:papers|general)_(.*)/, "$1 (lm-eval form)").replace(/_/g, " ");
+    return plain.charAt(0).toUpperCase() + plain.slice(1);
+  }
+
+  window.palimpsest = { root, put, load, need, el, fixed, significant, thousands, abilityTitle, swatch, watchScroll, keepFocus, copyText, whenNear, offer };
 
   document.querySelectorAll(".scroll").forEach(watchScroll);
   document.querySelectorAll("button[data-copy]").forEach(function (button) {

@@ -25,10 +25,6 @@
   const loaded = new Map();
   let others = "";
 
-  const title = function (name) {
-    const plain = name.replace(/^(?:pocket|plain)_/, "").replace(/^published_(.*)/, "$1 (published form)").replace(/^(?:papers|general)_(.*)/, "$1 (lm-eval form)").replace(/_/g, " ");
-    return plain.charAt(0).toUpperCase() + plain.slice(1);
-  };
   const folder = function (row) { return row.runs.length > 1 ? "row/" + row.id : "run/" + row.runs[0][0]; };
 
   /* Curves of a row: its run's own, or those of its seeds taken together. */
@@ -75,7 +71,7 @@
     const groups = new Map([["General abilities", [["abilities_kept|", "Abilities kept"]]], ["Cost", [["seconds_per_edit|", "Seconds per edit"]]]]);
     abilities.forEach(function (key) {
       const [, kind, name] = key.match(/^ability(_\w+?)?:(.*)\|$/) || [null, "", key];
-      groups.get("General abilities").push([key, title(name) + (kind ? ": " + { _f1: "F1", _mcc: "MCC", _perplexity: "perplexity" }[kind] : ": items answered right")]);
+      groups.get("General abilities").push([key, P.abilityTitle(name) + (kind ? ": " + { _f1: "F1", _mcc: "MCC", _perplexity: "perplexity" }[kind] : ": items answered right")]);
     });
     const more = Object.keys(EXTRAS).filter(function (name) { return runs.some(function (run) { return run.curves[name + "|all"]; }); });
     if (more.length) groups.set("Texts, what is as before, and what follows", more.map(function (name) { return [name + "|all", EXTRAS[name]]; }));
@@ -168,8 +164,8 @@
     keys.forEach(function (key) {
       if (!figures[key]) {
         const figure = el("figure", { class: "chart small", id: "multiple-" + Object.keys(figures).length },
-          el("figcaption", {}, el("h3", {}, title(key.slice(8, -1)))),
-          el("div", { class: "plot", tabindex: "0", role: "group", "aria-roledescription": "chart", "aria-label": title(key.slice(8, -1)) + " against edits. Arrow keys read the values.", data: { plot: "" } }),
+          el("figcaption", {}, el("h3", {}, P.abilityTitle(key.slice(8, -1)))),
+          el("div", { class: "plot", tabindex: "0", role: "group", "aria-roledescription": "chart", "aria-label": P.abilityTitle(key.slice(8, -1)) + " against edits. Arrow keys read the values.", data: { plot: "" } }),
           el("p", { class: "visually-hidden", "aria-live": "polite", data: { plotLive: "" } }));
         box.append(figure);
         figures[key] = P.figure(figure);
@@ -178,7 +174,7 @@
     });
     Object.keys(figures).filter(function (key) { return key.startsWith("ability:"); }).forEach(function (key) {
       figures[key].element.hidden = !keys.includes(key);
-      if (keys.includes(key)) figures[key].show(spec(rows, runs.map(function (run) { return run.curves[key]; }), { title: title(key.slice(8, -1)), percent: true, name: key.replace(/\W+/g, "-") }));
+      if (keys.includes(key)) figures[key].show(spec(rows, runs.map(function (run) { return run.curves[key]; }), { title: P.abilityTitle(key.slice(8, -1)), percent: true, name: key.replace(/\W+/g, "-") }));
     });
     document.getElementById("multiples").dataset.count = String(keys.length);
   }

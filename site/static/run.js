@@ -16,10 +16,6 @@
   let run = null;
   let measured = null;
 
-  const title = function (name) {
-    const plain = name.replace(/^(?:pocket|plain)_/, "").replace(/^published_(.*)/, "$1 (published form)").replace(/^(?:papers|general)_(.*)/, "$1 (lm-eval form)").replace(/_/g, " ");
-    return plain.charAt(0).toUpperCase() + plain.slice(1);
-  };
 
   function show(name, heading, named, more) {
     const aligned = P.align(named.map(function (item) { return item[1]; }));
@@ -45,7 +41,7 @@
     show("run-windows", PARTS[state.part] + " (" + FORMS[form] + ") of old edits and new", Object.keys(WINDOWS).map(function (name) {
       return [WINDOWS[name], curves[state.part + "_" + form + "|" + name]];
     }).filter(function (item) { return item[1]; }), { name: state.part + "_" + form + "-windows" });
-    const abilities = Object.keys(curves).filter(function (key) { return key.startsWith("ability:"); }).map(function (key) { return [title(key.slice(8, -1)), curves[key].slice(0, 2)]; });
+    const abilities = Object.keys(curves).filter(function (key) { return key.startsWith("ability:"); }).map(function (key) { return [P.abilityTitle(key.slice(8, -1)), curves[key].slice(0, 2)]; });
     const kept = curves["abilities_kept|"];
     if (kept) abilities.push(["abilities kept", kept]);
     show("run-abilities", "General abilities", abilities, { name: "abilities", empty: "No abilities were measured." });
