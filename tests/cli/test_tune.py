@@ -131,6 +131,11 @@ def test_a_trial_that_could_not_be_done_is_told_and_the_others_are_kept(
 def test_one_editor_is_tuned_with_a_grid_of_its_own(small: list[str], tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("norm_constraint = [1e-3, 1e-2]\n")
     words = ["tune", "ft-l", "--model", "pocket-gpt2", "--grid", str(tmp_path / "own.toml"), "--out", str(tmp_path)]
+    code, out, err = cli(*words, "--home", str(tmp_path / "home"), "--trials", "1", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert len(told["trials"]) == 1 and told["optimum"] == {"norm_constraint": "untried"}
+    assert "--trials 1`" in (tmp_path / "pocket-gpt2.toml").read_text()
     code, out, err = cli(*words, "--home", str(tmp_path / "home"), "--json")
     assert code == 0, err
     told = json.loads(out)

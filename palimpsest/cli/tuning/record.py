@@ -61,6 +61,7 @@ class Tuning:
         self.record = record
         self._model = str(identity["model"])
         self._identity = {"format": FORMAT, "editor": editor, **identity, "fixed": self._fixed(axes), "host": host}
+        self._budget = budget
         self._search = Search(axes, self._fits, budget, edits, little)
         self._known = {key(trial.config): trial for trial in _read(record, self._identity)}
         self._tried, self.next = self._search.replay(self._known)
@@ -87,7 +88,7 @@ class Tuning:
         """Record a trial."""
         self._known[key(trial.config)] = trial
         self._tried, self.next = self._search.replay(self._known)
-        self._write()
+        self.write()
 
     def settings(self) -> dict[str, Any]:
         """Every field of the preset: of a filter only its own."""
@@ -111,7 +112,7 @@ class Tuning:
             return False
         return True
 
-    def _write(self) -> None:
+    def write(self) -> None:
         """Write the record, one line for each trial."""
         optimum = self.optimum
         axes = {
@@ -122,7 +123,13 @@ class Tuning:
             }
             for axis in self._search.axes
         }
-        head = {**self._identity, "axes": axes, "finished": self.next is None, "chosen": self.chosen.config}
+        head = {
+            **self._identity,
+            "budget": self._budget,
+            "axes": axes,
+            "finished": self.next is None,
+            "chosen": self.chosen.config,
+        }
         lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}," for name, value in head.items()]
         trials = ",\n".join(f"  {json.dumps(asdict(trial), allow_nan=False)}" for trial in self.trials)
         atomic_write_text(self.record, "\n".join(["{", *lines, ' "trials": [', trials, " ]", "}"]) + "\n")

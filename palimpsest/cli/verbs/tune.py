@@ -97,6 +97,16 @@ def tune(
             show_default=str(protocol.EDITS),
         ),
     ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            "--trials",
+            parser=options.whole_number,
+            metavar="N",
+            help="Whole trials whose edits every editor may make.",
+            show_default=str(protocol.BUDGET),
+        ),
+    ] = None,
     known: options.KnownOption = False,
     data: options.DataOption = None,
     skip_bad_records: options.SkipBadOption = False,
@@ -109,8 +119,9 @@ def tune(
     """Search for the best configuration on the tuning split, write it as the preset, record every trial."""
     if everything == (editor is not None):
         raise UsageError("tune: expected the name of one editor, or --all.")
-    if edits is not None and edits < 1:
-        raise UsageError(f"--edits: expected a whole number of at least 1, got {edits}.")
+    for option, number in (("--edits", edits), ("--trials", trials)):
+        if number is not None and number < 1:
+            raise UsageError(f"{option}: expected a whole number of at least 1, got {number}.")
     place_of_work(on)
     address = ray_address(on)
     given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
@@ -127,6 +138,7 @@ def tune(
     words = [
         *options.repeated("--task", [task] if task != TASK else []),
         *options.repeated("--edits", [edits] if edits is not None else []),
+        *options.repeated("--trials", [trials] if trials is not None else []),
         *(["--known"] if known else []),
         *options.repeated("--abilities", abilities),
         *options.repeated("--data", data),
@@ -144,7 +156,7 @@ def tune(
             name,
             one.axes,
             record,
-            budget=protocol.BUDGET,
+            budget=protocol.BUDGET if trials is None else trials,
             edits=horizon.edits,
             little=protocol.LITTLE * horizon.edits,
             host=host,
@@ -154,6 +166,7 @@ def tune(
     def finish(tuning: Tuning) -> None:
         text = preset_text(tuning.editor, model, split.name, horizon, tuning.settings(), tuning.chosen, words)
         atomic_write_text(tuning.record.with_name(f"{model}.toml"), text)
+        tuning.write()  # also where all trials were there: the budget may be another
 
     campaign = Campaign(list(asked_for), begin, finish)
     first = campaign.opened()

@@ -25,9 +25,11 @@ PRESETS = ROOT / "editors" / "presets"
 IDENTITY = {"model": "pocket-gpt2", "task": "t"}
 
 
-def tuning(record: Path, editor: str = "ft-l", *, host: dict[str, Any] | None = None, **more: Any) -> Tuning:
+def tuning(
+    record: Path, editor: str = "ft-l", *, host: dict[str, Any] | None = None, budget: int = 2, **more: Any
+) -> Tuning:
     names = {"ft-l": Axis("norm_constraint", (1e-3, 1e-2), 0), "rect(ft-l)": Axis("kept_share", (0.2, 0.5), 0)}
-    return Tuning(editor, [names[editor]], record, budget=2, edits=100, host=host, identity={**IDENTITY, **more})
+    return Tuning(editor, [names[editor]], record, budget=budget, edits=100, host=host, identity={**IDENTITY, **more})
 
 
 def finished(one: Tuning) -> Tuning:
@@ -61,6 +63,16 @@ def test_every_trial_is_recorded_as_soon_as_it_is_done(tmp_path: Path) -> None:
     assert one.next is not None
     one.add(trial(one.next.config, 7.0))
     assert [found.effective_edits for found in tuning(tmp_path / "record.json").trials] == [7.0]
+
+
+def test_the_budget_is_in_the_record_and_a_larger_one_goes_on_from_its_trials(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    first = finished(tuning(record, budget=1))
+    assert json.loads(record.read_text())["budget"] == 1 and len(first.trials) == 1
+    longer = tuning(record, budget=2)
+    assert longer.trials == first.trials and longer.next is not None
+    finished(longer)
+    assert json.loads(record.read_text())["budget"] == 2 and len(longer.trials) == 2
 
 
 @pytest.mark.parametrize("other", [{"task": "u"}, {"edits": 7}, {"model": "pocket-llama"}])
@@ -104,7 +116,7 @@ def test_shipped_presets_are_what_their_recorded_trials_choose() -> None:
         if stored.get("format") == FORMAT:
             assert stored["finished"], record
             made = [Trial.read(one).share(stored["edits"]) for one in stored["trials"]]
-            assert sum(made[:-1]) < protocol.BUDGET, record
+            assert sum(made[:-1]) < stored["budget"], record
             chosen = stored["chosen"]
         else:  # chosen by the harmonic mean of score and abilities after 200 edits
             chosen = max(stored["trials"], key=lambda one: one["objective"])["config"]
