@@ -198,8 +198,12 @@
     figures.pareto.show({ scatter: true, title: "Score (" + FORMS[state.form] + ") against abilities kept after " + P.thousands(state.at) + " edits", about: about(usable), xLabel: "Abilities kept, %", yLabel: "Score, %", marks, front, lineWord: "Editor", name: "score_" + state.form + "-against-abilities_kept-after-" + state.at, empty: "No editor has both here." });
   }
 
+  /* Drawn anew only for other rows: what is pressed while the board is drawn must still be there when it is let go. */
   function legend(rows) {
     const box = document.getElementById("chosen");
+    const names = rows.map(function (row) { return row.id; }).join(" ");
+    if (box.dataset.rows === names) return;
+    box.dataset.rows = names;
     P.keepFocus(box, function () { box.replaceChildren(...rows.map(function (row) {
       return el("button", { type: "button", data: { focus: "remove " + row.id }, "aria-label": "Remove " + row.label + " from the figures", on: { click: function () {
         const rest = P.board.chosen().filter(function (one) { return one.id !== row.id; }).map(function (one) { return one.id; });

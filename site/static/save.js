@@ -6,6 +6,7 @@
 (function () {
   "use strict";
   const P = window.palimpsest;
+  const tools = P.plotParts;
   const NS = "http://www.w3.org/2000/svg";
   const FAMILY = "Helvetica, Arial, 'Liberation Sans', sans-serif";
   const WIDTH = 760;
@@ -79,9 +80,9 @@
   const known = function (value) { return value !== null && value !== undefined; };
 
   /* One drawing: its scales, its colours, and the SVG that it goes to. */
-  function Sheet(spec, figure, chart, tools) {
+  function Sheet(spec, figure, chart) {
     const light = function (className, property) { return tools.colourOf(figure, className, property, "light"); };
-    const sheet = { spec, tools, colours: {}, svg: document.createElementNS(NS, "svg") };
+    const sheet = { spec, colours: {}, svg: document.createElementNS(NS, "svg") };
     ["ink", "soft", "rule"].forEach(function (name) { sheet.colours[name] = light("", "--" + name); });
     sheet.colour = function (look) { return light("s" + look[0]); };
     sheet.place = function (top) {
@@ -150,14 +151,14 @@
       });
       if (line.ended && fits(line.ended[1])) {
         const path = pen();
-        sheet.tools.trace(path, "cross", x(line.ended[0]), y(line.ended[1]), 6);
+        tools.trace(path, "cross", x(line.ended[0]), y(line.ended[1]), 6);
         add(svg, "path", { d: path.text(), fill: "none", stroke: colour, "stroke-width": 1.8, class: "collapsed" });
       }
     });
   }
 
   function marks(sheet) {
-    const { svg, spec, colours, x, y, tools } = sheet;
+    const { svg, spec, colours, x, y } = sheet;
     if (spec.front.length > 1) add(svg, "polyline", { points: spec.front.map(function (p) { return Math.round(x(p[0]) * 100) / 100 + "," + Math.round(y(p[1]) * 100) / 100; }).join(" "), fill: "none", stroke: colours.soft, "stroke-dasharray": "5 4", class: "front" });
     const taken = [];
     spec.marks.forEach(function (mark) {
@@ -195,8 +196,8 @@
     return top + 8;
   }
 
-  function drawing(spec, figure, chart, tools) {
-    const sheet = Sheet(spec, figure, chart, tools);
+  function drawing(spec, figure, chart) {
+    const sheet = Sheet(spec, figure, chart);
     const { svg, colours } = sheet;
     const about = spec.about || { words: "", date: "", file: "" };
     const track = [about.words, about.date ? "results up to " + about.date : ""].filter(Boolean).join(" · ");
@@ -250,10 +251,10 @@
     window.print();
   }
 
-  P.save = function (kind, spec, figure, chart, tools) {
+  P.save = function (kind, spec, figure, chart) {
     if (!chart) return;
     const name = ["palimpsest", spec.about && spec.about.file, spec.name || figure.id || "figure"].filter(Boolean).join("-");
-    const svg = drawing(spec, figure, chart, tools);
+    const svg = drawing(spec, figure, chart);
     if (kind === "svg") P.offer(name + ".svg", "image/svg+xml", new XMLSerializer().serializeToString(svg) + "\n");
     else if (kind === "png") png(svg, name);
     else print(svg, name);
