@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -71,62 +71,60 @@ _DATA: Mapping[str, DataTask] = {
 }
 
 
-@cache  # a task never changes, and what its cases hold is on the disk
-def _pocket_counterfact(name: str, split: edits.Split) -> EditTask:
-    return EditTask(name, "counterfact", _parsed(edits.counterfact_records(build_world(), split), counterfact.FORM))
+@dataclass(frozen=True, slots=True)
+class MadeTask:
+    """A task that is generated here, so that all have the same."""
+
+    description: str
+    form: Form
+    records: Callable[[], Iterable[Mapping[str, Any]]]
 
 
-@cache
-def _pocket_zsre(name: str, split: edits.Split) -> EditTask:
-    return EditTask(name, "zsre", _parsed(edits.zsre_records(build_world(), split), zsre.FORM))
-
-
-@cache
-def _real_counterfact(name: str, split: realworld.Split) -> EditTask:
-    return EditTask(name, "counterfact", _parsed(realworld.counterfact_records(split), counterfact.FORM))
-
-
-@cache
-def _real_zsre(name: str, split: realworld.Split) -> EditTask:
-    return EditTask(name, "zsre", _parsed(realworld.zsre_records(split), zsre.FORM))
-
-
-def _parsed(records: Any, form: Form) -> Any:
-    return collect(((f"made record {i}", record) for i, record in enumerate(records)), form).cases
-
-
-_MADE: Mapping[str, tuple[str, Callable[[str], EditTask]]] = {
-    "pocket-counterfact": (
+_MADE: Mapping[str, MadeTask] = {
+    "pocket-counterfact": MadeTask(
         "2,662 counterfactual rewrites in the pocket world, CounterFact schema",
-        lambda name: _pocket_counterfact(name, "benchmark"),
+        counterfact.FORM,
+        lambda: edits.counterfact_records(build_world()),
     ),
-    "pocket-counterfact-tuning": (
+    "pocket-counterfact-tuning": MadeTask(
         "484 rewrites about other subjects, for choosing presets only",
-        lambda name: _pocket_counterfact(name, "tuning"),
+        counterfact.FORM,
+        lambda: edits.counterfact_records(build_world(), "tuning"),
     ),
-    "pocket-zsre": (
+    "pocket-zsre": MadeTask(
         "1,200 question-answer edits in the pocket world, ZsRE form",
-        lambda name: _pocket_zsre(name, "benchmark"),
+        zsre.FORM,
+        lambda: edits.zsre_records(build_world()),
     ),
-    "realworld-counterfact": (
+    "realworld-counterfact": MadeTask(
         "10,562 counterfactual rewrites of real facts in our own sentences, CounterFact schema",
-        lambda name: _real_counterfact(name, "benchmark"),
+        counterfact.FORM,
+        realworld.counterfact_records,
     ),
-    "realworld-counterfact-tuning": (
+    "realworld-counterfact-tuning": MadeTask(
         "1,286 rewrites about other subjects, for choosing presets only",
-        lambda name: _real_counterfact(name, "tuning"),
+        counterfact.FORM,
+        lambda: realworld.counterfact_records("tuning"),
     ),
-    "realworld-zsre": (
+    "realworld-zsre": MadeTask(
         "the same facts as question-answer edits, ZsRE form",
-        lambda name: _real_zsre(name, "benchmark"),
+        zsre.FORM,
+        realworld.zsre_records,
     ),
 }
-"""Tasks that are generated here, so that all have the same."""
+
+
+@cache  # a task never changes, and what its cases hold is on the disk
+def _made(name: str) -> EditTask:
+    task = _MADE[name]
+    records = ((f"made record {i}", record) for i, record in enumerate(task.records()))
+    return EditTask(name, task.form.name, collect(records, task.form).cases)
 
 
 def task_names() -> dict[str, str]:
     """Every task with a one-line description."""
-    return {name: text for name, (text, _) in _MADE.items()} | {n: task.description for n, task in _DATA.items()}
+    made = {name: task.description for name, task in _MADE.items()}
+    return made | {name: task.description for name, task in _DATA.items()}
 
 
 def is_made_here(name: str) -> bool:
@@ -168,7 +166,7 @@ class DataFiles:
         if base not in _DATA:
             if name not in _MADE:
                 raise unknown_name("Task", name, task_names(), _LIST)
-            return _MADE[name][1](name)
+            return _made(name)
         path = self.files.get(base) or self.other or (Path(place) if place else None)
         skip = self.skip_bad if skip_bad is None else skip_bad
         return _from_hub(base, skip) if path is None else _from_file(base, path, skip)
