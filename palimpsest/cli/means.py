@@ -11,7 +11,7 @@ from palimpsest.cli.wiring import installation
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.model.placement import Placement
 from palimpsest.harness.runs.installation import Installation
-from palimpsest.harness.specs.planning import PlannedRun
+from palimpsest.harness.specs.cases import Origin
 from palimpsest.harness.statistics.texts import StatisticsSource
 from palimpsest.tasks.registry import DataFiles
 from palimpsest.tasks.statistics_texts import statistics_source
@@ -74,9 +74,9 @@ def statistics(text: Path | None) -> StatisticsSource | None:
     return None if text is None else statistics_source(text)
 
 
-def tell_of_data(planned: Sequence[PlannedRun]) -> None:
+def tell_of_data(*origins: Origin | None) -> None:
     """Say what was found in data that do not ship: what is left out, and what contradicts itself."""
-    for note in dict.fromkeys(note for run in planned if run.task.origin for note in run.task.origin.notes):
+    for note in dict.fromkeys(note for origin in origins if origin for note in origin.notes):
         output.note(note)
 
 

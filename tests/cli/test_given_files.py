@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from palimpsest.cli.tuning import protocol
+from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.site.pages.run import command
 from palimpsest.tasks.statistics_texts import statistics_text
 from tests.cli.helpers import cli
@@ -142,3 +143,21 @@ def test_presets_are_tuned_on_data_of_ones_own(files: Path, tmp_path: Path, monk
     preset = (tmp_path / "pocket-gpt2.toml").read_text()
     assert f"--task zsre --abilities papers_sst2 --data {files / 'questions.jsonl'}" in preset.replace("\n# ", " ")
     assert tomllib.loads(preset)["target_steps"] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score", str(registered_models()["pocket-gpt2"].folder), "--base", "pocket-gpt2", "--task", "counterfact"],
+        ["tasks", "known", "counterfact", "--model", "pocket-gpt2"],
+        ["locate", "pocket-gpt2", "--task", "counterfact", "--facts", "1", "--targets", "1"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_records_that_are_left_out_are_told_by_every_command_that_reads_a_file(
+    words: list[str], files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PALIMPSEST_CACHE", str(tmp_path / "cache"))
+    data = ["--data", str(files / "mine.jsonl"), "--skip-bad-records"]
+    _, _, err = cli(*words, *data, home=tmp_path / "home")
+    assert "1 bad record of 7 left out" in err

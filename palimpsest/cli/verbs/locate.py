@@ -81,6 +81,7 @@ def locate(
     files = data_files(data or (), [name.partition(":")[0]], skip_bad=skip_bad_records)
     given = means.checked(device, None, offload=False, threads=threads, files=files)
     found = given.installed.tasks.load(name)
+    means.tell_of_data(found.origin)
     ref, entry = installed_catalog(given.installed).model(model)
     place = options.home_folder(home)
     use_threads(given.placement)

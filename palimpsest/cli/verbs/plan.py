@@ -51,7 +51,7 @@ def plan(
     folder = options.home_folder(home)
     planned = planned_runs(chosen, place, given, folder, fetch=False, quiet=quiet)
     if not quiet:
-        means.tell_of_data(planned)
+        means.tell_of_data(*(run.task.origin for run in planned))
     outlook = Outlook(
         folder,
         given.placement,

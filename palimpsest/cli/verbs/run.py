@@ -319,7 +319,7 @@ def run(
     unusable: dict[str, str] = {}
     planned = planned_runs(chosen, naming, given, folder, unusable=unusable, quiet=quiet)
     if not quiet:
-        means.tell_of_data(planned)
+        means.tell_of_data(*(run.task.origin for run in planned))
         for text in misnamed():
             output.note(text)
     if verbose:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.cli import options, output
+from palimpsest.cli import means, options, output
 from palimpsest.harness.errors import MissingResource, UsageError
 from palimpsest.harness.model.placement import Placement
 from palimpsest.results.external import External, write_external
@@ -55,6 +55,7 @@ def score(
     placement = Placement(device=device, threads=threads)
     placement.check()
     found = data_files(data or (), [task.partition(":")[0]], skip_bad=skip_bad_records).load(task)
+    means.tell_of_data(found.origin)
     row = score_external(folder, base, found, edits, name=called, placement=placement)
     path = write_external(options.home_folder(home) / "external", row)
     if row.changed == 0:

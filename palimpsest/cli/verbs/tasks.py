@@ -78,6 +78,7 @@ def list_known(
     files = data_files(data or (), [task.partition(":")[0]], skip_bad=skip_bad_records)
     given = means.checked(device, None, offload=False, threads=threads, files=files)
     whole = given.installed.tasks.load(known.whole_name(task))
+    means.tell_of_data(whole.origin)
     ref, entry = installed_catalog(given.installed).model(model)
     facts = listed(whole, ref, entry, given, options.home_folder(home), quiet=quiet)
     path = known.keep_list(facts, out) if out is not None else known.place_of(facts)

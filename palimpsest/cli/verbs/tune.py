@@ -129,8 +129,7 @@ def tune(
     home = options.home_folder(home)
     editors = _editors(editor, model, grid, out, None if grid else proposal.require(home, model, ref.fingerprint))
     whole = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
-    for note in whole.origin.notes if whole.origin else ():
-        output.note(note)
+    means.tell_of_data(whole.origin)
     split = known_part(whole, ref, entry, given, home) if known else whole
     kept = AbilityChoice(given.installed.abilities, tuple(abilities or USUAL))
     horizon = protocol.horizon(len(split.cases), edits)
