@@ -56,9 +56,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _like(value: float, *others: Any) -> float:
-    """A number with two digits; whole where the others are."""
-    return round(value) if all(isinstance(other, int) for other in others) else float(f"{value:.2g}")
+def _like(value: float, *others: Any, digits: int = 2) -> float:
+    """A number with that many digits; whole where the others are."""
+    return round(value) if all(isinstance(other, int) for other in others) else float(f"{value:.{digits}g}")
 
 
 def _beyond(edge: Any, inner: Any, steps: int) -> Any:
@@ -73,7 +73,14 @@ def _between(low: Any, high: Any, share: float) -> Any:
     """The number between two, by ratio where both are above 0; None: none."""
     if not (_is_number(low) and _is_number(high)):
         return None
-    found = _like(low ** (1 - share) * high**share if min(low, high) > 0 else low + (high - low) * share, low, high)
+
+    def at(part: float, digits: int) -> float:
+        exact = low ** (1 - part) * high**part if min(low, high) > 0 else low + (high - low) * part
+        return _like(exact, low, high, digits=digits)
+
+    # Two digits, or three where two cannot tell the quarters between these numbers from each other.
+    digits = 2 if len({low, high, *(at(part, 2) for part in (0.25, 0.5, 0.75))}) == 5 else 3
+    found = at(share, digits)
     return found if min(low, high) < found < max(low, high) else None
 
 

@@ -32,6 +32,12 @@ def test_halves_lie_between_by_ratio_and_in_the_middle_beside_zero() -> None:
     assert Axis("n", (1, 2), 0).value(0.5) is None, "there is no whole number between"
 
 
+def test_numbers_close_to_each_other_have_as_many_between_them_as_others() -> None:
+    axis = Axis("alpha", (1.1, 1.2, 1.5), 0)
+    assert [axis.value(place) for place in (0.5, 0.75, 1.25, 1.5)] == [1.15, 1.17, 1.27, 1.34]
+    assert [Axis("x", (0.25, 1.0), 0).value(place) for place in (0.25, 0.5)] == [0.35, 0.5], "two digits where they do"
+
+
 def test_words_and_lists_have_nothing_between_or_beyond() -> None:
     for axis in (Axis("w", ("a", "b"), 0), Axis("l", ([0], [0, 1]), 0), Axis("b", (True, False), 0)):
         assert [axis.value(place) for place in (-1, 0.5, 2)] == [None] * 3
