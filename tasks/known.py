@@ -125,6 +125,12 @@ def known_part(task: EditTask, short: str) -> EditTask:
     return restricted(task, facts)
 
 
+def ships(name: str) -> bool:
+    """True where no list is needed for a task, or the list that it names is one of those in the repository."""
+    found = split_name(name)
+    return found is None or (found[1] is not None and (_SHIPPED / _file_name(found[0], found[1])).is_file())
+
+
 def keep_list(facts: KnownFacts, folder: Path | None = None) -> Path:
     """Write a list where `find_list` finds it, or into another folder; its file."""
     path = (folder or _own_folder()) / _file_name(facts.task, facts.fingerprint[:_SHORT])

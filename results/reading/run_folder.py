@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.results.reading.bounded_files import BYTES_JOURNAL, BYTES_JSON, BYTES_TABLE, read_bytes
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_text
 from palimpsest.results.reading.foreign_json import parse_object, whole
+from palimpsest.results.reading.made_texts import TEXT_FILES, made_texts
 from palimpsest.results.reading.problems import Invalid, Problem
 from palimpsest.results.reading.score_folder import MANIFEST, read_score_folder
 from palimpsest.results.reading.score_rows import check_cases, check_scores
@@ -26,7 +28,9 @@ from palimpsest.results.reading.text_files import check_texts
 INGEST_VERSION = 9
 """Raised whenever the same run folder gives other rows than before: every run is then ingested anew."""
 
-TOP_FILES = (layout.SPEC, layout.ENVIRONMENT, layout.JOURNAL, layout.RESULT, layout.CASES, layout.PROBES)
+SEAL = "bundle.json"
+"""On top of a bundle, which may leave out texts that its task makes; a run's own folder has them all."""
+TOP_FILES = (layout.SPEC, layout.ENVIRONMENT, layout.JOURNAL, layout.RESULT, *TEXT_FILES)
 """Files beside the folder of scores."""
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 CHECKPOINT = re.compile(r"[0-9]{6}|[1-9][0-9]{6,9}")
@@ -130,6 +134,8 @@ def _read_spec(folder: Path) -> RunSpec:
 
 
 def _read_texts(folder: Path, spec: RunSpec) -> tuple[pa.Table, pa.Table]:
+    if (folder / SEAL).is_file() and not any(os.path.lexists(folder / name) for name in TEXT_FILES):
+        return made_texts(spec)
     tables = []
     for name, schema in ((layout.CASES, layout.CASE_COLUMNS), (layout.PROBES, layout.PROBE_COLUMNS)):
         try:

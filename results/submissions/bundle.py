@@ -1,8 +1,9 @@
 """A submission: what a finished run measured, without its weights, sealed by a manifest.
 
-A bundle is a folder named after its run. It holds the run folder's own files, so that whatever reads run folders reads
-bundles, and ``bundle.json`` on top: who made the result with what, every file's size and SHA-256, and the means that
-the submitter's own machine computed, which a checker computes again from the rows of every single case.
+A bundle is a folder named after its run. It holds the run folder's own files, but for texts that a task of ours makes
+anyway, so that whatever reads run folders reads bundles, and ``bundle.json`` on top: who made the result with what,
+every file's size and SHA-256, and the means that the submitter's own machine computed, which a checker computes again
+from the rows of every single case.
 """
 
 from __future__ import annotations
@@ -29,16 +30,24 @@ from palimpsest.harness.system.strict import Strict
 from palimpsest.results.analysis.aggregate import Aggregates, aggregate_run
 from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
 from palimpsest.results.reading.cleaning import clean_text
+from palimpsest.results.reading.made_texts import TEXT_FILES, are_made_here, made_texts
 from palimpsest.results.reading.problems import Invalid
-from palimpsest.results.reading.run_folder import CHECKPOINT, TOP_FILES, CheckedRun, folder_digest, read_run_folder
+from palimpsest.results.reading.run_folder import (
+    CHECKPOINT,
+    SEAL,
+    TOP_FILES,
+    CheckedRun,
+    folder_digest,
+    read_run_folder,
+)
 from palimpsest.results.submissions.editor_sources import EditorSource
 from palimpsest.results.submissions.origins import Origin, origin_of
 
-MANIFEST = "bundle.json"
+MANIFEST = SEAL
 FORMAT = 1
 SCORE_FOLDER_FILES = frozenset({*SCORE_COLUMNS, *OPTIONAL_COLUMNS, "manifest.json"})
 MAX_BYTES = 200_000_000
-"""Bytes of a whole bundle; a pocket run has about 2 MB, 2,000 CounterFact edits about 20 MB."""
+"""Bytes of a whole bundle; a pocket run has about 0.2 MB, 2,000 CounterFact edits about 20 MB."""
 
 
 class File(Strict):
@@ -106,7 +115,7 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
     partial = out / f".{run.run_id}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        names = bundle_files(run.spec, run.checkpoints)
+        names = (needed_files if _has_made_texts(run) else bundle_files)(run.spec, run.checkpoints)
         for name in names:
             data = (run_folder / name).read_bytes()
             atomic_write_bytes(partial / name, _without_traces(data) if name == "events.jsonl" else data)
@@ -120,7 +129,7 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
             means=means(aggregates),
             totals=totals(run),
         )
-        atomic_write_bytes(partial / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
+        atomic_write_bytes(partial / MANIFEST, manifest.model_dump_json().encode() + b"\n")
         partial.rename(place)
         sync_folder(out)
     finally:
@@ -128,8 +137,14 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
     return place
 
 
+def needed_files(spec: RunSpec, checkpoints: Iterable[int]) -> list[str]:
+    """`bundle_files` without the texts, where these follow from what ships."""
+    spared = TEXT_FILES if are_made_here(spec) else ()
+    return [name for name in bundle_files(spec, checkpoints) if name not in spared]
+
+
 def bundle_files(spec: RunSpec, checkpoints: Iterable[int]) -> list[str]:
-    """Names of the files beside ``bundle.json`` that a bundle has which is scored at these numbers of edits."""
+    """Names of the files beside ``bundle.json`` that a bundle may have which is scored at these numbers of edits."""
     names = list(TOP_FILES)
     for edits in checkpoints:
         files = (*sorted(score_files(spec, edits)), "manifest.json")
@@ -230,6 +245,12 @@ def _finished(folder: Path) -> tuple[CheckedRun, Aggregates]:
             "only complete and collapsed runs are submitted. Go on with the command that began it."
         )
     return run, aggregates
+
+
+def _has_made_texts(run: CheckedRun) -> bool:
+    """True if whoever reads the bundle gets the same texts without them."""
+    own = (run.cases, run.probes)
+    return are_made_here(run.spec) and all(map(pa.Table.equals, made_texts(run.spec), own))
 
 
 def _without_traces(journal: bytes) -> bytes:

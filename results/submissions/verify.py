@@ -28,8 +28,8 @@ from palimpsest.results.submissions.bundle import (
     MAX_BYTES,
     Manifest,
     Mean,
-    bundle_files,
     means,
+    needed_files,
     totals,
 )
 from palimpsest.results.submissions.contents import check_answers, check_tree, check_windows_are_there, surplus, walk
@@ -138,7 +138,7 @@ def _check_complete(found: Verification, run: CheckedRun) -> None:
             found.add(f"scores/{edits:06d}", f"is there, but the run ended after {run.ending.edits} edits")
     if found.manifest is not None:
         _check_editors(found, run, found.manifest)
-        for name in sorted(set(bundle_files(run.spec, run.checkpoints)) - set(found.manifest.files)):
+        for name in sorted(set(needed_files(run.spec, run.checkpoints)) - set(found.manifest.files)):
             found.add(name, f"belongs to the run, but is not listed in {MANIFEST}")
 
 

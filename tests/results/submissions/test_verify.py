@@ -16,6 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
+from palimpsest.harness.runs import layout
+from palimpsest.harness.specs.run_spec import RunSpec
+from palimpsest.results.reading.made_texts import TEXT_FILES, made_texts
+from palimpsest.results.reading.problems import Invalid
+from palimpsest.results.reading.run_folder import read_run_folder
 from palimpsest.results.submissions.bundle import MANIFEST, write_bundle
 from palimpsest.results.submissions.editor_sources import editor_sources
 from palimpsest.results.submissions.verify import Verification, verify_bundle
@@ -78,6 +83,46 @@ def test_an_untouched_bundle_is_good_and_holds_no_weights(original: Path) -> Non
     assert found.good, text(found)
     assert not list(original.rglob("*.safetensors"))
     assert found.manifest is not None and found.manifest.editors[0].distribution == "palimpsest-bench"
+
+
+@pytest.fixture(scope="module")
+def spare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle without texts, of a run whose texts are in the order in which the task has them."""
+    folder = tmp_path_factory.mktemp("spare")
+    run = folder / "runs" / write_run(folder / "runs", honest_run())
+    spec = RunSpec.model_validate_json((run / "spec.json").read_bytes())
+    for name, table in zip(TEXT_FILES, made_texts(spec), strict=True):
+        (run / name).write_bytes(layout.packed(table))
+    return write_bundle(run, folder / "out", SOURCES, version="0.1.0")
+
+
+def test_texts_that_the_task_makes_are_left_out_and_read_all_the_same(spare: Path, original: Path) -> None:
+    assert not any((spare / name).exists() for name in TEXT_FILES)
+    found, whole = verify_bundle(spare), verify_bundle(original)
+    assert found.good, text(found)
+    assert found.run is not None and whole.run is not None
+    assert found.run.cases.equals(whole.run.cases)
+    keys = [("case_id", "ascending"), ("kind", "ascending"), ("index", "ascending")]
+    assert found.run.probes.sort_by(keys).equals(whole.run.probes.sort_by(keys))
+
+
+def test_texts_that_no_task_here_makes_are_missed(spare: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(spare, tmp_path / spare.name))
+    spec = RunSpec.model_validate_json((bundle / "spec.json").read_bytes())
+    other = spec.model_copy(update={"task": spec.task.model_copy(update={"content_hash": "0" * 64})})
+    moved = bundle.rename(tmp_path / other.id)
+    (moved / "spec.json").write_text(other.canonical())
+    reseal(moved)
+    assert "cases.parquet is missing, and pocket-counterfact with the content 000000000000 does not ship" in text(
+        verify_bundle(moved)
+    )
+
+
+def test_a_run_without_its_texts_is_damaged_where_it_is_no_bundle(spare: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(spare, tmp_path / spare.name))
+    (run / MANIFEST).unlink()
+    with pytest.raises(Invalid, match=r"^cases\.parquet "):
+        read_run_folder(run, "")
 
 
 FILES = ["spec.json", "environment.json", "events.jsonl", "result.json", "cases.parquet", "probes.parquet"] + [
