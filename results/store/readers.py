@@ -10,7 +10,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -123,6 +123,9 @@ class _Readers:
 
     def _end(self, process: subprocess.Popen[str]) -> int:
         process.kill()
+        with suppress(BrokenPipeError):  # what it was not asked any more
+            if process.stdin is not None:
+                process.stdin.close()
         with process:
             self._living.discard(process)
         return process.returncode

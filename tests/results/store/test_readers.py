@@ -116,6 +116,14 @@ def test_a_folder_that_kills_its_readers_is_named_and_left_out(
     assert len(report.added) == 2
 
 
+def test_a_reader_that_dies_before_it_is_asked_is_ended_like_any_other(tmp_path: Path) -> None:
+    with readers._Readers(tmp_path, 1) as some:
+        process = some._start()
+        process.kill()
+        process.wait()
+        assert readers._exchange(process, "{}") == "" and some._end(process) == -9
+
+
 def test_ctrl_c_leaves_whole_runs_no_process_and_no_file(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
