@@ -37,13 +37,14 @@ def made_texts(spec: RunSpec) -> tuple[pa.Table, pa.Table]:
             "ship with this Palimpsest"
         )
     try:
-        return _tables(spec.task.name, spec.schedule, spec.seed)
+        return texts_of(spec.task.name, spec.schedule, spec.seed)
     except PalimpsestError as error:
         raise Invalid(f"{layout.CASES} is missing, and cannot be made: {error}") from error
 
 
 @lru_cache(maxsize=8)  # the runs of a track and seed have the same
-def _tables(task: str, schedule: Schedule, seed: int) -> tuple[pa.Table, pa.Table]:
+def texts_of(task: str, schedule: Schedule, seed: int) -> tuple[pa.Table, pa.Table]:
+    """The tables of cases and probes that a run of a task in a schedule has."""
     cases = load_task(task).cases
     chosen = [cases[index] for index in order(len(cases), schedule, seed)]
     return (

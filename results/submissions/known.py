@@ -23,9 +23,9 @@ from palimpsest.harness.runs import layout
 from palimpsest.harness.specs.cases import EditTask
 from palimpsest.harness.specs.composition import parse, spell
 from palimpsest.harness.specs.run_spec import PROTOCOL, AbilityRef, RunSpec
-from palimpsest.harness.specs.schedule import order
 from palimpsest.harness.system.environment import DISTRIBUTION
-from palimpsest.results.reading.cleaning import TEXT_LENGTH, clean_text
+from palimpsest.results.reading.cleaning import clean_text
+from palimpsest.results.reading.made_texts import texts_of
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.editor_sources import package_hash
@@ -175,22 +175,14 @@ def _same(task: EditTask, spec: RunSpec) -> bool:
 
 def _texts(run: CheckedRun, task: EditTask) -> Found:
     """Check cases and probes against the data that ship, row by row."""
-    chosen = [task.cases[index] for index in order(len(task.cases), run.spec.schedule, run.spec.seed)]
     texts = ("subject", "prompt", "target_new", "target_true")
-    cases = {
-        (position, case.request.case_id): tuple(_clean(getattr(case.request, name)) for name in texts)
-        for position, case in enumerate(chosen)
-    }
-    probes = {
-        (case.request.case_id, probe.kind, probe.index): tuple(_clean(getattr(probe, name)) for name in texts[1:])
-        for case in chosen
-        for probe in case.probes
-    }
-    for name, table, keys, wanted in (
+    cases, probes = texts_of(run.spec.task.name, run.spec.schedule, run.spec.seed)
+    for name, table, keys, own in (
         (layout.CASES, run.cases, ("position", "case_id"), cases),
         (layout.PROBES, run.probes, ("case_id", "kind", "index"), probes),
     ):
-        found = _by_key(table, keys, texts if name == layout.CASES else texts[1:])
+        columns = texts if name == layout.CASES else texts[1:]
+        found, wanted = (_by_key(one, keys, columns) for one in (table, own))
         if found.keys() != wanted.keys():
             yield name, f"does not hold the rows that {task.name} has under this content hash"
         elif found != wanted:
@@ -201,10 +193,6 @@ def _texts(run: CheckedRun, task: EditTask) -> Found:
 def _by_key(table: pa.Table, keys: Sequence[str], texts: Sequence[str]) -> dict[tuple[object, ...], tuple[str, ...]]:
     columns = [table[name].to_pylist() for name in (*keys, *texts)]
     return {row[: len(keys)]: row[len(keys) :] for row in zip(*columns, strict=True)}
-
-
-def _clean(text: str) -> str:
-    return clean_text(text, TEXT_LENGTH)
 
 
 @cache

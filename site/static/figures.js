@@ -43,8 +43,8 @@
     function fillTable() {
       if (!table) return;
       table.replaceChildren(el("table", { class: "matrix" }, el("caption", {}, given.title),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, given.lineWord || "Line"), drawn.head.map(function (one) { return el("th", { scope: "col", class: "num" }, one); }))),
-        el("tbody", {}, drawn.rows.map(function (row) {
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, given.lineWord || "Line"), drawn.head().map(function (one) { return el("th", { scope: "col", class: "num" }, one); }))),
+        el("tbody", {}, drawn.rows().map(function (row) {
           return el("tr", {}, el("th", { scope: "row" }, P.swatch(row[0].look), " " + row[0].label), row[1].map(function (cell) {
             return el("td", { class: "num" }, el("span", { class: "value" }, cell[0]), cell[1] ? el("span", { class: "span" }, cell[1]) : null);
           }));

@@ -191,10 +191,10 @@
         const said = readings(index).map(function (item) { return item.line.label + " " + item.text; }).join(", ");
         return place(spec.xs[index]).replace(/^a/, "A").replace(/\u202f/g, "") + ": " + said;
       },
-      head: spec.xs.map(nameOf),
-      rows: spec.lines.map(function (line) {
-        return [line, spec.xs.map(function (_, i) { return [text(line.value[i]), range(line, i)]; })];
-      }),
+      head() { return spec.xs.map(nameOf); },
+      rows() {
+        return spec.lines.map(function (line) { return [line, spec.xs.map(function (_, i) { return [text(line.value[i]), range(line, i)]; })]; });
+      },
     };
   }
 
@@ -244,6 +244,6 @@
     return null;
   }
 
-  P.plots = Object.assign(P.plots || {}, { curves: function (spec, frame) { return curves(spec.logX ? withoutZero(spec) : spec, frame); } });
+  P.plots.curves = function (spec, frame) { return curves(spec.logX ? withoutZero(spec) : spec, frame); };
   Object.assign(P, { align, valueAt });
 })();

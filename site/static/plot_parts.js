@@ -43,4 +43,5 @@
   const open = function (shape) { return shape === "cross" || shape === "bar"; };
 
   P.plotParts = { colourOf, faded, tick, trace, open };
+  P.plots = {}; // the kinds of plot, each from its own file
 })();

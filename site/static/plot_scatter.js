@@ -114,13 +114,15 @@
         showMark(chart, mark);
         return mark.label + ": " + spec.yLabel + " " + P.fixed(mark.y) + ", " + spec.xLabel + " " + P.fixed(mark.x);
       },
-      head: [spec.yLabel, spec.xLabel].concat(spec.marks.length && spec.marks[0].note ? [spec.marks[0].note[0]] : []),
-      rows: spec.marks.map(function (mark) {
-        return [mark, [P.fixed(mark.y), P.fixed(mark.x)].concat(mark.note ? [mark.note[1]] : []).map(function (one) { return [one]; })];
-      }),
+      head() { return [spec.yLabel, spec.xLabel].concat(spec.marks.length && spec.marks[0].note ? [spec.marks[0].note[0]] : []); },
+      rows() {
+        return spec.marks.map(function (mark) {
+          return [mark, [P.fixed(mark.y), P.fixed(mark.x)].concat(mark.note ? [mark.note[1]] : []).map(function (one) { return [one]; })];
+        });
+      },
     };
   }
 
-  P.plots = Object.assign(P.plots || {}, { scatter });
+  P.plots.scatter = scatter;
   P.plotParts.radius = radius;
 })();
