@@ -160,6 +160,7 @@ def packed(content: pa.Table) -> bytes:
     wide = [field.name for field in content.schema if pa.types.is_floating(field.type)]  # hardly two are the same
     others = [name for name in content.column_names if name not in wide]
     how: dict[str, Any] = {"compression": "zstd", "compression_level": 12, "write_statistics": False}
+    how |= {"store_schema": False}  # Parquet's own types say the same, and the files are many and small
     pq.write_table(content.combine_chunks(), stream, use_dictionary=others, use_byte_stream_split=wide, **how)
     return stream.getvalue()
 

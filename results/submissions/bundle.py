@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -67,14 +67,14 @@ class Source(Strict):
     origin: Origin = "unknown"
 
 
-class Mean(Strict):
-    """One aggregate."""
+class Mean(NamedTuple):
+    """One aggregate; in ``bundle.json`` a list of these five, for a run has hundreds of them."""
 
-    edits: int = Field(ge=0)
-    window: str = Field(max_length=20)
-    metric: str = Field(max_length=200)
+    edits: Annotated[int, Field(ge=0)]
+    window: Annotated[str, Field(max_length=20)]
+    metric: Annotated[str, Field(max_length=200)]
     value: float | None
-    n: int = Field(ge=0)
+    n: Annotated[int, Field(ge=0)]
 
 
 class Manifest(Strict):

@@ -55,7 +55,7 @@ def seal(bundle: Path) -> Path:
     sealed["run"] = bundle.name
     try:
         run = read_run_folder(bundle, "")
-        sealed["means"] = [mean.model_dump() for mean in means(aggregate_run(run, resamples=0))]
+        sealed["means"] = means(aggregate_run(run, resamples=0))
         sealed["totals"] = totals(run)
     except (Invalid, ValueError, ArithmeticError, LookupError):
         pass  # the content is no run at all, so no sums can be made of it
