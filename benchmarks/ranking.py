@@ -4,7 +4,7 @@
     python -m benchmarks.ranking --store FILE
 
 A track is a table of editors × seeds: a seed moves all editors alike (SD 1.6 points), residuals have an SD of 1 point,
-or of 3 points for the last two editors where the line says so. One editor is better than all others by d points. Of
+or of 3, 10 or 30 for the last editors where the line says so. One editor is better than all others by d points. Of
 every rule the table gives the power, as the share of its pairs with ordinary editors that are found, and in brackets
 the family-wise error: the share of tracks in which any two equal editors are told apart.
 
@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from palimpsest.results.analysis.separation import LEAST_SEEDS, separate, studentized_range
+from palimpsest.results.analysis.separation import separate, studentized_range
+from palimpsest.results.records import LEAST_COURSES
 from palimpsest.results.store.database import Store
 
 Floats = NDArray[np.float64]
@@ -45,7 +46,9 @@ class Scene:
     seeds: int
     better_by: float
     wide: int = 0
-    """Editors of the wide residual spread, `WIDE` times the others'."""
+    """Editors of a wide residual spread."""
+    spread: float = WIDE
+    """How many times the others' it is: ten and more where an editor collapses in some of its courses."""
     residual: float = RESIDUAL
     missing: float = 0.0
     """Share of courses that are missing; three of every editor never are."""
@@ -54,20 +57,21 @@ class Scene:
     def name(self) -> str:
         """The scene as the first column of the table has it."""
         wide = f", {self.wide} wide" if self.wide else ""
+        wide += f" by {self.spread:g}" if self.wide and self.spread != WIDE else ""
         missing = f", {100 * self.missing:.0f} % missing" if self.missing else ""
         return f"{self.editors} × {self.seeds}, {self.better_by:g} points{wide}{missing}"
 
     def draw(self, generator: np.random.Generator) -> Floats:
         """A track, editors × seeds; the first editor is the better one, the last ones are wide."""
         spread = np.full(self.editors, self.residual)
-        spread[self.editors - self.wide :] *= WIDE
+        spread[self.editors - self.wide :] *= self.spread
         track = generator.normal(size=(self.editors, self.seeds)) * spread[:, None]
         track += generator.normal(0, SEED_SPREAD, self.seeds)
         track[0] += self.better_by
         if self.missing:
             absent = generator.random(track.shape) < self.missing
             for row in absent:
-                row[generator.permutation(self.seeds)[:LEAST_SEEDS]] = False
+                row[generator.permutation(self.seeds)[:LEAST_COURSES]] = False
             track[absent] = np.nan
         return track
 
@@ -78,6 +82,11 @@ SCENES = tuple(
     for editors in (6, 18)
     for seeds in (3, 5)
     for better_by in (0.0, 1.0, 2.0, 4.0)
+) + tuple(
+    Scene(18, seeds, better_by, 1, spread)
+    for spread in (10.0, 30.0)
+    for seeds in (3, 5)
+    for better_by in (0.0, 2.0, 4.0)
 )
 
 
@@ -199,7 +208,7 @@ def recorded(path: Path) -> Iterator[tuple[str, Floats]]:
     for key, rows in tracks.items():
         most = max((seeds for seeds, _ in rows), key=len)
         table = np.array([values for seeds, values in rows if seeds == most])
-        if len(most) >= LEAST_SEEDS and len(table) > 1:
+        if len(most) >= LEAST_COURSES and len(table) > 1:
             yield ", ".join(map(str, key[1:])), table
 
 
@@ -237,7 +246,8 @@ def print_intervals(tracks: int, seed: int) -> None:
     """Coverage of the rows' intervals."""
     _head("editors × seeds", "ordinary rows", "wide rows")
     scenes = [Scene(editors, seeds, 0.0) for editors in (1, 2, 6, 18) for seeds in (3, 5, 10)]
-    scenes += [Scene(18, seeds, 0.0, wide=2) for seeds in (3, 5, 10)] + [Scene(18, 6, 0.0, 2, missing=0.3)]
+    scenes += [Scene(18, seeds, 0.0, 2) for seeds in (3, 5, 10)] + [Scene(18, 6, 0.0, 2, missing=0.3)]
+    scenes += [Scene(18, seeds, 0.0, 1, spread) for spread in (10.0, 30.0) for seeds in (3, 5)]
     for scene in scenes:
         ordinary, wide = coverage(scene, tracks, seed)
         _line(scene.name.replace(", 0 points", ""), f"{ordinary:.3f}", "–" if np.isnan(wide) else f"{wide:.3f}")

@@ -62,6 +62,16 @@ class Pair(NamedTuple):
         return self.difference is not None and self.least is not None and abs(self.difference) > self.least
 
 
+RUN_ORDER = "order by the run's seed"
+"""The order of the edits, in words, of runs whose seed draws it."""
+LEAST_COURSES = 3
+"""Courses that a row needs to be ranked, and that two rows must share to be compared."""
+ONE_CHECKPOINT = "one checkpoint"
+"""The track is scored once, so that effective edits are the area under a guess."""
+ONE_ORDER = "one order"
+"""All seeds edit in one order, so that they tell nothing about others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Place of one row on the board of its track, over all of its courses."""
@@ -69,14 +79,22 @@ class Standing:
     courses: int
     """Courses (one a seed) that ended by themselves."""
     effective_edits: Interval
-    """Mean over the courses. With three or more the interval covers what other seeds would give; with fewer, only what
-    other cases would give in these courses."""
+    """Mean over the courses. With three or more in orders of their own the interval covers what other courses would
+    give; else only what other cases would give in these."""
     rank_low: int | None = None
     """Best rank that the data allow; None for a row without a rank, which has fewer than three courses."""
     rank_high: int | None = None
     wide: bool = False
     """True if its courses spread more widely than those of the other rows, so that it was compared by a variance of its
     own."""
+    unranked: str = ""
+    """What keeps every row of the track from a rank, however many courses it has: `ONE_CHECKPOINT`, `ONE_ORDER`; empty:
+    nothing does."""
+
+    @property
+    def tells_of_courses(self) -> bool:
+        """True if the interval covers what other courses would give, not only other cases in these."""
+        return self.courses >= LEAST_COURSES and self.unranked != ONE_ORDER
 
 
 class CurvePoint(NamedTuple):
@@ -118,7 +136,7 @@ class Track:
     batch_size: int
     checkpoints: tuple[int, ...]
     edit_order: str
-    """``file order``, ``order seed 7``, or ``order by the run's seed``."""
+    """``file order``, ``order seed 7``, or `RUN_ORDER`."""
     protocol: int
     sample: int | None
     """At most this many cases are scored per window; None: all."""
@@ -141,8 +159,15 @@ class Track:
     """Ability tasks on which the unedited model is surely above chance; empty: a track without abilities."""
     further: tuple[str, ...] = ()
     """Metrics of probes that only some data have: portability, many hops, distraction."""
+    own_cases: bool = False
+    """True if seeds draw cases of their own; False: all are asked about the same."""
     pairs: tuple[Pair, ...] = ()
     """All pairs of the rows that have a rank; see `separation`."""
+
+    @property
+    def own_orders(self) -> bool:
+        """True if each seed has an order of its own; only then rows can have ranks."""
+        return self.edit_order == RUN_ORDER
 
     @property
     def resolution(self) -> float | None:

@@ -51,7 +51,7 @@ class LatestScores:
     abilities_kept: float | None
     """Percent of the pristine model's abilities; None without a checkpoint at 0 edits or without abilities."""
     held: Held | None
-    """None before the first checkpoint with edits."""
+    """None before the first checkpoint with edits, and where abilities were asked at some of them only."""
 
 
 def scored_checkpoints(folder: Path) -> list[int]:
@@ -93,10 +93,14 @@ def _held(
 ) -> Held | None:
     points = [edits for edits in metrics if edits > 0]
     if not points:
-        return None
+        return (
+            None if collapsed_at is None else Held(0.0, 0.0, {f"{100 * limit:.0f}": 0.0 for limit in THRESHOLDS}, True)
+        )
     missing = float("nan")
     unedited = metrics[0]["planned"][parts[2]] / 100 if 0 in metrics else missing
     abilities = [kept[edits] for edits in points]
+    if len({one is None for one in abilities}) > 1:
+        return None  # some points of h would be of three parts, and some of four
     efficacy, paraphrase, near = ([metrics[edits]["all"][part] / 100 for edits in points] for part in parts)
     share = np.array([missing if one is None else one / 100 for one in abilities])
     edits, curve = course(points, quality(efficacy, paraphrase, near, unedited, share), collapsed_at)

@@ -2,7 +2,7 @@
 
 The rule is described for readers in docs/ranking.md, its statistics are in `separation`. A row is an editor with its
 configuration; runs of it that differ by their seed alone are its courses, and the row stands at their mean. A rank
-needs `LEAST_SEEDS` of them.
+needs `LEAST_COURSES` of them, each in an order of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.results.analysis.separation import LEAST_SEEDS, Separation, separate
-from palimpsest.results.records import BoardRow, Interval, Pair, Standing
+from palimpsest.results.analysis.separation import Separation, separate
+from palimpsest.results.records import LEAST_COURSES, BoardRow, Interval, Pair, Standing
 
 ENDED = ("complete", "collapsed")
 """Statuses of runs that count as a course: they ended by themselves."""
@@ -46,19 +46,23 @@ class Standings:
     pairs: tuple[Pair, ...]
 
 
-def standings(courses: Iterable[CourseResult], draws: Draws | None = None, *, same_cases: bool = False) -> Standings:
+def standings(
+    courses: Iterable[CourseResult], draws: Draws | None = None, *, same_cases: bool = False, one_order: bool = False
+) -> Standings:
     """Standings of the rows that some courses of one track belong to.
 
     Args:
         courses: All courses of the track.
         draws: Of their runs; what is missing is taken from the intervals of single courses.
         same_cases: Whether all seeds are asked about the same cases.
+        one_order: Whether all of them edit these in one order. Then no row has a rank: other orders would have given
+            other numbers, and nothing shows how far away.
     """
     groups: dict[str, list[CourseResult]] = {}
     for course in sorted(courses, key=lambda c: (c.seed, c.run_id)):
         groups.setdefault(course.row_id, []).append(course)
     found = {row: _alone(group, draws or {}) for row, group in sorted(groups.items())}
-    ranked = [row for row, standing in found.items() if standing.courses >= LEAST_SEEDS]
+    ranked = [] if one_order else [row for row, standing in found.items() if standing.courses >= LEAST_COURSES]
     ranked.sort(key=lambda row: -_value(found[row]))
     if not ranked:
         return Standings(_best_first(found), ())
@@ -160,5 +164,5 @@ def _pairs(ranked: Sequence[str], known: NDArray[np.bool_], separation: Separati
     least = separation.least
     for i, j in combinations(range(len(ranked)), 2):
         seeds = int((known[i] & known[j]).sum())
-        compared = (float(separation.difference[i, j]), float(least[i, j])) if seeds >= LEAST_SEEDS else ()
+        compared = (float(separation.difference[i, j]), float(least[i, j])) if seeds >= LEAST_COURSES else ()
         yield Pair(ranked[i], ranked[j], seeds, *compared)

@@ -1,9 +1,10 @@
 """Runs that differ by their seed alone, taken together: grouping, and intervals over cases and seeds.
 
-The value of a row is the mean over its seeds. Its variance is the sum of two parts: drawing other cases, taken to be
-shared by the seeds (they are asked the same prompts), so that averaging does not reduce it; and drawing other seeds,
-s² / k of the k values. The quantile is Student's with Satterthwaite's degrees of freedom, so that two seeds which
-disagree give the wide interval that they deserve.
+The value of a row is the mean over its seeds. Where each seed draws cases of its own, the spread between seeds holds
+that of cases, and s² / k of the k values is all the variance there is, with Student's quantile for k − 1. Where seeds
+are asked the same prompts or ability items, averaging does not reduce what drawing others would do, so that is added;
+the degrees of freedom are then Satterthwaite's. Either way two seeds which disagree give the wide interval that they
+deserve.
 """
 
 from __future__ import annotations
@@ -31,29 +32,36 @@ def student_quantile(freedom: float, share: float = 0.975) -> float:
     return _NORMAL if math.isinf(freedom) and share == 0.975 else float(special.stdtrit(min(freedom, 1e9), share))
 
 
-def half_width(case_half: float, values: Sequence[float]) -> float:
+def half_width(case_half: float, values: Sequence[float], *, own_cases: bool = False) -> float:
     """Half of the 95 % interval of the mean of ``values`` over seeds.
 
     Args:
         case_half: half width from drawing cases alone (the mean of the runs' own).
         values: one per seed.
+        own_cases: Whether each seed has cases of its own. Where these agree in full, they are one large sample.
     """
     count = len(values)
     if count < 2:
         return case_half
-    cases = (case_half / _NORMAL) ** 2
     mean = sum(values) / count
     seeds = sum((value - mean) ** 2 for value in values) / (count - 1) / count
     if seeds == 0:
-        return case_half
+        return case_half / math.sqrt(count) if own_cases else case_half
+    cases = 0.0 if own_cases else (case_half / _NORMAL) ** 2
     freedom = (cases + seeds) ** 2 / (seeds**2 / (count - 1))
     return student_quantile(freedom) * math.sqrt(cases + seeds)
 
 
-def combine(intervals: Sequence[Interval], *, least: float | None = 0.0, most: float | None = 100.0) -> Interval:
+def combine(
+    intervals: Sequence[Interval],
+    *,
+    own_cases: bool = False,
+    least: float | None = 0.0,
+    most: float | None = 100.0,
+) -> Interval:
     """The mean of one metric over seeds, with its interval over cases and seeds, cut to ``least`` … ``most``.
 
-    One measured value stays as it is; what was not measured takes no part.
+    One measured value stays as it is; what was not measured takes no part. ``own_cases`` is that of `half_width`.
     """
     known = [one for one in intervals if one.value is not None]
     if len(known) < 2:
@@ -61,13 +69,13 @@ def combine(intervals: Sequence[Interval], *, least: float | None = 0.0, most: f
     values = [one.value for one in known if one.value is not None]
     mean = sum(values) / len(values)
     halves = [(one.high - one.low) / 2 for one in known if one.low is not None and one.high is not None]
-    half = half_width(sum(halves) / len(halves) if halves else 0.0, values)
+    half = half_width(sum(halves) / len(halves) if halves else 0.0, values, own_cases=own_cases)
     low = mean - half if least is None else min(mean, max(least, mean - half))
     high = mean + half if most is None else max(mean, min(most, mean + half))
     return Interval(mean, low, high, min(one.n for one in known))
 
 
-def combine_until(values: Sequence[EditsUntil]) -> EditsUntil:
+def combine_until(values: Sequence[EditsUntil], *, own_cases: bool = False) -> EditsUntil:
     """Mean over seeds; runs that never fell under the limit enter with their end and make it a lower bound.
 
     If none of them fell, neither did the row. If some did not, ``edits`` is a lower bound and ``censored_at`` is set.
@@ -83,6 +91,6 @@ def combine_until(values: Sequence[EditsUntil]) -> EditsUntil:
     spans = [(v.low, v.high if v.high is not None else v.censored_at) for v in known if v.low is not None]
     halves = [(high - low) / 2 for low, high in spans if low is not None and high is not None]
     mean = sum(numbers) / len(numbers)
-    half = half_width(sum(halves) / len(halves) if halves else 0.0, numbers)
+    half = half_width(sum(halves) / len(halves) if halves else 0.0, numbers, own_cases=own_cases)
     open_above = bool(ends) or any(v.low is not None and v.high is None for v in known)
     return EditsUntil(mean, max(ends) if ends else None, max(0.0, mean - half), None if open_above else mean + half)

@@ -6,9 +6,10 @@ At one seed all editors get the same edits in the same order. So the results of 
 
 and two rows are compared by the mean of their differences over the seeds that both have: what a seed does to all rows
 cancels out. Three seeds tell next to nothing about the spread of one row, so the rows of a track share one variance
-σ². Some rows spread three times as widely as the others, and must neither lend the pool their variance nor borrow its.
-Each row is therefore taken to have σ² or 9 σ², the latter with a chance of one in twenty before anything is seen, and
-its variance v is the mean of both under what its residuals say. A pair differs if
+σ². Some rows spread three times as widely as the others, one that collapses in some of its courses thirty times, and
+they must neither lend the pool their variance nor borrow its. Each row is therefore taken to have σ² or one of 9, 81,
+729 and 6,561 σ²: more than σ² with a chance of one in twenty before anything is seen, each step a tenth as likely as
+the one before. Its variance v is the mean of these under what its residuals say. A pair differs if
 
     |mean difference| > q √((v[i] + v[j]) / 2 n),
 
@@ -30,7 +31,7 @@ out of the estimates; against it, what a seed does to another row does not cance
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -38,20 +39,23 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from palimpsest.results.analysis.seeds import student_quantile
+from palimpsest.results.records import LEAST_COURSES
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-LEAST_SEEDS = 3
-"""Courses that a row needs to be ranked, and that two rows must share to be compared."""
 LEVEL = 0.05
 """Share of tracks without any difference in which one is claimed."""
 WILD_SHARE = 0.05
 """Chance that a row belongs to those that spread widely, before its residuals are seen."""
 DOUBTED_SHARE = 0.2
 """The same for intervals: a wide row that went unnoticed spoils few of all pairs, but all of its interval."""
-WILD_RATIO = 9.0
-"""Variance of such a row, as a multiple of the others'."""
+RATIOS = 9.0 ** np.arange(5)
+"""Variances that a row may have, as multiples of σ²."""
+_STEPS = 0.1 ** np.arange(4)
+"""How likely each of the multiples above 1 is beside the others."""
 _ROUNDS = 50
+_CLOSE = 1e-6
+"""Relative change of σ² from which on no further round is worth it."""
 _NOTHING = 1e-9
 """Degrees of freedom that are but rounding."""
 
@@ -97,18 +101,19 @@ class _Residuals:
     variance: float
     """σ², of one residual of an ordinary row."""
 
-    def wild(self, share: float = WILD_SHARE) -> Floats:
-        """Chance of each row to spread widely, if ``share`` of all rows do."""
+    def chances(self, wild: float = WILD_SHARE) -> Floats:
+        """Chance of each row to have each of `RATIOS`, if a share ``wild`` of all spread widely; (rows, ratios)."""
+        before = np.array([1 - wild, *wild * _STEPS / _STEPS.sum()])
         if self.variance == 0:
-            return np.zeros(len(self.squares))
-        beyond = self.squares / (2 * self.variance) * (1 - 1 / WILD_RATIO)
-        odds = np.log(share / (1 - share)) - self.freedoms / 2 * np.log(WILD_RATIO) + beyond
-        chance: Floats = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
-        return chance
+            return np.tile(np.eye(len(RATIOS))[0], (len(self.squares), 1))
+        seen = self.squares[:, None] / (2 * self.variance * RATIOS)
+        odds = np.log(before) - self.freedoms[:, None] / 2 * np.log(RATIOS) - seen
+        chances = np.exp(odds - odds.max(axis=1, keepdims=True))
+        return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
-    def of_rows(self, wild: Floats) -> Floats:
+    def of_rows(self, chances: Floats) -> Floats:
         """Variance of one residual of each row."""
-        return self.variance * (1 - wild + WILD_RATIO * wild)
+        return np.asarray(self.variance * (chances @ RATIOS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ def separate(values: Floats, cases: Floats | None = None) -> Separation:
 
     Args:
         values: rows × seeds, in the order of the seeds; NaN where a row has no course of a seed. Rows have at least
-            `LEAST_SEEDS` courses each.
+            `LEAST_COURSES` courses each.
         cases: Covariance of the means of the rows from drawing other cases, (rows, rows), where all seeds are asked
             about the same ones; None: each seed has its own, and the spread between seeds holds that of cases, too.
     """
@@ -141,10 +146,11 @@ def separate(values: Floats, cases: Floats | None = None) -> Separation:
     drawn = np.zeros((len(values), len(values))) if cases is None else cases
     moves = np.nanmax(values, axis=1) > np.nanmin(values, axis=1)
     residuals = _residuals(values[moves], known[moves])
-    seeds = _seeds(values[moves], known[moves], residuals.of_rows(residuals.wild()))
+    chances = residuals.chances()
+    seeds = _seeds(values[moves], known[moves], residuals.of_rows(chances))
     variance, wild = np.full(len(values), seeds.variance), np.zeros(len(values))
-    wild[moves] = residuals.wild()
-    variance[moves] = residuals.of_rows(wild[moves])
+    wild[moves] = 1 - chances[:, 0]
+    variance[moves] = residuals.of_rows(chances)
     single, freedom = _course(residuals, seeds)
     half = _halves(np.full(len(values), seeds.variance), np.full(len(values), seeds.freedom), known.sum(axis=1), drawn)
     half[moves] = _halves(single, freedom, known[moves].sum(axis=1), drawn[np.ix_(moves, moves)])
@@ -165,7 +171,7 @@ def _differences(values: Floats, known: Flags) -> tuple[Floats, Floats]:
     """Mean difference of every two rows over the seeds that both have, and how many; NaN for fewer than enough."""
     shared = known.astype(np.float64) @ known.T
     filled = np.where(known, values, 0.0)
-    count = np.where(shared >= LEAST_SEEDS, shared, np.nan)
+    count = np.where(shared >= LEAST_COURSES, shared, np.nan)
     return (filled @ known.T - known.astype(np.float64) @ filled.T) / count, count
 
 
@@ -176,23 +182,35 @@ def _within(values: Floats, known: Flags) -> tuple[Floats, Floats]:
 
 
 def _residuals(values: Floats, known: Flags) -> _Residuals:
-    """Residuals of rows and seeds; σ² by expectation and maximisation over the wild rows, from the median row on."""
-    deviation, share = _within(values, known)
-    inverse = np.linalg.pinv(np.diag(known.sum(axis=0)) - share.T @ known, hermitian=True)
-    effect = inverse @ deviation.sum(axis=0)
-    squares = (np.where(known, deviation - effect + (share @ effect)[:, None], 0.0) ** 2).sum(axis=1)
-    projected = share @ inverse
-    leverage = share + np.diag(inverse) - 2 * projected + (projected * share).sum(axis=1, keepdims=True)
-    freedoms = np.where(known, 1 - leverage, 0.0).sum(axis=1)
+    """Residuals of rows and seeds; σ² by expectation and maximisation over the spreads of rows, from the median row on.
+
+    A row that spreads widely counts for less in the effects of seeds, too: else its spread would be in all residuals.
+    """
+    squares, freedoms = _fit(values, known, np.ones(len(values)))
     taken = freedoms > _NOTHING
     if not taken.any() or not squares.any():
         return _Residuals(squares, freedoms, 0.0)
     own = squares[taken] / freedoms[taken]
     found = _Residuals(squares, freedoms, float(np.median(own)) or float(own.mean()))
     for _ in range(_ROUNDS):
-        wild = found.wild()
-        found = replace(found, variance=float((squares * (1 - wild + wild / WILD_RATIO)).sum() / freedoms.sum()))
+        before, weights = found.variance, found.chances() @ (1 / RATIOS)
+        squares, freedoms = _fit(values, known, weights)
+        found = _Residuals(squares, freedoms, float((squares * weights).sum() / freedoms.sum()))
+        if abs(found.variance - before) <= _CLOSE * before:
+            break
     return found
+
+
+def _fit(values: Floats, known: Flags, weights: Floats) -> tuple[Floats, Floats]:
+    """Squares and degrees of freedom that rows and seeds leave of each row, by least squares with weights of rows."""
+    deviation, share = _within(values, known)
+    weight = weights[:, None]
+    inverse = np.linalg.pinv(np.diag((weight * known).sum(axis=0)) - (weight * share).T @ known, hermitian=True)
+    effect = inverse @ (weight * deviation).sum(axis=0)
+    squares = (np.where(known, deviation - effect + (share @ effect)[:, None], 0.0) ** 2).sum(axis=1)
+    projected = share @ inverse
+    beside = np.diag(inverse) - 2 * projected + (projected * share).sum(axis=1, keepdims=True)
+    return squares, np.where(known, 1 - share - weight * beside, 0.0).sum(axis=1)
 
 
 def _seeds(values: Floats, known: Flags, variance: Floats) -> _Seeds:
@@ -215,8 +233,8 @@ def _course(residuals: _Residuals, seeds: _Seeds) -> tuple[Floats, Floats]:
 
     The more likely a row spreads by itself, the fewer degrees of freedom it borrows from the others.
     """
-    wild = residuals.wild(DOUBTED_SHARE)
-    own = residuals.of_rows(wild)
+    chances = residuals.chances(DOUBTED_SHARE)
+    wild, own = 1 - chances[:, 0], residuals.of_rows(chances)
     beyond = own - seeds.noise
     single = np.maximum(seeds.mean_square + beyond, own)
     alone = np.where(residuals.freedoms > _NOTHING, residuals.freedoms, np.inf)

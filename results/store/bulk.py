@@ -159,6 +159,12 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
         [track_id, _FURTHER],
     ):
         further.setdefault(track, []).append(metric)
+    own = store.rows(
+        "SELECT track_id FROM cases JOIN runs USING (run_id) WHERE track_id = coalesce(?, track_id)"
+        " GROUP BY track_id HAVING count(DISTINCT case_id) > max(edits_planned)",
+        [track_id],
+    )
+    own_cases = {track for (track,) in own}
     found = [
         Track(
             edits=row["edits_planned"],
@@ -166,6 +172,7 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
             abilities=tuple(row["abilities"]),
             abilities_counted=tuple(row["counted"]),
             main_metric=main_score(row["task_form"]),
+            own_cases=row["track_id"] in own_cases,
             further=tuple(name for name in further.get(row["track_id"], ()) if name.endswith(_form(row["task_form"]))),
             **asked_beyond(row["spec"]),
             **{name: row[name] for name in _TRACK_COLUMNS},

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palimpsest.results.analysis.ranking import ENDED, CourseResult, standings
-from palimpsest.results.records import Interval, Pair, Standing
+from palimpsest.results.records import ONE_CHECKPOINT, ONE_ORDER, Interval, Pair, Standing
 from palimpsest.results.store.database import Store
 
 _COURSES = """
@@ -40,19 +40,22 @@ def keep_standings(store: Store) -> None:
 
 
 def rows(store: Store, track_ids: Sequence[str]) -> dict[tuple[str, str], Standing]:
-    """Track id and row id → place, of some tracks; without ranks on a track of one checkpoint."""
+    """Track id and row id → place, of some tracks; without ranks on a track of one checkpoint or one order."""
     found = store.rows(
         "SELECT track_id, row_id, courses, rank_low, rank_high, wide, effective_edits, low, high FROM standings"
         " WHERE track_id IN (SELECT unnest(?))",
         [list(track_ids)],
     )
-    pointless = _of_one_checkpoint(store, track_ids)
+    unranked = dict.fromkeys(_of_one_order(store, track_ids), ONE_ORDER)
+    unranked |= dict.fromkeys(_of_one_checkpoint(store, track_ids), ONE_CHECKPOINT)
     places = {
         (track_id, row_id): Standing(courses, Interval(*edits), rank_low, rank_high, wide)
         for track_id, row_id, courses, rank_low, rank_high, wide, *edits in found
     }
     return {
-        (track_id, row_id): replace(place, rank_low=None, rank_high=None) if track_id in pointless else place
+        (track_id, row_id): replace(place, rank_low=None, rank_high=None, unranked=unranked[track_id])
+        if track_id in unranked
+        else place
         for (track_id, row_id), place in places.items()
     }
 
@@ -76,12 +79,23 @@ def _of_one_checkpoint(store: Store, track_ids: Sequence[str]) -> set[str]:
     return {track_id for (track_id,) in found}
 
 
+def _of_one_order(store: Store, track_ids: Sequence[str]) -> set[str]:
+    """Tracks on which the order of the edits is not that of the run's seed."""
+    found = store.rows(
+        "SELECT DISTINCT track_id FROM runs WHERE track_id IN (SELECT unnest(?))"
+        " AND coalesce(spec->>'$.schedule.order_seed', '') != 'run'",
+        [list(track_ids)],
+    )
+    return {track_id for (track_id,) in found}
+
+
 def _keep(store: Store, track_id: str) -> None:
     courses = [
         CourseResult(row_id, run_id, seed, Interval(*interval), planned)
         for row_id, run_id, seed, *interval, planned in store.rows(_COURSES, [track_id, list(ENDED)])
     ]
-    found = standings(courses, _draws(store, track_id), same_cases=_same_cases(store, track_id))
+    same_cases, one_order = _same_cases(store, track_id), bool(_of_one_order(store, [track_id]))
+    found = standings(courses, _draws(store, track_id), same_cases=same_cases, one_order=one_order)
     store.insert("standings", [_line(track_id, row_id, one) for row_id, one in found.rows.items()])
     lines = [pair._asdict() | {"track_id": track_id, "told_apart": pair.told_apart} for pair in found.pairs]
     store.insert("pairs", lines)

@@ -9,7 +9,6 @@ from typing import Any
 
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.analysis.ranking import ENDED
-from palimpsest.results.analysis.seeds import combine
 from palimpsest.results.store.editor_runs import EditorRun
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload
@@ -165,7 +164,7 @@ def _effective(group: Sequence[EditorRun]) -> Figure:
     standing = counted[0].standing
     if standing is not None:
         return figures.effective_figure(standing.effective_edits)
-    return figures.effective_figure(combine([run.effective_edits for run in counted], most=float(group[0].edits)))
+    return figures.effective_figure(counted[0].effective_edits)
 
 
 def _average(values: Sequence[float | None]) -> float | None:

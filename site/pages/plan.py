@@ -300,7 +300,7 @@ class _Track:
             value = {
                 "id": name,
                 "seeds": [run.seed for run in row.counted],
-                "curves": payload.combined_curves([curves[run] for run in runs], percent=True),
+                "curves": payload.combined_curves([curves[run] for run in runs], percent=True, own_cases=row.own_cases),
             }
             found = run_page.diagnostic_payload([measured[run] for run in runs])
             diagnostics = text.script(f"row-diagnostics/{name}", found)

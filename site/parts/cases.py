@@ -41,12 +41,10 @@ def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 
 def course_files(run: str, parts: RunParts) -> Iterator[File]:
-    """Outcome of each case and of each ability item over the checkpoints."""
+    """Outcome of each case over the checkpoints, and sampled answers."""
     for number, part in enumerate(_parts(parts.courses, CHUNK)):
         value = [one.course for one in part]
         yield File(f"data/run/{run}/courses-{number}.js", script(f"courses/{run}/{number}", value))
-    items = [[ability, chance, edits, right] for ability, chance, edits, right in parts.ability_courses]
-    yield File(f"data/run/{run}/items.js", script(f"items/{run}", items))
     if parts.samples:
         yield File(f"data/run/{run}/answers.js", script(f"answers/{run}", answers(parts.samples)))
 

@@ -15,7 +15,8 @@ from palimpsest.site.words import labels
 
 _HELD = ("efficacy", "paraphrase", "neighborhood")
 _OWN_WORDS = {
-    "rank": "The places that the data allow: editors that are not told apart share them. A rank needs three courses.",
+    "rank": "The places that the data allow: editors that are not told apart share them. A rank needs three courses,"
+    " each in its own order.",
     "editor": "The method and its version. The name leads to its page, a run to the page of that run.",
     "courses": "Seeds × cases that each of them is scored on at the end.",
     "status": "How the runs ended: complete, collapsed, failed, or partial, which is not finished.",

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from palimpsest.results.analysis.separation import LEAST_SEEDS
-from palimpsest.results.records import EditsUntil, Interval, Standing
+from palimpsest.results.records import LEAST_COURSES, EditsUntil, Interval, Standing
 from palimpsest.site.parts.table import TableRow
 from palimpsest.site.words.text import MISSING, NARROW, count, fixed, is_number, memory, seconds
 
@@ -120,10 +119,10 @@ def rank_figure(standing: Standing | None) -> Figure:
     """The interval of ranks that the data allow; without a rank a dash, and the reason beside it."""
     if standing is None:
         return Figure(MISSING, "no rank: not finished")
-    if standing.courses >= LEAST_SEEDS and standing.rank_low is None:
-        return Figure(MISSING, "no rank: the track has one checkpoint")
+    if standing.unranked:
+        return Figure(MISSING, f"no rank: the track has {standing.unranked}")
     if standing.rank_low is None or standing.rank_high is None:
-        return Figure(MISSING, f"no rank: {courses(standing.courses)}; a rank needs {LEAST_SEEDS}")
+        return Figure(MISSING, f"no rank: {courses(standing.courses)}; a rank needs {LEAST_COURSES}")
     same = standing.rank_low == standing.rank_high
     text = str(standing.rank_low) if same else f"{standing.rank_low}–{standing.rank_high}"
     return Figure(text, "", repr(standing.rank_low + standing.rank_high / 1000))
@@ -140,7 +139,7 @@ def courses_figure(row: TableRow) -> Figure:
 
 def interval_note(standing: Standing | None) -> str:
     """Reach of the interval of effective edits, in words."""
-    if standing is not None and standing.courses >= LEAST_SEEDS:
+    if standing is not None and standing.tells_of_courses:
         return "95 % interval: other courses"
     these = "this course" if standing is None or standing.courses == 1 else "these courses"
     return f"95 % interval: other cases in {these} only"

@@ -88,7 +88,7 @@ class PaperTable:
         if self.best:
             parts.append("Bold: not told apart from the first row.")
         else:
-            parts.append("No row has a rank: that needs three courses.")
+            parts.append("No row has a rank: that needs three courses, each in an order of its own.")
         if self.left_out:
             parts.append(f"Without {', '.join(self.left_out)}: no run of it ended by itself.")
         return [*parts, f"Palimpsest track {track.track_id}; runs {', '.join(self.run_ids)}."]

@@ -213,7 +213,9 @@ def _short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.7g}")
 
 
-def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[str, list[list[Any]]]:
+def combined_curves(
+    runs: Sequence[Sequence[Series]], *, percent: bool, own_cases: bool = False
+) -> dict[str, list[list[Any]]]:
     """Curves of a row of several seeds: means with intervals over cases and seeds, and each seed's values as points.
 
     A seed that had collapsed counts as 0 in the mean of those that go on, and is no point of its own.
@@ -227,8 +229,9 @@ def combined_curves(runs: Sequence[Sequence[Series]], *, percent: bool) -> dict[
         bounded = percent and not labels.unbounded(key)
         edits = sorted({e for one in group for e in one.edits})
         at = [by_edits(one) for one in group]
-        means = [combine([p.get(e, _NOTHING) for p in at], most=100.0 if bounded else None,
-                         least=_LEAST_OF_PERCENT if bounded else None) for e in edits]  # fmt: skip
+        limits: dict[str, Any] = {"most": 100.0 if bounded else None, "least": _LEAST_OF_PERCENT if bounded else None}
+        own = own_cases and labels.of_cases(key)
+        means = [combine([p.get(e, _NOTHING) for p in at], own_cases=own, **limits) for e in edits]
         imputed = sorted({e for one in group for e in one.imputed})
         means = [
             _NOTHING if all(e in one.imputed for one in group) else mean for e, mean in zip(edits, means, strict=True)

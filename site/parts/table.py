@@ -43,6 +43,8 @@ class TableRow:
     """The same for each counted run, in order; empty for a single run."""
     label: str
     """Its name in legends: the editor's, and what tells it from others of that name."""
+    own_cases: bool = False
+    """True if its seeds draw cases of their own."""
     along: bool = True
     """False on a track of one checkpoint: h is known at one number of edits, and nothing along the way to it."""
 
@@ -102,8 +104,7 @@ def table_rows(
     editors = {key: group[0].editor for key, group in groups.items()}
     looks = row_looks(editors, editor_looks(editors.values()) if site is None else site)
     titles = _row_labels(groups)
-    cases = min(track.edits, track.sample or track.edits)
-    found = (_row(key, group, cases, looks[key], titles[key], names, curves) for key, group in groups.items())
+    found = (_row(key, group, track, looks[key], titles[key], names, curves) for key, group in groups.items())
     if sum(edits > 0 for edits in track.checkpoints) > 1:
         return tuple(found)
     return tuple(replace(row, along=False, until_80=EditsUntil(), until_50=EditsUntil()) for row in found)
@@ -112,7 +113,7 @@ def table_rows(
 def _row(
     key: str,
     group: Sequence[BoardRow],
-    cases: int,
+    track: Track,
     look: Look,
     label: str,
     names: Sequence[str],
@@ -120,21 +121,22 @@ def _row(
 ) -> TableRow:
     counted = tuple(run for run in group if has_ended(run)) or tuple(group)
     found = [_values(curves.get(run.run_id, ()), names) for run in counted]
-    metrics, single = _measured(counted, *_over_seeds(found, names))
+    metrics, single = _measured(counted, *_over_seeds(found, names, own_cases=track.own_cases))
     return TableRow(
         id=key,
         runs=tuple(group),
         counted=counted,
-        cases=cases,
+        cases=min(track.edits, track.sample or track.edits),
         look=look,
         effective_edits=_effective_edits(counted),
-        until_80=combine_until([run.until_80 for run in counted]),
-        until_50=combine_until([run.until_50 for run in counted]),
+        until_80=combine_until([run.until_80 for run in counted], own_cases=track.own_cases),
+        until_50=combine_until([run.until_50 for run in counted], own_cases=track.own_cases),
         seconds=_mean([run.seconds_per_edit for run in counted]),
         memory=_mean([run.peak_memory_mb for run in counted]),
         metrics=metrics,
         by_seed=single if len(counted) > 1 else {},
         label=label,
+        own_cases=track.own_cases,
     )
 
 
@@ -145,7 +147,9 @@ def _effective_edits(counted: Sequence[BoardRow]) -> Interval:
     return combine([run.effective_edits for run in counted], most=float(counted[0].edits_planned))
 
 
-def _over_seeds(found: Sequence[Mapping[str, Values]], names: Sequence[str]) -> tuple[Metrics, Singles]:
+def _over_seeds(
+    found: Sequence[Mapping[str, Values]], names: Sequence[str], *, own_cases: bool
+) -> tuple[Metrics, Singles]:
     metrics: Metrics = {}
     single: Singles = {}
     nothing = Interval(None)
@@ -153,7 +157,8 @@ def _over_seeds(found: Sequence[Mapping[str, Values]], names: Sequence[str]) -> 
         edits = sorted({e for values in found for e in values.get(name, {})})
         most = None if labels.unbounded(name) else 100.0
         at = {e: [values.get(name, {}).get(e, nothing) for values in found] for e in edits}
-        metrics[name] = {e: combine(group, most=most) for e, group in at.items()}
+        own = own_cases and labels.of_cases(name)
+        metrics[name] = {e: combine(group, own_cases=own, most=most) for e, group in at.items()}
         single[name] = {e: tuple(values.get(name, {}).get(e, nothing).value for values in found) for e in edits}
     return metrics, single
 

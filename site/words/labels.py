@@ -127,6 +127,11 @@ def unbounded(metric: str) -> bool:
     return metric.startswith(("seconds", "fluency", "ability_perplexity"))
 
 
+def of_cases(metric: str) -> bool:
+    """True if a metric is about the cases that were edited, and not about items that all seeds share."""
+    return not metric.startswith(("ability", "abilities"))
+
+
 def editor_title(name: str) -> str:
     """An editor's name as its paper spells it; ``revive(memit)`` becomes ``REVIVE on MEMIT``."""
     composed = _COMPOSED.fullmatch(name)

@@ -23,6 +23,8 @@ from palimpsest.harness.model.catalogue import locate, resolve
 from tests.cli.helpers import cli
 
 EDITS, CHECKPOINTS = 6, (2, 4, 6)
+ITEMS = 20
+ABILITIES = Path(__file__).parents[2] / "tasks" / "abilities"
 STAGES = {"efficacy": "rewrite", "paraphrase": "paraphrase", "neighborhood": "neighborhood"}
 Answers = list[dict[str, Any]]
 
@@ -72,11 +74,43 @@ def metrics(found: Answers) -> dict[str, float]:
     return result
 
 
-def held(now: dict[str, float], unedited: dict[str, float]) -> float:
-    """h without abilities, as a share."""
+def abilities(folder: Path) -> dict[str, float]:
+    """Ability task → share of its first items of which a model finds the right choice the likeliest."""
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    found = {}
+    for path in sorted(ABILITIES.glob("pocket_*.jsonl")):
+        right = []
+        for line in path.read_text(encoding="utf-8").splitlines()[:ITEMS]:
+            item = json.loads(line)
+            lengths = [
+                len(tokenizer(" " + choice, add_special_tokens=False)["input_ids"]) for choice in item["choices"]
+            ]
+            means = [read(model, tokenizer, item["text"], choice)[0] for choice in item["choices"]]
+            totals = [mean * length for mean, length in zip(means, lengths, strict=True)]
+            right.append(totals.index(min(totals)) == item["answer"])
+        found[path.stem] = fmean(right)
+    return found
+
+
+def kept(now: dict[str, float], unedited: dict[str, float]) -> float:
+    """Abilities kept, as a share, over the tasks on which the unedited model is three standard errors above chance."""
+    above, before = 0.0, 0.0
+    for task, pristine in unedited.items():
+        first = (ABILITIES / f"{task}.jsonl").read_text(encoding="utf-8").splitlines()[0]
+        chance = 1 / len(json.loads(first)["choices"])
+        widest = max(pristine * (1 - pristine), chance * (1 - chance))
+        if pristine - chance >= 3 * math.sqrt(widest / ITEMS):
+            above += (now[task] - chance) / (1 - chance)
+            before += (pristine - chance) / (1 - chance)
+    return above / before
+
+
+def held(now: dict[str, float], unedited: dict[str, float], able: float) -> float:
+    """h, as a share."""
     near = min(1.0, now["neighborhood_argmax"] / unedited["neighborhood_argmax"])
-    parts = [now["efficacy_argmax"] / 100, now["paraphrase_argmax"] / 100, near]
-    return 0.0 if 0 in parts else 3 / sum(1 / part for part in parts)
+    parts = [now["efficacy_argmax"] / 100, now["paraphrase_argmax"] / 100, near, min(1.0, able)]
+    return 0.0 if min(parts) <= 0 else 4 / sum(1 / part for part in parts)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +120,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code, out, err = cli(
         *("run", "--model", "pocket-gpt2", "--editor", "ft-l", "--task", "pocket-counterfact", "--edits", str(EDITS)),
         *("--batch-size", "2", "--checkpoints", "0,2,4,6", "--keep-all", "--json"),
+        *("--abilities", "pocket", "--ability-limit", str(ITEMS)),
         home=home,
     )
     assert code == 0, err
@@ -101,10 +136,14 @@ def test_an_exported_model_gives_the_numbers_of_the_store(home: Path) -> None:
     position = {row["case_id"]: row["position"] for row in pq.read_table(run / "cases.parquet").to_pylist()}
     probes = [row for row in pq.read_table(run / "probes.parquet").to_pylist() if row["kind"] in STAGES.values()]
     unedited = metrics(answers(locate(resolve("pocket-gpt2")), probes))
+    able = abilities(locate(resolve("pocket-gpt2")))
     with duckdb.connect(str(home / "palimpsest.duckdb"), read_only=True) as store:
         stored = store.execute('SELECT edits, "window", metric, value FROM metrics').fetchall()
         (headline,) = store.execute("SELECT edits FROM headlines WHERE quantity = 'effective_edits'").fetchall()
+        items = store.execute("SELECT edits, ability, score FROM ability_scores").fetchall()
     numbers = {(edits, window, metric): value for edits, window, metric, value in stored}
+    scores = {(edits, ability): score for edits, ability, score in items}
+    assert {task: scores[0, task] for task in able} == {task: pytest.approx(100 * one) for task, one in able.items()}
     curve = [(0.0, 0.0)]
     for edits in CHECKPOINTS:
         scored = [probe for probe in probes if position[probe["case_id"]] < edits]
@@ -116,7 +155,11 @@ def test_an_exported_model_gives_the_numbers_of_the_store(home: Path) -> None:
             computed = metrics([one for one in found if position[one["case_id"]] in places])
             for metric, value in computed.items():
                 assert numbers[edits, window, metric] == pytest.approx(value, abs=1e-5), (edits, window, metric)
-        h = held(metrics(found), unedited)
+        now = abilities(home / f"edited-{edits}")
+        for task, share in now.items():
+            assert scores[edits, task] == pytest.approx(100 * share, abs=1e-9), (edits, task)
+        assert numbers[edits, "", "abilities_kept"] == pytest.approx(100 * kept(now, able), rel=1e-12)
+        h = held(metrics(found), unedited, kept(now, able))
         assert numbers[edits, "all", "quality"] == pytest.approx(100 * h, rel=1e-12)
         curve.append((float(edits), h))
     for metric, value in unedited.items():

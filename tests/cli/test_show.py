@@ -1,9 +1,11 @@
 """`list runs`, `show`, `store` and `site` on synthetic run folders."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from palimpsest.cli.latest_scores import latest_scores
@@ -129,6 +131,23 @@ def test_scores_before_the_first_checkpoint(tmp_path: Path) -> None:
     for manifest in (folder / "scores").glob("*/manifest.json"):
         manifest.unlink()
     assert latest_scores(folder) is None
+
+
+def test_a_collapse_before_the_first_checkpoint_holds_nothing_in_the_terminal_as_in_the_store(tmp_path: Path) -> None:
+    early = replace(COLLAPSED, stops_at=20)
+    write_run(tmp_path / "runs", early)
+    found = latest_scores(tmp_path / "runs" / id_of(early))
+    assert found is not None and found.held is not None
+    assert (found.held.effective_edits, found.held.until) == (0.0, {"80": 0.0, "50": 0.0})
+
+
+def test_abilities_at_some_checkpoints_only_give_no_headline_in_the_terminal(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs", COMPLETE)
+    folder = tmp_path / "runs" / id_of(COMPLETE)
+    place = folder / "scores" / "000100" / "abilities.parquet"
+    pq.write_table(pq.read_table(place).slice(0, 0), place)
+    found = latest_scores(folder)
+    assert found is not None and found.held is None
 
 
 def test_store_and_site(home: Path, tmp_path: Path) -> None:

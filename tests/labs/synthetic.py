@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -67,6 +67,8 @@ class SyntheticRun:
     """Last good number of edits of a collapsed, failed or partial run; None: the last checkpoint."""
     hostile: bool = False
     resumed: bool = False
+    order_seed: Literal["run"] | int | None = None
+    """Of texts that are not shipped, order is nothing but a word of the spec."""
     sample: int | None = None
     seconds_per_edit: float = 0.12
     texts: int = 0
@@ -106,7 +108,12 @@ class SyntheticRun:
             task=TaskRef(
                 name=task, form=self.form, content_hash=_shipped(self.form).content_hash if self.shipped else _sha(task)
             ),
-            schedule=Schedule(edits=self.edits, batch_size=self.batch_size, checkpoints=self.checkpoints),
+            schedule=Schedule(
+                edits=self.edits,
+                batch_size=self.batch_size,
+                checkpoints=self.checkpoints,
+                order_seed=self.order_seed,
+            ),
             scoring=Scoring(
                 sample=self.sample,
                 generation=Generation(cases=self.texts, special_tokens=self.published and self.texts > 0),

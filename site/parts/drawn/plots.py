@@ -184,8 +184,9 @@ def _line(
     dead = set.intersection(*(set(one.imputed) for one in found))
     at = [payload.by_edits(one) for one in found]
     limits = (0.0, 100.0) if bounded else (None, None)
+    own = row.own_cases and labels.of_cases(metric)
     means = {
-        edits: combine([points.get(edits, _NOTHING) for points in at], least=limits[0], most=limits[1])
+        edits: combine([points.get(edits, _NOTHING) for points in at], own_cases=own, least=limits[0], most=limits[1])
         for edits in sorted({edits for one in found for edits in one.edits} - dead)
     }
     known = [(edits, one.value, one.low, one.high) for edits, one in means.items() if one.value is not None]

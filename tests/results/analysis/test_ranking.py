@@ -34,6 +34,12 @@ def board(found: Standings) -> Track:
     return replace(track(), pairs=found.pairs)
 
 
+def test_courses_of_one_order_give_no_ranks_and_no_pairs() -> None:
+    found = standings(courses({"a": [300, 302, 299], "b": [200, 204, 197]}), one_order=True)
+    assert set(ranks(found).values()) == {(None, None)} and found.pairs == ()
+    assert next(iter(found.rows.values())).effective_edits.value == pytest.approx(300.33, abs=0.01)
+
+
 def test_clear_differences_give_single_ranks_best_first() -> None:
     found = standings(courses({"c": [100, 103, 98], "a": [300, 302, 299], "b": [200, 204, 197]}))
     assert list(ranks(found).items()) == [("a", (1, 1)), ("b", (2, 2)), ("c", (3, 3))]

@@ -1,5 +1,9 @@
+import math
+
+import numpy as np
 import pytest
 
+from palimpsest.results.analysis.intervals.means import wilson
 from palimpsest.results.analysis.seeds import combine, combine_until, half_width, student_quantile
 from palimpsest.results.records import EditsUntil, Interval
 
@@ -21,6 +25,32 @@ def test_seeds_that_disagree_widen_it_by_student() -> None:
     assert half_width(2.0, [50.0, 50.1, 49.9]) == pytest.approx(2.0, rel=0.01)
     assert student_quantile(float("inf")) == pytest.approx(1.96, abs=1e-3)
     assert student_quantile(2) == pytest.approx(4.303, abs=1e-3)
+
+
+def test_seeds_with_cases_of_their_own_spread_by_these_already() -> None:
+    values = [50.0, 52.0, 54.0]
+    assert half_width(2.0, values, own_cases=True) == pytest.approx(4.303 * 2 / math.sqrt(3), rel=1e-3)
+    assert half_width(3.0, [50.0] * 3, own_cases=True) == pytest.approx(3.0 / math.sqrt(3))
+
+
+@pytest.mark.parametrize("own_cases", [True, False])
+@pytest.mark.parametrize("truth", [0.06, 0.5, 0.94])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_the_mean_over_seeds_holds_the_true_share(own_cases: bool, truth: float, seeds: int) -> None:
+    """A seed moves the share by 1.6 points; cases are the seed's own, or the same for all."""
+    cases, tracks = 500, 2000
+    generator = np.random.default_rng(3)
+    shares = np.clip(truth + generator.normal(0, 0.016, (tracks, seeds)), 0, 1)
+    difficulty = generator.random((tracks, 1 if not own_cases else seeds, cases))
+    values = 100 * (difficulty < shares[:, :, None]).mean(axis=2)
+    covered = 0
+    for track in values:
+        low, high = (100 * wilson(track / 100, cases, z) for z in (-1.96, 1.96))
+        intervals = [Interval(*one) for one in zip(track.tolist(), low.tolist(), high.tolist(), strict=True)]
+        found = combine(intervals, own_cases=own_cases)
+        assert found.low is not None and found.high is not None
+        covered += found.low <= 100 * truth <= found.high
+    assert 0.92 <= covered / tracks <= 0.98
 
 
 def test_a_percentage_stays_one() -> None:

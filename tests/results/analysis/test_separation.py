@@ -53,6 +53,17 @@ def test_a_row_that_spreads_widely_is_compared_by_a_wide_margin_and_leaves_the_o
     assert wide.least[0, 1] < 1.2 * quiet.least[0, 1]
 
 
+def test_a_row_that_collapses_in_one_of_its_courses_leaves_the_others_their_margin() -> None:
+    values = track(seed=3)
+    values[-1, 2] -= 60
+    collapsed, quiet = separate(values), separate(track(seed=3))
+    assert collapsed.wild[-1] > 0.99
+    assert collapsed.least[0, 1] < 1.2 * quiet.least[0, 1]
+    own = values[-1] - values[:-1].mean(axis=0)
+    assert collapsed.variance[-1] == pytest.approx(own.var(ddof=1), rel=0.7)
+    assert not collapsed.better[:, -1].any(), "one bad course of five shows nothing about the next"
+
+
 def test_equal_rows_are_never_told_apart() -> None:
     assert not separate(np.zeros((4, 3))).better.any()
     assert not separate(np.tile(np.array([1.0, 5, 9]), (4, 1))).better.any()
@@ -65,7 +76,10 @@ def test_equal_rows_are_never_told_apart() -> None:
         (Scene(18, 5, 4.0), 0.97, 0.07),
         (Scene(18, 5, 2.0), 0.25, 0.07),
         (Scene(18, 5, 0.0), 0.00, 0.07),
-        (Scene(18, 5, 4.0, wide=2), 0.95, 0.14),
+        (Scene(18, 5, 4.0, wide=2), 0.95, 0.16),
+        (Scene(18, 5, 4.0, wide=1, spread=10.0), 0.95, 0.14),
+        (Scene(18, 5, 4.0, wide=1, spread=30.0), 0.95, 0.14),
+        (Scene(18, 3, 4.0, wide=1, spread=30.0), 0.70, 0.14),
     ],
 )
 def test_power_and_errors_are_those_of_the_documented_table(scene: Scene, power: float, error: float) -> None:

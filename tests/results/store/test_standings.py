@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.ranking import mixed, protocol_1, recorded, told_apart
-from palimpsest.results.records import Standing
+from palimpsest.results.records import ONE_ORDER, Standing
 from palimpsest.results.store import boards, bulk, standings
 from palimpsest.results.store.database import Store
 from palimpsest.results.store.editor_runs import editor_runs
 from palimpsest.results.store.ingest import ingest
 from tests.labs.synthetic import SyntheticRun, write_run
 
-SHORT = SyntheticRun(checkpoints=(0, 10, 20, 40), batch_size=10, neighborhood=2)
+SHORT = SyntheticRun(checkpoints=(0, 10, 20, 40), batch_size=10, neighborhood=2, order_seed="run")
 GOOD = replace(SHORT, editor="alphaedit", half=900)
 BAD = replace(SHORT, editor="memit", half=15)
 
@@ -102,13 +102,27 @@ def test_ingesting_twice_keeps_every_line(store: Store, tmp_path: Path) -> None:
 
 
 def test_where_all_seeds_ask_the_same_cases_their_variance_is_added(store: Store) -> None:
-    """The synthetic runs edit the file in its order: three seeds that agree say nothing about other cases."""
+    """The synthetic runs edit all cases there are, each seed in its order: that they agree says little about others."""
     (head,) = bulk.track_heads(store)
-    assert head.edit_order == "file order"
+    assert head.own_orders and not head.own_cases
     first = store.rows("SELECT low, high FROM headlines WHERE quantity = 'effective_edits'")
     one = lines(store)["alphaedit"].effective_edits
     assert one.low is not None and one.high is not None
     assert one.high - one.low > 0.8 * min(high - low for low, high in first)
+
+
+@pytest.mark.parametrize("order_seed", [None, 7])
+def test_seeds_that_edit_in_one_order_give_no_rank(tmp_path: Path, order_seed: int | None) -> None:
+    for seed in range(3):
+        for run in (GOOD, BAD):
+            write_run(tmp_path / "runs", replace(run, seed=seed, order_seed=order_seed))
+    with Store.open(tmp_path / "store.duckdb") as store:
+        assert ingest(store, tmp_path / "runs").problems == []
+        for one in lines(store).values():
+            assert (one.courses, one.rank_low, one.rank_high, one.unranked) == (3, None, None, ONE_ORDER)
+            assert not one.tells_of_courses and one.effective_edits.low is not None
+        (head,) = bulk.track_heads(store)
+        assert not head.own_orders and boards.track(store, head.track_id).pairs == ()
 
 
 def test_a_track_of_one_checkpoint_has_courses_and_no_ranks(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from palimpsest.results.analysis.published import PublishedNumber
-from palimpsest.results.records import EditsUntil, Interval, Standing, Track
+from palimpsest.results.records import ONE_CHECKPOINT, ONE_ORDER, EditsUntil, Interval, Standing, Track
 from palimpsest.site.build import build_from
 from palimpsest.site.pages import badges
 from palimpsest.site.pages import editor as editor_page
@@ -90,6 +90,13 @@ def test_without_three_courses_a_row_has_no_rank_and_says_why(number: int, words
     few = figures.rank_figure(Standing(number, Interval(417.0)))
     assert few == figures.Figure("–", f"no rank: {words}; a rank needs 3")
     assert figures.rank_figure(None) == figures.Figure("–", "no rank: not finished")
+
+
+@pytest.mark.parametrize("reason", [ONE_ORDER, ONE_CHECKPOINT])
+def test_where_no_row_can_have_a_rank_each_says_why(reason: str) -> None:
+    row = Standing(3, Interval(417.0), unranked=reason)
+    assert figures.rank_figure(row) == figures.Figure("–", f"no rank: the track has {reason}")
+    assert figures.interval_note(row).endswith("other courses") == (reason == ONE_CHECKPOINT)
 
 
 def test_courses_are_seeds_times_cases_and_wide_ones_are_named() -> None:
