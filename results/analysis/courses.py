@@ -1,6 +1,6 @@
 """Courses of each case and each ability item over a run, packed: one text per case, one per ability task.
 
-A course is what the page's case explorer and its paired comparisons read, and is some hundred times smaller than the
+A course is what the page's case explorer and its lists of facts kept read, and is some hundred times smaller than the
 outcomes themselves. It has one block per scored checkpoint, in ascending order, separated by spaces. A block has one
 character per probe of the case, by kind in the order of `KIND_ORDER` with dots between the kinds, and by index:
 

@@ -1,6 +1,7 @@
 """The history of the leaderboard: rows that came, were replaced or left, and why; as a page and as an Atom feed.
 
-A row of a submission came by a line of the ledger; one of our own runs came with the first of them.
+A row of a submission came by a line of the ledger, as did a run of ours that was published; another row of our own came
+with the first of its runs.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -72,6 +73,8 @@ class Event:
     verdict: str
     reason: str
     raw: LedgerRow
+    runs: int = 1
+    """Runs that it is about; several where they were published together."""
 
     @property
     def anchor(self) -> str:
@@ -81,6 +84,8 @@ class Event:
     @property
     def title(self) -> str:
         """In a few words, for the feed."""
+        if self.runs > 1:
+            return f"{self.runs} runs {self.action.word}: {self.reason}"
         words = f"{labels.editor_title(self.editor)}: run {self.run_id} {self.action.word}"
         if self.replaces:
             words += f", in place of {self.replaces}"
@@ -120,7 +125,7 @@ class FeedView:
 
 
 def events(ledger: Sequence[LedgerRow], heads: Sequence[RunHead], tracks: Mapping[str, str]) -> list[Event]:
-    """All lines and all rows of our own, newest first.
+    """All lines, and all rows of our own that did not come by one, newest first.
 
     Args:
         ledger: The lines in the order of time.
@@ -128,12 +133,41 @@ def events(ledger: Sequence[LedgerRow], heads: Sequence[RunHead], tracks: Mappin
         tracks: Track id → its title.
     """
     known = {head.run_id: head for head in heads}
+    published = {row.run_id for row in ledger if row.action == "publish"}
     lines = [_event(number, row, "", known, tracks) for number, row in enumerate(ledger, start=1)]
     own = [
         _event(None, LedgerRow(head.came, "add", head.run_id, head.editor, "", None, None), row, known, tracks)
         for row, head in _first_of_rows(heads)
+        if head.run_id not in published
     ]
     return sorted([*own, *lines], key=lambda event: event.time)[::-1]
+
+
+def gathered(found: Sequence[Event]) -> list[Event]:
+    """The events for readers: what was published on one day for one reason is one, where its first line is.
+
+    Args:
+        found: All of them, newest first.
+    """
+    together: dict[tuple[str, str], list[Event]] = {}
+    for event in found:
+        if event.raw.action == "publish":
+            together.setdefault((event.time[:10], event.reason), []).append(event)
+    firsts = {batch[-1].line: _as_one(batch) for batch in together.values()}
+    return [firsts.get(event.line, event) for event in found if event.raw.action != "publish" or event.line in firsts]
+
+
+def _as_one(batch: Sequence[Event]) -> Event:
+    """The first of some events, newest first, in the words of all of them."""
+    editors, tracks = sorted({event.editor for event in batch}), {(event.track, event.track_href) for event in batch}
+    track, track_href = tracks.pop() if len(tracks) == 1 else ("", "")
+    return replace(
+        batch[-1],
+        runs=len({event.run_id for event in batch}),
+        editor=editors[0] if len(editors) == 1 else f"{len(editors)} editors",
+        track=track,
+        track_href=track_href,
+    )
 
 
 def _first_of_rows(heads: Sequence[RunHead]) -> list[tuple[str, RunHead]]:
@@ -192,7 +226,9 @@ def rfc3339(time: str) -> str:
 
 def history_view(found: Sequence[Event]) -> HistoryView:
     """The page with the newest lines."""
-    counted = Counter(event.action.word for event in found)
+    counted: Counter[str] = Counter()
+    for event in found:
+        counted[event.action.word] += event.runs
     counts = tuple((action.word, counted[action.word]) for action in ACTIONS.values() if counted[action.word])
     return HistoryView(tuple(found[:MOST_ROWS]), len(found), counts)
 

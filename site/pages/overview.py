@@ -96,7 +96,7 @@ def editor_counts(heads: Sequence[RunHead]) -> dict[str, int]:
 
 
 def in_columns(tracks: Sequence[Track]) -> list[Track]:
-    """Tracks in the order of the columns: those of a model side by side, then of a task, then by length.
+    """Tracks in the order of the columns: those of a model side by side, then of a task, those with most runs first.
 
     Args:
         tracks: The front track first; models, and their tasks, follow in the order in which they come up.
@@ -104,7 +104,7 @@ def in_columns(tracks: Sequence[Track]) -> list[Track]:
     models = list(dict.fromkeys((-t.protocol, *model_key(t)) for t in tracks))
     tasks = list(dict.fromkeys(task_key(t) for t in tracks))
     place = {t.track_id: (models.index((-t.protocol, *model_key(t))), tasks.index(task_key(t))) for t in tracks}
-    return sorted(tracks, key=lambda t: (place[t.track_id], t.edits, t.batch_size, t.track_id))
+    return sorted(tracks, key=lambda t: place[t.track_id])
 
 
 def overview_lines(tracks: Sequence[Track], heads: Sequence[RunHead], standings: Standings) -> list[Line]:

@@ -54,9 +54,10 @@ def history_batch(
     def make(keys: Sequence[str]) -> Iterator[tuple[str, File]]:
         stem = "data/history"
         links = [(kind.upper() if kind != "parquet" else "Parquet", f"{stem}.{kind}") for kind in FORMATS]
-        view = history.history_view(found)
+        shown = history.gathered(found)
+        view = history.history_view(shown)
         yield keys[0], page("history.html", "history.html", "history", view=view, files=links if found else [])
-        yield keys[0], page("feed.xml", "feed.xml", "history", feed=history.feed_view(found, base_url))
+        yield keys[0], page("feed.xml", "feed.xml", "history", feed=history.feed_view(shown, base_url))
         yield keys[0], File("data/arrivals.js", script("arrivals", history.arrivals(found)))
         if found:
             for file in table_files(stem, columns):

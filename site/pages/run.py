@@ -168,6 +168,7 @@ def run_files(row: BoardRow, view: RunView, curves: Sequence[Series], texts: str
         "older": older_protocol(view.track.protocol),
         "about": _about(view),
         "origin": [values[0] for values in columns_of.of_track(view.track, 1).values()],
+        "own_orders": view.track.own_orders,
         "date": row.finished_at or row.started_at or "",
         "verified": columns_of.verified([row]),
         "ring": row.until_80.edits,

@@ -1,7 +1,6 @@
 /* Two to six editors or runs side by side. The hash names them: #runs=a.b,c is the seeds a and b of one, and c.
 
-   A difference is taken case by case (paired.js): each case's value is averaged over the seeds of a column. Holm's
-   procedure runs over the columns of a line.
+   Columns are compared with the first one course by course (differences.js); Holm's procedure runs over all of the table.
 
    Effective edits are compared by the board's own rule: columns that are whole rows of the track have the verdict that
    the board has of the pair, and others say why they have none. */
@@ -9,8 +8,7 @@
   "use strict";
   const P = window.palimpsest;
   const el = P.el;
-  const { mean, holm } = P.differences;
-  const { columnCases, paired, pairedAbilities, valueAt } = P.paired;
+  const { mean, difference, holm } = P.differences;
   const MOST = 6;
   const CHUNK = 1000;
   const NAMES = { score: "Score", efficacy: "Efficacy", paraphrase: "Paraphrase", neighborhood: "Neighborhood" };
@@ -46,9 +44,7 @@
     return P.need("run/" + id, "data/run/" + id + "/run.js", true).then(function (found) {
       const count = Math.ceil(found.cases / CHUNK);
       const parts = Array.from({ length: count }, function (_, n) { return P.need("courses/" + id + "/" + n, "data/run/" + id + "/courses-" + n + ".js"); });
-      return Promise.all([P.need("items/" + id, "data/run/" + id + "/items.js")].concat(parts)).then(function ([items, ...courses]) {
-        return Object.assign({}, found, { items, courses: courses.flat() });
-      });
+      return Promise.all(parts).then(function (courses) { return Object.assign({}, found, { courses: courses.flat() }); });
     });
   }
 
@@ -152,9 +148,12 @@
     return sets[0].filter(function (edits) { return sets.every(function (set) { return set.includes(edits); }); });
   }
 
-  function value(column, key, edits) {
-    const found = column.runs.map(function (run) { return valueAt(run, key, edits); }).filter(function (v) { return v !== null; });
-    return found.length ? found : null;
+  /* [seed, number] of each run of a column that has one; a run that had collapsed counts as 0, as on the board. */
+  function numbers(column, key) {
+    return column.runs.map(function (run) {
+      const [edits, values, , , imputed] = run.curves[key] || [[], []];
+      return [run.seed, imputed && imputed.includes(state.at) ? 0 : edits.includes(state.at) ? values[edits.indexOf(state.at)] : null];
+    }).filter(function (one) { return one[1] !== null; });
   }
 
   /* True if all runs of a column had collapsed before the chosen number of edits. */
@@ -162,38 +161,31 @@
     return column.runs.every(function (run) { const curve = run.curves[key]; return Boolean(curve && curve[4] && curve[4].includes(state.at)); });
   };
 
-  function range(column, key, edits) {
-    if (column.runs.length > 1) return "";
-    const curve = column.runs[0].curves[key];
-    const place = curve ? curve[0].indexOf(edits) : -1;
-    return place < 0 || !curve[2] || curve[2][place] === null || curve[2][place] === undefined ? "" : P.fixed(curve[2][place]) + "–" + P.fixed(curve[3][place]);
+  /* Name and curve of each line that is compared. */
+  function lines() {
+    const scores = Object.entries(NAMES).map(function ([part, name]) { return [name + ", %", part + "_" + state.form + "|all"]; });
+    return scores.concat([["Abilities kept, %", "abilities_kept|"]]);
   }
 
+  /* Differences of each column from the first one, by curve. */
   function tests() {
-    if (!sameTrack()) return null;
-    const cases = columns.map(function (column) { return columnCases(column, state.at, state.form); });
-    const values = columns.map(function (column) {
-      const found = {};
-      Object.keys(NAMES).forEach(function (part) { found[part] = value(column, part + "_" + state.form + "|all", state.at) || []; });
-      return found;
+    const found = columns.map(function (column, i) {
+      if (!i || !sameTrack()) return {};
+      return Object.fromEntries(lines().map(function ([, key]) { return [key, difference(numbers(columns[0], key), numbers(column, key), column.runs[0].own_orders)]; }));
     });
-    return columns.map(function (column, i) {
-      if (!i) return {};
-      const found = paired(cases[0], cases[i], [values[0], values[i]]);
-      const kept = pairedAbilities(columns[0], column, state.at);
-      if (kept) found.abilities = kept;
-      return found;
-    });
+    holm(found.flatMap(Object.values));
+    return found;
   }
 
-  const wordOf = function (found, significant) { return !significant ? "tie" : found.value > 0 ? "better" : "worse"; };
+  const wordOf = function (found) { return found.doubt ? "" : !found.apart ? "tie" : found.value > 0 ? "better" : "worse"; };
 
-  function verdict(found, significant) {
+  function verdict(found) {
     if (!found) return null;
-    const word = wordOf(found, significant);
+    const number = found.value === null ? "" : (found.value >= 0 ? "+" : "") + P.fixed(found.value);
+    if (found.doubt) return el("span", { class: "verdict" }, number, el("span", { class: "span" }, found.doubt + ": no verdict"));
+    const word = wordOf(found);
     const shape = { tie: "=", better: "▲", worse: "▼" }[word];
-    const sign = found.value >= 0 ? "+" : "";
-    return el("span", { class: "verdict " + word }, el("span", { "aria-hidden": "true" }, shape + " "), word, " ", sign + P.fixed(found.value), el("span", { class: "span" }, P.fixed(found.low) + " to " + P.fixed(found.high)));
+    return el("span", { class: "verdict " + word }, el("span", { "aria-hidden": "true" }, shape + " "), word, " ", number, el("span", { class: "span" }, P.fixed(found.low) + " to " + P.fixed(found.high)));
   }
 
   const named = function (column) { const row = rowOf(column); return row ? row.label : column.label; };
@@ -235,24 +227,26 @@
   }
 
   /* One cell of the table for the CSV, with its numbers as they are and not as they are shown. */
-  function keep(metric, form, column, figure, test, significant) {
-    shown.push({ metric, form, column, figure, test: test ? [test.value, test.low, test.high, wordOf(test, significant)] : ["", "", "", ""] });
+  function keep(metric, form, column, figure, test) {
+    shown.push({ metric, form, column, figure, test: test ? [test.value, test.low, test.high, wordOf(test)] : ["", "", "", ""] });
   }
 
-  function ends(column, key, edits) {
+  /* Ends of the interval of a column of one run. */
+  function ends(column, key) {
     const curve = column.runs.length > 1 ? null : column.runs[0].curves[key];
-    const place = curve && curve[2] ? curve[0].indexOf(edits) : -1;
+    const place = curve && curve[2] ? curve[0].indexOf(state.at) : -1;
     return place < 0 ? [null, null] : [curve[2][place], curve[3][place]];
   }
 
-  function line(label, key, test, compared) {
-    const significant = test ? holm(compared.map(function (one) { return one[test] ? one[test].p : null; })) : new Set();
+  function line([label, key], compared) {
     return el("tr", {}, el("th", { scope: "row" }, label), columns.map(function (column, i) {
-      const found = value(column, key, state.at);
-      const text = found ? P.fixed(mean(found)) : "–";
-      keep(key.split("|")[0], test === "abilities" ? "" : state.form, column, [found ? mean(found) : null].concat(ends(column, key, state.at)), i ? compared[i][test] : null, significant.has(i));
-      return el("td", { class: "num" }, el("span", { class: "value" }, text), found || !collapsed(column, key) ? null : el("span", { class: "span" }, "collapsed"), range(column, key, state.at) ? el("span", { class: "span" }, range(column, key, state.at)) : null,
-        i && test ? verdict(compared[i][test], significant.has(i)) : null);
+      const found = numbers(column, key);
+      const gone = collapsed(column, key);
+      const value = found.length && !gone ? mean(found.map(function (one) { return one[1]; })) : null;
+      const [low, high] = ends(column, key);
+      keep(key.split("|")[0], key === "abilities_kept|" ? "" : state.form, column, [value, low, high], compared[i][key]);
+      return el("td", { class: "num" }, el("span", { class: "value" }, P.fixed(value)), gone ? el("span", { class: "span" }, "collapsed") : null,
+        low === null ? null : el("span", { class: "span" }, P.fixed(low) + "–" + P.fixed(high)), verdict(compared[i][key]));
     }));
   }
 
@@ -263,9 +257,9 @@
       const pair = i && sameTrack() ? onBoard(column) : null;
       const figures = row ? [row.effective] : column.runs.map(function (run) { return run.effective; });
       const alone = column.runs.length === 1 ? column.runs[0].held : [mean(column.runs.map(function (run) { return run.held[0]; })), null, null];
-      keep("effective_edits", "", column, row ? board.held[row.id] : alone, pair, pair && pair.apart);
+      keep("effective_edits", "", column, row ? board.held[row.id] : alone, pair);
       return el("td", { class: "num" }, figures.map(function (one) { return el("span", { class: "value block" }, one[0], one[1] ? el("span", { class: "span" }, one[1]) : null); }),
-        pair ? verdict(pair, pair.apart) : i && sameTrack() ? el("span", { class: "span" }, "not compared") : null);
+        pair ? verdict(pair) : i && sameTrack() ? el("span", { class: "span" }, "not compared") : null);
     }));
   }
 
@@ -279,7 +273,7 @@
     if (!points.includes(state.at)) state.at = points.length ? points[points.length - 1] : 0;
     controls(points, form0);
     shown = [];
-    const compared = tests() || columns.map(function () { return {}; });
+    const compared = tests();
     const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, sameTrack() ? "After " + P.thousands(state.at) + " edits" : "Different tracks"), columns.map(function (column, i) {
       const ids = column.runs.map(function (run) { return el("a", { href: P.root + "run/" + run.id + ".html" }, run.runs ? "" : run.id.slice(0, 6)); });
       return el("th", { scope: "col", class: "num" }, P.swatch(column.look), " ", column.label, el("span", { class: "span" }, ids.flatMap(function (link, n) { return n ? [" ", link] : [link]; })),
@@ -289,8 +283,7 @@
     const body = el("tbody", {},
       plain("Model and task", function (column) { const run = column.runs[0]; return [run.model, el("span", { class: "span" }, run.task + ", " + P.thousands(run.edits) + " edits" + run.older)]; }),
       headline(),
-      Object.keys(NAMES).map(function (part) { return line(NAMES[part] + ", %", part + "_" + state.form + "|all", part, compared); }),
-      line("Abilities kept, %", "abilities_kept|", "abilities", compared),
+      lines().map(function (one) { return line(one, compared); }),
       plain("Seconds per edit", function (column) { return P.significant(costs(column, "seconds")); }),
       plain("Peak memory, MB", function (column) { return P.fixed(costs(column, "memory"), 0); }));
     const table = document.getElementById("compare-table");
@@ -351,7 +344,7 @@
       const at = metric === "effective_edits" ? run.edits : state.at;
       const last = function (days) { return days.every(Boolean) ? days.slice().sort().pop() : ""; };
       const [dates, verified] = ["date", "verified"].map(function (name) { return last(column.runs.map(function (one) { return one[name]; })); });
-      return run.origin.concat([dates, verified, at, metric, form, column.label, ids]).concat(figure.map(function (v) { return v === null || v === undefined ? "" : v; }), test);
+      return run.origin.concat([dates, verified, at, metric, form, column.label, ids]).concat(figure.concat(test).map(function (v) { return v === null || v === undefined ? "" : v; }));
     }));
     return rows.map(function (row) { return row.map(function (one) { return cell(String(one)); }).join(","); }).join("\n") + "\n";
   }

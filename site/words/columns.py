@@ -62,7 +62,7 @@ MEANINGS = {
     "action": "add, include, replace, withdraw or rerun",
     "reason": "what the line of the ledger says of why",
     "replaces": "run in whose place this one is",
-    "verdict": "whether doing it again agreed: bits, tolerance or differs; of a comparison: better, worse or tie",
+    "verdict": "whether doing it again agreed: bits, tolerance or differs; of a comparison: better, worse, tie, none",
     "track": "model, task and schedule in words",
     "day": "day of the night, or of the scoring",
     "commit": "commit of the code that ran",

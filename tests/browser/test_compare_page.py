@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from palimpsest.results.records import RUN_ORDER
 from tests.browser.conftest import Visit, shoot, track_page
 
 Open = Callable[..., Visit]
@@ -26,7 +27,7 @@ def line(page: Page, name: str) -> list[str]:
     return [" ".join(cell.inner_text().split()) for cell in cells]
 
 
-def test_editors_are_compared_by_case_with_the_first(visit: Open, site: Path) -> None:
+def test_editors_are_compared_course_by_course_with_the_first(visit: Open, site: Path) -> None:
     page = compared(visit(site / "index.html").page)
     expect(page.locator("#compare-table thead th")).to_have_count(4)
     expect(page.locator("#compare-table thead")).to_contain_text("AlphaEdit, 3 seeds")
@@ -95,7 +96,7 @@ def test_a_saved_comparison_says_what_every_number_is_of(visit: Open, site: Path
     assert {(row["model"], row["task"], row["edits_planned"]) for row in rows} == {
         ("pocket-llama", "pocket-counterfact", "500")
     }
-    assert {(row["batch_size"], row["edit_order"]) for row in rows} == {("50", "file order")}
+    assert {(row["batch_size"], row["edit_order"]) for row in rows} == {("50", RUN_ORDER)}
     assert all(re.match(r"2026-03-\d\dT", row["date"]) for row in rows)
     verified = {row["column"].partition(",")[0]: row["verified"] for row in rows}
     assert verified["MEMIT-Seq"] == "2026-03-12" and verified["AlphaEdit"] == ""
@@ -135,7 +136,7 @@ def test_effective_edits_of_less_than_a_whole_row_are_shown_and_not_compared(vis
     part = visit(site / "compare.html", fragment=f"#runs={'.'.join(whole.split('.')[:2])},{other}").page
     expect(part.locator("#compare-table thead th")).to_have_count(3)
     assert "not compared" in line(part, "Effective edits")[1]
-    assert "worse" in line(part, "Efficacy, %")[1]
+    assert "2 shared courses: no verdict" in line(part, "Efficacy, %")[1]
 
 
 def test_runs_of_different_tracks_are_shown_but_not_tested(visit: Open, three_tracks: Path) -> None:

@@ -15,6 +15,8 @@ from palimpsest.results.analysis.claims import Measured, Outcome, outcomes
 from palimpsest.results.analysis.effective_edits import course, effective_edits
 from palimpsest.results.analysis.ranking import CourseResult, has_ended, standings
 from palimpsest.results.records import (
+    ONE_CHECKPOINT,
+    RUN_ORDER,
     BoardRow,
     CurvePoint,
     EditsUntil,
@@ -97,7 +99,7 @@ def track(task: str = "pocket-counterfact", model: str = "pocket-llama", runs: i
         edits=500,
         batch_size=50,
         checkpoints=CHECKPOINTS,
-        edit_order="file order",
+        edit_order=RUN_ORDER,
         protocol=PROTOCOL,
         sample=None,
         abilities=ABILITIES,
@@ -264,7 +266,7 @@ class SampleSource:
 
 
 def unranked(standing: Standing) -> Standing:
-    return replace(standing, rank_low=None, rank_high=None)
+    return replace(standing, rank_low=None, rank_high=None, unranked=ONE_CHECKPOINT)
 
 
 def as_series(metric: str, window: str, points: Sequence[CurvePoint]) -> Series:
@@ -456,7 +458,7 @@ def spec(home: Track, run: MadeUp) -> dict[str, Any]:
         "model": {"name": home.model, "fingerprint": home.model_fingerprint},
         "editor": {"name": name(run), "config": config, "distribution": run.distribution, "version": "0.1.0"},
         "task": {"name": home.task, "form": home.task_form, "content_hash": home.task_hash},
-        "schedule": {"edits": 500, "batch_size": 50, "checkpoints": list(CHECKPOINTS), "order_seed": None},
+        "schedule": {"edits": 500, "batch_size": 50, "checkpoints": list(CHECKPOINTS), "order_seed": "run"},
         "scoring": {"sample": None, "seed": 0},
         "abilities": [{"name": a, "content_hash": "ab", "limit": None} for a in ABILITIES],
         "seed": run.seed,

@@ -176,3 +176,60 @@ def test_the_index_for_programs_names_every_track_and_its_tables(tmp_path: Path)
     for track in index["tracks"]:
         assert (site / track["page"]).is_file() and all((site / path).is_file() for path in track["table"].values())
         assert json.loads((site / track["table"]["json"]).read_text(encoding="utf-8"))
+
+
+def published(count: int, day: str = "2026-03-10", reason: str = "five seeds") -> list[LedgerRow]:
+    return [
+        LedgerRow(f"{day}T09:{n:02d}:00+00:00", "publish", f"{n:012x}", f"editor-{n % 3}", reason, None, None)
+        for n in range(count)
+    ]
+
+
+def test_runs_that_were_published_together_are_one_entry_and_have_no_other() -> None:
+    lines = published(6)
+    heads = [
+        HEADS[0]._replace(run_id=line.run_id, row_id=f"row-{n % 3}", came="2026-03-01T08:00:00Z", track_id="feed")
+        for n, line in enumerate(lines)
+    ]
+    found = history.events(lines, heads, {"feed": "a model, a task"})
+    assert [event.raw.action for event in found] == ["publish"] * 6, "no row came by a run of our own besides"
+    (one,) = history.gathered(found)
+    assert (one.runs, one.title, one.editor) == (6, "6 runs published: five seeds", "3 editors")
+    assert (one.track, one.track_href, one.anchor) == ("a model, a task", "track/feed.html", "line-1")
+    assert history.history_view([one]).counts == (("published", 6),)
+    assert set(history.arrivals(found)) == {line.run_id for line in lines}
+    later = history.gathered(history.events(published(9), heads, {}))
+    assert [event.identity("any") for event in later] == [one.identity("any")], "it grew, and is no new one"
+
+
+def test_what_was_published_on_another_day_or_for_another_reason_is_told_apart() -> None:
+    lines = [*published(2), *published(1, reason="a preset was wrong"), *published(2, day="2026-03-11"), LINE]
+    found = history.gathered(history.events(lines, [], {}))
+    assert sorted((event.time[:10], event.runs, event.reason) for event in found) == [
+        ("2026-03-10", 1, "a preset was wrong"),
+        ("2026-03-10", 1, "pull request 11"),
+        ("2026-03-10", 2, "five seeds"),
+        ("2026-03-11", 2, "five seeds"),
+    ]
+
+
+def test_a_row_of_which_another_run_was_here_first_came_by_that_run() -> None:
+    (line,) = published(1)
+    heads = [
+        HEADS[0]._replace(run_id=run, row_id="row", came=came)
+        for run, came in ((line.run_id, "2026-03-05T08:00:00Z"), ("f" * 12, "2026-03-02T08:00:00Z"))
+    ]
+    assert [event.run_id for event in history.events([line], heads, {})] == [line.run_id, "f" * 12]
+
+
+def test_many_published_runs_leave_room_in_the_feed_and_are_all_in_the_downloads(tmp_path: Path) -> None:
+    class Ours(SampleSource):
+        def ledger(self) -> list[LedgerRow]:
+            return [*super().ledger(), *published(59)]
+
+    site = built(tmp_path, Ours())
+    html = (site / "history.html").read_text(encoding="utf-8")
+    assert "59 runs</td>" in html and "59 published" in html and html.count("five seeds") == 1
+    titles = [one.findtext(f"{ATOM}title") or "" for one in feed(site).findall(f"{ATOM}entry")]
+    assert titles.count("59 runs published: five seeds") == 1 and len(titles) == len(ROWS) + 4
+    assert len((site / "data/history.csv").read_text().splitlines()) == 1 + len(ROWS) + 3 + 59

@@ -39,6 +39,6 @@ def test_two_schedules_of_one_name_are_told_apart_in_words_of_the_tracks_that_th
     here = replace(one, track_id="0123456789ab", edit_order="order seed 7")
     *_, schedule = chooser(one, [other, one, here], lambda t: t.track_id, {})
     assert {choice.href: choice.note for choice in schedule.choices} == {
-        one.track_id: "file order",
+        one.track_id: "order by the run's seed",
         "0123456789ab": "order seed 7",
     }
