@@ -140,6 +140,23 @@ def test_again_there_is_nothing_left_to_run(done: tuple[Path, dict[str, Any]], m
     assert "memit (hardly any) against memit" in out
 
 
+def test_published_runs_are_not_done_again_and_decide(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    place, told = done
+    home = place / "home"
+    strong = sorted({one["run"] for one in told["runs"] if one["row"] == "strong"})
+    out = str(tmp_path / "submissions")
+    code, _, err = cli("submit", *strong, "--out", out, "--home", str(home))
+    assert code == 0, err
+    words = ("--reason", "ours", "--ledger", str(tmp_path / "ledger.jsonl"))
+    assert cli("ledger", "publish", *(str(tmp_path / "submissions" / run) for run in strong), *words)[0] == 0
+    shutil.copy(place / "mine.toml", tmp_path)
+    for run in run_ids(place) - set(strong):
+        shutil.copytree(home / "runs" / run, tmp_path / "home" / "runs" / run)
+    code, out, err = claims(tmp_path, "--json", "--submissions", str(tmp_path / "submissions"))
+    assert code == 0 and "0 of 6 runs are left" in err
+    assert json.loads(out)["claims"] == told["claims"]
+
+
 def test_on_slurm_the_runs_are_handed_over_and_the_same_command_has_the_verdicts(
     done: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

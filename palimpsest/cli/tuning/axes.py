@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,13 @@ def axes_of(grid: Mapping[str, Any], place: str, now: Mapping[str, Any]) -> list
     if problems:
         raise ConfigError("\n".join(problems))
     return axes
+
+
+def within(axes: Sequence[Axis], blocks: int | None) -> list[Axis]:
+    """The same axes, that of the block no further than a model has blocks; ``blocks`` is None where nobody knows."""
+    if blocks is None:
+        return list(axes)
+    return [replace(axis, most=min(axis.most, blocks - 1)) if axis.name == "layer" else axis for axis in axes]
 
 
 def _problem(table: Any) -> str | None:

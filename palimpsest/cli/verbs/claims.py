@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.validation_messages import dotted
 from palimpsest.results.analysis.claims import outcomes
+from palimpsest.results.analysis.ranking import ENDED
 from palimpsest.results.store.claim_record import ClaimRecord, RowRun, write_record
 from palimpsest.results.store.claim_values import measured
 from palimpsest.results.store.database import Store
@@ -74,7 +75,7 @@ def claims(
         _look_ahead(found, planned, place, given, as_json=as_json)
         return
     how = How(given=given, asked=asked(given), course=Course(keep=where.keep), quiet=quiet, place=where)
-    code = 0 if only_verdicts else _run(planned, place, how, as_json=as_json)
+    code = 0 if only_verdicts else _run(planned, _published(planned, place, submissions), place, how, as_json=as_json)
     if code is None:
         output.note("The verdicts come with the same command, when the runs have ended.")
         raise typer.Exit(3)
@@ -124,11 +125,23 @@ def _record(found: ClaimSet, planned: Planned) -> ClaimRecord:
     return ClaimRecord(claims=found, runs=runs)
 
 
-def _run(planned: Planned, home: Path, how: How, *, as_json: bool) -> int | None:
+def _published(planned: Planned, home: Path, submissions: Path) -> set[str]:
+    """Ids of runs that ended and were published: they count as runs of this home, and are not done again."""
+    ledger = included(submissions)
+    if ledger is None:
+        return set()
+    ingest_all(store_path(home), home / "runs", submissions=ledger)
+    with Store.open(store_path(home), read_only=True) as store:
+        found = measured(store, [run.spec.id for run in _each_once(planned)])
+    return {run_id for run_id, one in found.items() if one.status in ENDED}
+
+
+def _run(planned: Planned, published: Collection[str], home: Path, how: How, *, as_json: bool) -> int | None:
     """Do the runs that are not done; the exit code, None where they are handed over and go on by themselves."""
-    left = [run for run in _each_once(planned) if run_state(home, run.spec).status not in ("complete", "collapsed")]
+    runs = _each_once(planned)
+    left = [run for run in runs if run.spec.id not in published and run_state(home, run.spec).status not in ENDED]
     if not how.quiet:
-        output.note(f"{len(left)} of {len(_each_once(planned))} runs are left.")
+        output.note(f"{len(left)} of {len(runs)} runs are left.")
     results = results_of_all(left, home, how, as_json=as_json) if left else []
     if results is None:
         return None

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.cli.tuning.axes import Axis, axes_of
+from palimpsest.cli.tuning.axes import Axis, axes_of, within
 from palimpsest.cli.tuning.bench import complete_config
 from palimpsest.harness.errors import ConfigError
+from palimpsest.harness.model.catalogue import resolve
+from palimpsest.harness.model.needs import shape_of
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.harness.specs.composition import parse
@@ -83,6 +85,15 @@ def test_editors_take_every_value_of_the_shipped_grids(name: str, model: str) ->
     for axis in axes:
         for value in axis.values:
             complete_config(editor, model, {**start, axis.name: value}, None)
+
+
+@pytest.mark.parametrize(("model", "last"), [("pocket-llama", 5), ("pocket-gpt2", 4)])
+def test_the_block_goes_on_to_the_last_one_of_the_model_and_no_further(model: str, last: int) -> None:
+    shape = shape_of(resolve(model))
+    assert shape is not None and shape.blocks == last + 1
+    (axis,) = (axis for axis in within(axes_of(GRIDS["ft-l"], "ft-l", {}), shape.blocks) if axis.name == "layer")
+    taken = [value for place in range(-2, 8) if (value := axis.value(place)) is not None]
+    assert taken == list(range(last + 1))
 
 
 def test_editors_with_targets_and_blocks_have_the_same_axes_for_them() -> None:
