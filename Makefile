@@ -18,8 +18,11 @@ help:            ## Show the targets
 run: $(VENV)/.installed ## Edit the pocket model with four editors, score, store, and build the leaderboard
 	$(BIN)/palimpsest run --suite pocket --page --home $(HOME_FOLDER)
 
+# Processes that read results at once.
+READERS ?= $(shell getconf _NPROCESSORS_ONLN)
+
 site: $(VENV)/.installed ## Build the leaderboard from the results of this repository; nothing is run
-	$(BIN)/palimpsest store ingest --home $(HOME_FOLDER)
+	$(BIN)/palimpsest store ingest --jobs $(READERS) --home $(HOME_FOLDER)
 	$(BIN)/palimpsest site build --home $(HOME_FOLDER)
 
 test: lint types unit ## Lint, type-check and run every test
@@ -47,7 +50,7 @@ $(BIN)/python:
 	@$(venv)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	@$(call install,.)
+	@$(call install,.[gguf])
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python

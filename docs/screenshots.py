@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urljoin
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 SHOTS = (
     ("leaderboard", "front", 1440, 1280, "light"),
@@ -70,13 +70,21 @@ def take(browser: Browser, site: Path, kind: str, path: Path, size: tuple[int, i
     page.set_default_timeout(60_000)
     page.goto((site / "index.html").as_uri())
     if page.locator("#overview").count():
-        page.locator("#overview thead a").first.click()
+        fullest(page).click()
     page.locator("#board input[type='checkbox']").first.wait_for()
     PAGES[kind](page)
     page.wait_for_timeout(400)
     page.screenshot(path=path)
     context.close()
     smaller(path)
+
+
+def fullest(page: Page) -> Locator:
+    """The link to the track that has most editors."""
+    heads = page.locator("#overview thead th:has(a)").all()
+    editors = [re.search(r"(\d+) editor", head.inner_text()) for head in heads]
+    counts = [int(found[1]) if found else 0 for found in editors]
+    return heads[counts.index(max(counts))].locator("a").first
 
 
 def front(page: Page) -> None:

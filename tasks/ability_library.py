@@ -76,6 +76,12 @@ def local_tasks() -> Mapping[str, Path]:
     return _local(FOLDER)
 
 
+@cache
+def own_tasks() -> Mapping[str, Path]:
+    """Tasks that ship with their items, and the files that define them."""
+    return _own(FOLDER)
+
+
 def _own(folder: Path) -> dict[str, Path]:
     return {path.stem: path for place in ("", *WHOLE) for path in (folder / place).glob("*.yaml")}
 

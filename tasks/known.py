@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -87,7 +90,7 @@ def restricted(task: EditTask, facts: KnownFacts) -> EditTask:
         raise UsageError(f"Task {task.name!r}: its name is too long for the mark of known facts. Rename its file.")
     known = {case_id: {"paraphrase": set(p), "neighborhood": set(n)} for case_id, p, n in facts.cases}
     kept = [
-        Case(case.request, tuple(probe for probe in case.probes if _stays(probe, known[case.request.case_id])))
+        Case(case.request, _numbered(probe for probe in case.probes if _stays(probe, known[case.request.case_id])))
         for case in task.cases
         if case.request.case_id in known
     ]
@@ -96,6 +99,16 @@ def restricted(task: EditTask, facts: KnownFacts) -> EditTask:
 
 def _stays(probe: Probe, known: dict[str, set[int]]) -> bool:
     return probe.kind not in SIFTED or probe.index in known[probe.kind]
+
+
+def _numbered(probes: Iterable[Probe]) -> tuple[Probe, ...]:
+    """The probes, each kind numbered from 0 again: readers of a run take a gap for a probe that was lost."""
+    before: Counter[str] = Counter()
+    found = []
+    for probe in probes:
+        found.append(replace(probe, index=before[probe.kind]))
+        before[probe.kind] += 1
+    return tuple(found)
 
 
 def find_list(task: str, short: str, content_hash: str = "") -> KnownFacts | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from palimpsest.harness.plugins.entry_points import available_editors
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP = ("harness", "editors", "tasks", "results", "site")
+RESULTS = re.compile(r"results/(?:submissions/[0-9a-f]{12}/.*|ledger\.jsonl)")
+"""Bundles and their record, which are read from a clone alone."""
+BUNDLE = "results/submissions/0123456789ab"
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 
 pytestmark = [
@@ -74,10 +78,13 @@ class Environment:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last commit, checked out where there are no symbolic links."""
+    """The last commit, checked out where there are no symbolic links, with a bundle."""
     place = tmp_path_factory.mktemp("clone") / "palimpsest"
     call("git", "-c", "core.symlinks=false", "clone", "--quiet", ROOT, place, cwd=place.parent)
     assert not any((place / "palimpsest" / name).is_dir() for name in TOP)
+    for name in (f"{BUNDLE}/bundle.json", f"{BUNDLE}/scores/000050/manifest.json", "results/ledger.jsonl"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text("{}", encoding="utf-8")
     return place
 
 
@@ -94,7 +101,8 @@ def wheel(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tracked(folder: Path) -> set[str]:
     names = call("git", "ls-files", "-z", *TOP, "palimpsest", cwd=folder).split("\0")
-    return {name for name in names if name and (folder / name).is_file() and not name.endswith(TOP)}
+    files = {name for name in names if name and (folder / name).is_file() and not name.endswith(TOP)}
+    return {name for name in files if not RESULTS.fullmatch(name)}
 
 
 def test_every_folder_of_modules_is_in_the_list_of_packages() -> None:
@@ -112,6 +120,22 @@ def test_a_wheel_holds_every_file_of_the_packages(wheel: Path, clone: Path) -> N
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {name if name.startswith("palimpsest/") else f"palimpsest/{name}" for name in tracked(clone)}
     assert packed == wanted
+
+
+def test_bundles_and_their_record_are_in_no_distribution(wheel: Path) -> None:
+    (source,) = wheel.parent.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as packed, tarfile.open(source) as archive:
+        names = [*packed.namelist(), *archive.getnames()]
+    assert [name for name in names if name.endswith("results/submissions/bundle.py")]
+    assert not [name for name in names if BUNDLE in name or name.endswith("ledger.jsonl")]
+
+
+def test_no_checkout_changes_a_byte_of_a_bundle() -> None:
+    """Git may write other ends of lines, unless it is told not to; checksums would fit no longer."""
+    names = [f"{BUNDLE}/bundle.json", f"{BUNDLE}/scores/000050/manifest.json", "results/ledger.jsonl"]
+    code = "results/submissions/bundle.py"
+    told = call("git", "check-attr", "text", "--", *names, code, cwd=ROOT).splitlines()
+    assert told == [*(f"{name}: text: unset" for name in names), f"{code}: text: unspecified"]
 
 
 def test_a_clone_without_links_can_be_installed_and_lists_the_editors(clone: Path, tmp_path: Path) -> None:

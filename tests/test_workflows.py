@@ -147,3 +147,18 @@ def test_nothing_in_the_request_is_imported_or_executed() -> None:
                 assert all(line.startswith("../.venv/bin/palimpsest verify ") for line in script.strip().splitlines())
             else:
                 assert "request" not in script
+
+
+def test_only_a_branch_of_this_repository_may_bring_more_than_bundles() -> None:
+    """Whoever sends a request from a fork cannot add lines to the ledger unseen, also without any bundle."""
+    checks = {
+        step["if"]: step["run"].strip()
+        for step in submission()["jobs"]["verify"]["steps"]
+        if "palimpsest verify" in step.get("run", "")
+    }
+    head, check = "github.event.pull_request.head.repo.full_name", '../.venv/bin/palimpsest verify --since "$BASE"'
+    assert checks == {
+        f"{head} != github.repository": check,
+        f"{head} == github.repository": f"{check} --other-files",
+    }
+    assert set(submission()["True"]["pull_request"]["paths"]) == {"results/submissions/**", "results/ledger.jsonl"}

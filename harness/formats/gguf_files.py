@@ -94,19 +94,33 @@ def convert(file: Path, folder: Path, dtype: str, fingerprint: Callable[[Any, An
     return folder
 
 
-def _write(file: Path, folder: Path, dtype: str, fingerprint: Callable[[Any, Any], str]) -> dict[str, Any]:
-    """Save model and tokenizer as transformers does; returns what is worth knowing of them."""
+def require_reader(name: str) -> None:
+    """Refuse what would be in vain, before it is downloaded or read.
+
+    Args:
+        name: File or model that is to be converted.
+
+    Raises:
+        MissingResource: The package ``gguf`` is not installed.
+    """
     try:
-        # Late: an extra, and torch and transformers load for seconds.
-        import gguf
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
+        import gguf  # noqa: F401  # late: an extra
     except ImportError as error:
         raise MissingResource(
-            f"{file.name}: GGUF files are read with the package gguf. Install it with: "
-            "pip install 'palimpsest-bench[gguf]'"
+            f"{name}: GGUF files are read with the package gguf. Install it with: pip install 'palimpsest-bench[gguf]' "
+            "(in a clone: .venv/bin/python -m pip install --editable '.[gguf]')"
         ) from error
+
+
+def _write(file: Path, folder: Path, dtype: str, fingerprint: Callable[[Any, Any], str]) -> dict[str, Any]:
+    """Save model and tokenizer as transformers does; returns what is worth knowing of them."""
+    require_reader(file.name)
+    # Late: torch and transformers load for seconds.
+    import gguf
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
     transformers_logging.disable_progress_bar()
     how: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     try:

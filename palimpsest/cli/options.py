@@ -109,7 +109,12 @@ StatsTextOption = Annotated[
     ),
 ]
 SubmissionsOption = Annotated[
-    Path, typer.Option("--submissions", help="Folder of bundles; the ledger.jsonl beside it says which count.")
+    Path,
+    typer.Option(
+        "--submissions",
+        envvar="PALIMPSEST_SUBMISSIONS",
+        help="Folder of bundles; the ledger.jsonl beside it says which count.",
+    ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the site.", show_default="HOME/site")]
 NightsOption = Annotated[
@@ -270,6 +275,11 @@ def whole_numbers(text: str, flag: str, example: str) -> list[int]:
 def home_folder(option: Path | None) -> Path:
     """The folder of runs, caches and store: ``--home``, else ``PALIMPSEST_HOME``, else ``./.palimpsest``."""
     return option if option is not None else Path(os.environ.get("PALIMPSEST_HOME") or ".palimpsest")
+
+
+def submissions_folder() -> Path:
+    """The folder of bundles where no option names one: ``PALIMPSEST_SUBMISSIONS``, else `SUBMISSIONS`."""
+    return Path(os.environ.get("PALIMPSEST_SUBMISSIONS") or SUBMISSIONS)
 
 
 def home_words(home: Path) -> str:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
-from palimpsest.cli import output
+from palimpsest.cli import options, output
+from palimpsest.cli.store_place import included
 from palimpsest.harness.system import child
 
 _MODULE = "palimpsest.cli"
+_NO_BUNDLES = Path(os.devnull)
+_LEFT_OUT = 1
+"""Exit code of an ingest that has left something out."""
 
 
 class PageBuilder:
-    """Ingests and builds in processes of its own, one after another, whenever a run has ended."""
+    """Ingests and builds in processes of its own, one after another, whenever a run has ended.
+
+    The first time it takes the runs of the home alone, so that their first row does not wait for bundles of which there
+    may be many; these come in right after it.
+    """
 
     def __init__(self, home: Path) -> None:
         """Say where the page will be.
@@ -21,6 +30,7 @@ class PageBuilder:
             home: Folder of runs, caches and store.
         """
         self._home = home.absolute()
+        self._submissions = options.submissions_folder().absolute()  # children work in another folder
         self._wanted = threading.Event()
         self._last = threading.Event()
         self._begun = False
@@ -47,19 +57,27 @@ class PageBuilder:
         self._thread.join()
 
     def _work(self) -> None:
+        self._wanted.wait()
+        if not self._last.is_set() and included(self._submissions) is not None:
+            self._build(_NO_BUNDLES)
+            self._wanted.set()
         while True:
             self._wanted.wait()
             last = self._last.is_set()
             self._wanted.clear()
-            self._build()
+            self._build(self._submissions)
             if last:
                 return
 
-    def _build(self) -> None:
-        for words in (("store", "ingest", "--quiet"), ("site", "build")):
+    def _build(self, submissions: Path) -> None:
+        """Bring in what is new, and build; what is left out of the store keeps nothing else from the page."""
+        ingest = ("store", "ingest", "--quiet", "--submissions", str(submissions))
+        for words in (ingest, ("site", "build")):
             done = child.run("-m", _MODULE, *words, "--home", str(self._home))
             message = done.stderr.strip()
+            some = words is ingest and done.returncode == _LEFT_OUT
             if done.returncode and message not in self._told:
                 self._told.add(message)
-                output.note(f"The page could not be built: {message}")
+                output.note(f"{'Not all is on the page' if some else 'The page could not be built'}: {message}")
+            if done.returncode and not some:
                 return

@@ -237,6 +237,15 @@ def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> Checke
     return CheckedEnding(status, edits, clean_text(reason, 1000) if isinstance(reason, str) else None)
 
 
+def has_ended(folder: Path) -> bool:
+    """True for a run that is complete or collapsed, as its ``result.json`` says."""
+    try:
+        status = parse_object(read_bytes(folder / layout.RESULT, BYTES_JSON)).get("status")
+    except Invalid:
+        return False
+    return status in ("complete", "collapsed")
+
+
 def score_names(folder: Path) -> list[str]:
     """Names of the score folders of a run, ascending."""
     scores = folder / layout.SCORES

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from palimpsest.harness.errors import StoreError, UsageError
 
-SCHEMA = 11
+SCHEMA = 12
 """Version of ``schema.sql``; a store of another one is made anew by `palimpsest.results.store.ingest.ingest_all`."""
 STORE_NAME = "palimpsest.duckdb"
 _DAMAGE = (

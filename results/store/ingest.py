@@ -13,9 +13,10 @@ import duckdb
 from palimpsest.harness.errors import StoreError
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.problems import Problem
+from palimpsest.results.reading.run_folder import has_ended
 from palimpsest.results.store.database import OtherSchema, Store, connect
 from palimpsest.results.store.readers import readings
-from palimpsest.results.store.run_reader import REFUSED, Reading, Wanted, left_out, not_taken
+from palimpsest.results.store.run_reader import ANY, REFUSED, Reading, Wanted, left_out, not_taken
 from palimpsest.results.store.run_rows import RUN_TABLES
 from palimpsest.results.store.standings import forget_standings, keep_standings
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
@@ -105,7 +106,8 @@ def ingest(
 
     A folder that is in the store as it is now is not touched, so that ingesting twice changes nothing; a changed one
     replaces its run as a whole. A damaged folder is listed in the report and does not affect the others; if its run is
-    in the store already, that stays as it is. With ``jobs`` above 1 so many processes read, and this one writes.
+    in the store already, that stays as it is. A bundle gives way to the run of this home only when that has ended. With
+    ``jobs`` above 1 so many processes read, and this one writes.
 
     Raises:
         StoreError: the store is open for reading only, cannot be written, or the ledger cannot be read.
@@ -120,11 +122,11 @@ def ingest(
     included: dict[str, Entry] = {}
     if submissions is not None:
         entries = read_ledger(submissions.ledger)
-        included = {run: entry for run, entry in standing(entries).items() if run not in folders}
+        stands = standing(entries)
+        included = {run: entry for run, entry in stands.items() if not (run in folders and has_ended(folders[run]))}
         folders |= {run: submissions.folder / run for run in included}
         _keep_ledger(store, entries)
-    digests = {run: entry.digest for run, entry in included.items()}
-    wanted = [Wanted(folder, known.get(name), digests.get(name)) for name, folder in sorted(folders.items())]
+    wanted = [_wanted(folder, known.get(name), included.get(name)) for name, folder in sorted(folders.items())]
     with readings(wanted, jobs) as found:
         for reading in found:
             done = _keep(store, reading, known.get(reading.folder.name), report)
@@ -133,6 +135,13 @@ def ingest(
     keep_standings(store)
     report.orphaned = sorted(set(known) - set(folders))
     return report
+
+
+def _wanted(folder: Path, known: str | None, entry: Entry | None) -> Wanted:
+    """What is read of a folder; ``entry`` is the line that includes it as a bundle, None for a run of this home."""
+    if entry is None:
+        return Wanted(folder, known)
+    return Wanted(folder, known, entry.digest or ANY, published=entry.action == "publish")
 
 
 def _keep_ledger(store: Store, entries: Sequence[Entry]) -> None:

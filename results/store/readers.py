@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -92,7 +93,7 @@ class _Readers:
 
     def _ask(self, wanted: Wanted, place: Path) -> Reading:
         """Have one process read a folder; another one, if the first dies over it."""
-        question = {"folder": str(wanted.folder.absolute()), "known": wanted.known, "submission": wanted.submission}
+        question = asdict(wanted) | {"folder": str(wanted.folder.absolute())}
         process = self._idle.get()
         try:
             for _ in range(_TRIES):

@@ -26,6 +26,8 @@ from palimpsest.results.submissions.bundle import check_sealed
 REFUSED = (pa.ArrowException, OverflowError, ValueError, TypeError)
 """Errors of values that a table cannot hold."""
 IN_MEMORY = Path(":memory:")
+ANY = ""
+"""Stands for the digest of a bundle whose line in the ledger names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ class Wanted:
     known: str | None = None
     """Digest of what the store has of the run; None: nothing."""
     submission: str | None = None
-    """Digest in the line of the ledger that includes it; None: a run of this home."""
+    """Digest in the line of the ledger that includes it, or `ANY`; None: a run of this home."""
+    published: bool = False
+    """True where that line says that the bundle is of a run of our own."""
 
 
 @dataclass(slots=True)
@@ -52,16 +56,20 @@ class Reading:
 
 
 def read(wanted: Wanted) -> Reading:
-    """The rows of a folder; whatever is wrong with it is a problem of the reading, never an error."""
+    """The rows of a folder; whatever is wrong with it is a problem of the reading, never an error.
+
+    A bundle is read by a process with bounds first. Only one whose every byte is as the maintainers published it, by
+    the digest in their ledger, needs none: it is a run of ours, like those of the home.
+    """
     folder = wanted.folder
     try:
         if not RUN_ID.fullmatch(folder.name):
             raise Invalid("the folder's name must be a run id: 12 hexadecimal digits")
-        bundle = check_sealed(folder, wanted.submission) if wanted.submission is not None else None
+        bundle = check_sealed(folder, wanted.submission or None) if wanted.submission is not None else None
         digest = f"{folder_digest(folder)}{bundle or ''}"
         if digest == wanted.known:
             return Reading(folder, "unchanged")
-        if wanted.submission is not None:
+        if bundle is not None and not (wanted.published and wanted.submission):
             require_readable(folder)
         run = read_run_folder(folder, digest)
         return Reading(folder, "read", run.problems, run.spec.track_id, run_tables(run, aggregate_run(run), bundle))
@@ -88,7 +96,7 @@ def answer(question: str, store: Store) -> str:
         store: An empty one, whose tables have the columns that are wanted.
     """
     asked: dict[str, Any] = json.loads(question)
-    reading = read(Wanted(Path(asked["folder"]), asked["known"], asked["submission"]))
+    reading = read(Wanted(Path(asked["folder"]), asked["known"], asked["submission"], asked["published"]))
     try:
         tables = {name: store.as_table(name, rows) for name, rows in reading.tables.items() if len(rows)}
     except REFUSED as error:

@@ -287,7 +287,8 @@ CREATE TABLE ledger (
 );
 
 -- Runs as the page shows them. A submission is verified by the last re-run of just its content, if that agreed; until
--- then it is a row of its own and no seed of anybody else's. What the maintainers published is as a run of this home.
+-- then it is a row of its own and no seed of anybody else's. What the maintainers published is as a run of this home, while
+-- that is the last line about whether it counts.
 CREATE VIEW shown_runs AS
 SELECT
     r.* REPLACE (CASE WHEN r.bundle IS NULL OR p.run IS NOT NULL OR v.day IS NOT NULL THEN r.row_id ELSE r.run_id END AS row_id),
@@ -297,4 +298,9 @@ FROM runs r LEFT JOIN (
     SELECT run, digest, CASE WHEN arg_max(verdict, line) IN ('bits', 'tolerance') THEN arg_max(time[:10], line) END AS day
     FROM ledger WHERE action = 'rerun' AND digest IS NOT NULL GROUP BY run, digest
 ) v ON v.run = r.run_id AND v.digest = r.bundle
-LEFT JOIN (SELECT DISTINCT run, digest FROM ledger WHERE action = 'publish') p ON p.run = r.run_id AND p.digest = r.bundle;
+LEFT JOIN (
+    SELECT * FROM (
+        SELECT line, run, action, digest FROM ledger WHERE action != 'rerun'
+        UNION ALL SELECT line, replaces, 'replaced', NULL FROM ledger WHERE replaces IS NOT NULL
+    ) QUALIFY row_number() OVER (PARTITION BY run ORDER BY line DESC) = 1
+) p ON p.run = r.run_id AND p.action = 'publish' AND p.digest = r.bundle;

@@ -25,12 +25,13 @@ from palimpsest.harness.specs.composition import parse, spell
 from palimpsest.harness.specs.run_spec import PROTOCOL, AbilityRef, RunSpec
 from palimpsest.harness.system.environment import DISTRIBUTION
 from palimpsest.results.reading.cleaning import clean_text
-from palimpsest.results.reading.made_texts import texts_of
+from palimpsest.results.reading.made_texts import shipped_task, tables_of, texts_of
 from palimpsest.results.reading.run_folder import CheckedRun
 from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.editor_sources import package_hash
-from palimpsest.tasks.ability_library import FOLDER, ability_refs, local_tasks
-from palimpsest.tasks.registry import is_made_here, load_task, task_names
+from palimpsest.tasks.ability_library import ability_refs, local_tasks, own_tasks
+from palimpsest.tasks.known import split_name
+from palimpsest.tasks.registry import task_names
 
 Found = Iterator[tuple[str, str]]
 """(file, what contradicts it)."""
@@ -137,23 +138,23 @@ def _model(spec: RunSpec) -> Found:
         yield layout.SPEC, f"model: {clean_text(name, 100)} has the fingerprint of {same[0]}, and must be called so"
 
 
-@cache
-def _shipped_task(name: str) -> EditTask | None:
-    """The edit task of this name, if its data ship."""
-    return load_task(name) if is_made_here(name) else None
-
-
 def _task(run: CheckedRun) -> Found:
     spec = run.spec.task
-    base = spec.name.partition(":")[0]
+    whole, short = split_name(spec.name) or (spec.name, "")
+    base = whole.partition(":")[0]
     if base not in task_names():
         yield layout.SPEC, f"task: {clean_text(base, 100)!r} is no task of this Palimpsest"
         return
-    shipped = _shipped_task(spec.name)
+    if short is None:
+        yield layout.SPEC, f"task: {clean_text(spec.name, 100)} does not say which model's known facts are meant"
+        return
+    shipped = shipped_task(spec.name)
     if shipped is None:
-        if spec.order_hash is None:
+        if (made := shipped_task(whole)) is not None:  # what a model knows of it, by a list that does not ship
+            yield from _part(run, made)
+        elif spec.order_hash is None:
             yield layout.SPEC, f"task: {clean_text(spec.name, 100)} does not ship, so it needs an order_hash"
-        ours = [name for name in task_names() if (task := _shipped_task(name)) and _same(task, run.spec)]
+        ours = [name for name in task_names() if (task := shipped_task(name)) and _same(task, run.spec)]
         if ours:
             yield layout.SPEC, f"task: has the content of {ours[0]}, and must be called so"
     elif (shipped.content_hash, shipped.form, None, 0) != (
@@ -167,6 +168,23 @@ def _task(run: CheckedRun) -> Found:
         yield layout.SPEC, f"schedule: {spec.name} has {len(shipped.cases)} cases"
     else:
         yield from _texts(run, shipped)
+
+
+def _part(run: CheckedRun, whole: EditTask) -> Found:
+    """Check that cases and probes are some of those that ship, whatever a list chose among them."""
+    spec = run.spec.task
+    if (spec.form, spec.order_hash, spec.skipped) != (whole.form, None, 0):
+        yield layout.SPEC, f"task: {whole.name} has the form {whole.form}, no order_hash, and skips nothing"
+    ids = set(run.cases["case_id"].to_pylist())
+    cases, probes = tables_of([case for case in whole.cases if case.request.case_id in ids])
+    for name, table, own, keys in (
+        (layout.CASES, run.cases, cases, ("case_id", "subject")),
+        (layout.PROBES, run.probes, probes, ("case_id", "kind")),
+    ):
+        texts = (*keys, "prompt", "target_new", "target_true")
+        strange = len(_by_key(table, texts, ()).keys() - _by_key(own, texts, ()).keys())
+        if strange:
+            yield name, f"has {strange} rows that {whole.name} does not have"
 
 
 def _same(task: EditTask, spec: RunSpec) -> bool:
@@ -198,17 +216,18 @@ def _by_key(table: pa.Table, keys: Sequence[str], texts: Sequence[str]) -> dict[
 @cache
 def _shipped_ability(name: str) -> tuple[str, int] | None:
     """Content hash and number of items of an ability task whose items ship."""
-    if not (FOLDER / f"{name}.jsonl").is_file() or not (FOLDER / f"{name}.yaml").is_file():
+    path = own_tasks().get(name)
+    if path is None or not path.with_suffix(".jsonl").is_file():
         return None
     (ref,) = ability_refs([name], None)
-    return ref.content_hash, len((FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines())
+    return ref.content_hash, len(path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines())
 
 
 @cache
 def _stated_chance(name: str) -> float | None:
     """The level of chance that the file of a task names."""
-    path = local_tasks().get(name, FOLDER / f"{name}.yaml")
-    found = _CHANCE.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    path = local_tasks().get(name) or own_tasks().get(name)
+    found = None if path is None else _CHANCE.search(path.read_text(encoding="utf-8"))
     return None if found is None else float(found[1])
 
 

@@ -100,6 +100,11 @@ def standing(entries: Iterable[Entry]) -> dict[str, Entry]:
     return found
 
 
+def last_lines(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Run → the last line that is about it, or by which another took its place."""
+    return {run: entry for entry in entries for run in (entry.run, entry.replaces) if run is not None}
+
+
 def verified(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Run → the line by which it counts as verified: the last re-run of just the bundle that stands, if it agreed."""
     entries = list(entries)

@@ -84,6 +84,7 @@ def test_the_cheap_commands_of_a_document_work_one_after_another(
 ) -> None:
     (run,) = [path.name for path in (home / "runs").iterdir() if re.fullmatch(r"[0-9a-f]{12}", path.name)]
     shutil.copytree(home, tmp_path / "home")  # without a store, which a document must make before it asks it
+    monkeypatch.delenv("PALIMPSEST_SUBMISSIONS")
     monkeypatch.setenv("PALIMPSEST_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     tried = 0

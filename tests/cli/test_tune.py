@@ -1,6 +1,8 @@
 """`palimpsest tune`: wrong grids and records are told before a model is loaded; trials side by side are the same."""
 
 import json
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,12 @@ import pytest
 from palimpsest.cli.app import main
 from palimpsest.cli.ticket_kinds import TrialTicket
 from palimpsest.cli.tuning import campaign, protocol
+from palimpsest.cli.tuning.abilities import AbilityChoice
+from palimpsest.cli.verbs import tune
+from palimpsest.harness.errors import UsageError
 from palimpsest.harness.fleet.dispatch import RunEnd
+from palimpsest.harness.model.catalogue import resolve
+from palimpsest.harness.specs.cases import EditTask
 from tests.cli.helpers import cli
 
 
@@ -142,3 +149,63 @@ def test_one_editor_is_tuned_with_a_grid_of_its_own(small: list[str], tmp_path: 
     assert told["editor"] == "ft-l" and len(told["trials"]) == 2 and told["optimum"] == {"norm_constraint": "end"}
     assert told["best"]["config"] in [trial["config"] for trial in told["trials"]]
     assert (tmp_path / "pocket-gpt2.toml").exists() and (tmp_path / "pocket-gpt2.tuning.json").exists()
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model that is a folder, as it is typed from the folder above."""
+    folder = resolve("pocket-gpt2").folder
+    assert folder is not None
+    shutil.copytree(folder, tmp_path / "models" / "mine")
+    (tmp_path / "own.toml").write_text("learning_rate = [1e-3]\n")
+    monkeypatch.chdir(tmp_path)
+    return "./models/mine"
+
+
+def test_presets_of_a_model_that_is_a_path_are_called_by_its_name_and_the_command_that_takes_them_is_said(
+    small: list[str], mine: str, tmp_path: Path
+) -> None:
+    where = ["--home", str(tmp_path / "home")]
+    words = ["--grid", "own.toml", "--out", "out", "--task", "pocket-counterfact-tuning", "--abilities", "pocket"]
+    code, out, err = cli("tune", "ft", "--model", mine, *words, *where)
+    assert code == 0, err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mine.toml", "mine.tuning.json"]
+    assert f"--model {mine}" in (tmp_path / "out" / "mine.toml").read_text() and "Preset: out/mine.toml" in out
+    (told,) = [line for line in err.splitlines() if "A run takes it with: " in line]
+    run = shlex.split(told.partition("palimpsest ")[2].removesuffix(" …"))
+    assert run == ["run", "--model", mine, "--editor", "ft", "--preset", "ft=out/mine.toml"]
+    schedule = ["--task", "pocket-counterfact", "--edits", "2", "--batch-size", "2", "--abilities", "none"]
+    code, _, err = cli(*run, *schedule, *where)
+    assert code == 0, err
+
+
+def test_where_hosts_were_tuned_too_a_run_is_told_to_take_their_presets(small: list[str], tmp_path: Path) -> None:
+    code, _, err = cli(*small, "--out", str(tmp_path / "out"), "--on", "local:1")
+    assert code == 0, err
+    presets = [f"'rect(ft-l)={tmp_path}/out/rect/pocket-gpt2.toml'", f"'rect(ft-l).host={tmp_path}/out/ft-l/"]
+    assert f"--editor 'rect(ft-l)' --preset {presets[0]} --preset {presets[1]}" in err
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "said"),
+    [
+        ("pocket-gpt2", [], "pocket-counterfact-tuning ('pocket',)"),
+        ("./models/mine", [], "realworld-counterfact-tuning@known ('plain',)"),
+        ("./models/mine", ["--task", "realworld-counterfact-tuning"], "realworld-counterfact-tuning ('plain',)"),
+        ("./models/mine", ["--abilities", "pocket"], "realworld-counterfact-tuning@known ('pocket',)"),
+    ],
+)
+def test_other_models_than_those_of_the_pocket_world_are_tuned_on_real_facts_that_they_know(
+    mine: str, model: str, words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(ref: Any, split: EditTask, horizon: Any, kept: AbilityChoice, statistics: Any) -> dict[str, Any]:
+        raise UsageError(f"{split.name} {kept.names}")
+
+    def known_part(task: EditTask, *rest: Any) -> EditTask:
+        return EditTask(f"{task.name}@known", task.form, task.cases[:3])
+
+    monkeypatch.setattr(tune, "identity_of", told)
+    monkeypatch.setattr(tune, "known_part", known_part)
+    where = ["--grid", "own.toml", "--out", "out", "--home", str(tmp_path / "home")]
+    code, _, err = cli("tune", "ft", "--model", model, *words, *where)
+    assert code == 2 and said in err

@@ -104,7 +104,7 @@ def test_names_that_lead_nowhere_are_told_with_the_near_ones(tmp_path: Path) -> 
         "claims[0].edits: expected the end of the suite smoke, 20, got 10."
     }
     (line,) = problems(tmp_path, HEAD.replace("smoke", "smok") + ROWS + CLAIM)
-    assert line.startswith("suite: Suite 'smok' is not known. Did you mean 'smoke'?")
+    assert line.startswith("suite: Suite 'smok' is not known. Did you mean 'smoke'")
 
 
 def test_a_row_that_stands_twice_or_is_used_by_no_claim_is_a_mistake(tmp_path: Path) -> None:

@@ -38,11 +38,14 @@ def facts_of(task: EditTask, **changed: object) -> KnownFacts:
     )  # fmt: skip
 
 
-def test_only_listed_requests_stay_and_of_their_probes_those_that_are_known(task: EditTask) -> None:
+def test_only_listed_requests_stay_with_their_known_probes_numbered_without_gaps(task: EditTask) -> None:
     left = known.restricted(task, facts_of(task))
     assert [case.request for case in left.cases] == [case.request for case in task.cases[1:3]]
     kinds = [[(p.kind, p.index) for p in case.probes if p.kind in known.SIFTED] for case in left.cases]
-    assert kinds == [[("paraphrase", 1), ("neighborhood", 0), ("neighborhood", 3)], []]
+    assert kinds == [[("paraphrase", 0), ("neighborhood", 0), ("neighborhood", 1)], []]
+    places = {"paraphrase": (1,), "neighborhood": (0, 3)}
+    wanted = [p.prompt for p in task.cases[1].probes if p.index in places.get(p.kind, ())]
+    assert [p.prompt for p in left.cases[0].probes if p.kind in known.SIFTED] == wanted
     for whole, part in zip(task.cases[1:3], left.cases, strict=True):
         assert [p for p in whole.probes if p.kind not in known.SIFTED] == [
             p for p in part.probes if p.kind not in known.SIFTED

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from palimpsest.harness.errors import UsageError
+from palimpsest.tasks.known import find_list, ships
 from palimpsest.tasks.realworld import edits, write_text
 from palimpsest.tasks.realworld.facts import LEAST_SHARED, Fact, all_facts, chosen, relations
 from palimpsest.tasks.registry import DataFiles
@@ -71,14 +72,25 @@ def test_no_subject_is_edited_in_two_splits_and_no_neighbor_is_edited_at_all() -
 
 
 def test_the_new_target_is_another_object_of_the_same_sort_and_early_edits_share_no_subject() -> None:
-    sorts = defaultdict(set)
+    sorts = {relation.wikidata: relation.object for relation in relations().values()}
+    objects = defaultdict(set)
     for fact in all_facts():
-        sorts[relations()[fact.relation].wikidata].add(relations()[fact.relation].object)
-    first = list(edits.counterfact_records())[:3000]
-    assert max(Counter(record["requested_rewrite"]["subject"].casefold() for record in first).values()) == 1
-    for record in first:
+        objects[sorts[relations()[fact.relation].wikidata]].add(fact.object)
+    assert len(sorts) == len(relations()) and len(objects) < len(relations()), "several relations of one sort"
+    benchmark = list(edits.counterfact_records())
+    for record in benchmark + list(edits.counterfact_records("tuning")):
         rewrite = record["requested_rewrite"]
-        assert rewrite["target_new"]["str"] != rewrite["target_true"]["str"]
+        new, true = rewrite["target_new"]["str"], rewrite["target_true"]["str"]
+        assert new != true and {new, true} <= objects[sorts[rewrite["relation_id"]]], rewrite
+    counted = Counter(record["requested_rewrite"]["subject"].casefold() for record in benchmark[:3000])
+    assert max(counted.values()) == 1
+
+
+def test_the_small_model_of_real_text_knows_enough_requests_with_five_neighbors_each() -> None:
+    facts = find_list("realworld-counterfact", "974d5f3637cc")
+    assert facts is not None and facts.model == "smollm2-135m" and ships(facts.name)
+    neighbors = [sum(p.kind == "neighborhood" for p in case.probes) for case in DataFiles().load(facts.name).cases]
+    assert sum(count >= 5 for count in neighbors) >= 1_500
 
 
 def test_both_forms_are_tasks_that_load_and_are_the_same_every_time() -> None:

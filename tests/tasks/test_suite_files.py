@@ -10,10 +10,12 @@ from palimpsest.harness.model.catalogue import registered_models
 from palimpsest.harness.plugins.configuration import resolve_config
 from palimpsest.harness.plugins.entry_points import available_editors
 from palimpsest.tasks.ability_library import ability_groups, ability_names
+from palimpsest.tasks.known import whole_name
 from palimpsest.tasks.registry import task_names
 from palimpsest.tasks.strict_yaml import parse
 from palimpsest.tasks.suite_files import load_suite, suite_names
 
+PRESETS = Path(__file__).resolve().parents[2] / "editors" / "presets"
 GOOD = """
 model: pocket-llama
 task: pocket-counterfact
@@ -184,7 +186,7 @@ def test_every_name_in_a_shipped_suite_is_known() -> None:
     for name in suite_names():
         suite = load_suite(name)
         assert set(suite.models) <= set(registered_models()), name
-        assert set(suite.tasks) <= set(task_names()), name
+        assert {whole_name(task) for task in suite.tasks} <= set(task_names()), name
         assert set(suite.abilities.tasks) <= abilities, name
         for choice in suite.editors:
             assert set(re.findall(r"[\w-]+", choice.name)) <= editors, f"{name}: {choice.name}"
@@ -196,9 +198,18 @@ def test_the_nightly_suite_repeats_three_seeds_in_orders_of_their_own() -> None:
     assert set(suite.models) == {"pocket-llama", "pocket-gpt2"}
 
 
+UNTUNED = ("smollm2",)
+"""Suites whose model has no presets yet."""
+
+
 def test_every_editor_of_a_shipped_suite_has_a_complete_configuration_for_its_models() -> None:
+    assert set(UNTUNED) <= set(suite_names())
     for name in suite_names():
         suite = load_suite(name)
         for model in suite.models:
+            if name in UNTUNED:
+                made = [path.parent.name for path in PRESETS.glob(f"*/{model}.toml")]
+                assert not made, f"{model} has presets of {', '.join(made)}: take {name} out of UNTUNED"
+                continue
             for choice in suite.editors:
                 assert resolve_config(choice.name, model, dict(choice.set)), f"{name}: {choice.name} on {model}"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from palimpsest.cli import options
+from palimpsest.cli.tuning import protocol
 from palimpsest.harness.errors import ConfigError, MissingResource
 from palimpsest.harness.system.atomic_files import atomic_write_text
 
 if TYPE_CHECKING:
     from palimpsest.cli.locating.reach import Reach
     from palimpsest.cli.locating.tracing import Trace
+    from palimpsest.harness.specs.run_spec import ModelRef
 
 ENOUGH = 0.9
 """Share of the best block's reach that a block needs."""
@@ -100,17 +104,22 @@ def kept(path: Path) -> Proposal | None:
     return found
 
 
-def require(home: Path, model: str, fingerprint: str) -> Proposal | None:
+def require(home: Path, model: ModelRef, typed: str) -> Proposal | None:
     """The proposal for a model; None for a pocket model without one, whose blocks the shipped grid has.
+
+    Args:
+        home: Folder of proposals.
+        model: Which one.
+        typed: Its name, as it was typed.
 
     Raises:
         MissingResource: Another model has none.
     """
-    found = kept(place(home, fingerprint))
-    if found is None and not model.startswith("pocket-"):
+    found = kept(place(home, model.fingerprint))
+    if found is None and not protocol.is_pocket(model.name):
         raise MissingResource(
-            f"Which blocks of {model} are to be edited is not known: the shipped grid has those of the pocket models. "
-            f"First: palimpsest locate {model}. Or give values with --grid FILE."
+            f"Which blocks of {typed} are to be edited is not known: the shipped grid has those of the pocket models. "
+            f"First: palimpsest locate {shlex.quote(typed)}{options.home_words(home)}. Or give values with --grid FILE."
         )
     return found
 

@@ -41,6 +41,8 @@ class Report:
     proposal: Proposal
     file: Path
     """File in which `palimpsest tune` finds the proposal."""
+    next_command: str = ""
+    """Command that tunes editors by it, on the same facts."""
 
     def as_json(self) -> dict[str, Any]:
         """The report as one object."""
@@ -77,7 +79,7 @@ class Report:
         )
         layers = ", ".join(map(str, self.proposal.layers))
         output.line(f"Proposed: layers {layers}; for editors that write one block, layer {self.proposal.layer}.")
-        output.note(f"Kept in {self.file}. Next: palimpsest tune --all --model {self.model}")
+        output.note(f"Kept in {self.file}. Next: {self.next_command}")
 
 
 def _reach_words(found: Reach | None) -> list[str]:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from palimpsest.harness.specs.run_spec import AbilityRef
 
 USUAL = ("pocket",)
-"""Abilities that the shipped presets are tuned to keep."""
+"""Abilities that the presets of pocket models are tuned to keep."""
+
+
+def usual_for(model: str) -> tuple[str, ...]:
+    """The abilities to keep where nobody names any."""
+    return USUAL if protocol.is_pocket(model) else ("plain",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class AbilityChoice:
 
     @property
     def usual(self) -> bool:
-        """True for the abilities that every shipped preset is tuned with."""
+        """True for the abilities that all presets of pocket models are tuned with."""
         return self.names == USUAL
 
     def identity(self) -> list[dict[str, Any]]:

@@ -17,7 +17,9 @@ from palimpsest.cli.tuning.trials import Point, Trial
 from palimpsest.harness.abilities.items import PERPLEXITY
 from palimpsest.harness.errors import EditorError
 from palimpsest.harness.metrics.probes import SCORES, CaseTable, Outcomes, case_table, main_score
+from palimpsest.harness.plugins.compositions import complete
 from palimpsest.harness.plugins.configuration import resolve_config
+from palimpsest.harness.plugins.presets import load_preset
 from palimpsest.harness.specs.composition import HOST
 from palimpsest.harness.specs.run_spec import EditorRef
 from palimpsest.harness.system.atomic_files import atomic_write_json
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from palimpsest.harness.specs.cases import Case, EditTask
 
 
+BASIS = "pocket-llama"
+"""Model by whose presets other models are tuned at first, in what is not varied."""
+
+
 def complete_config(
     editor: str, model: str, config: Mapping[str, Any], host: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -44,11 +50,14 @@ def complete_config(
 
     Args:
         editor: As it is tuned.
-        model: On which model.
+        model: On which model. Where the editor has no preset for it yet, what is not varied is that of `BASIS`.
         config: Values of the axes.
         host: Complete configuration of a filter's host; None: the editor has none.
     """
-    return resolve_config(editor, model, {**config, **({} if host is None else {HOST: host})})
+    name, cls = complete(editor)[0]
+    own, other = (load_preset(name, one, cls.__module__) for one in (model, BASIS))
+    base = BASIS if own is None and other is not None else model
+    return resolve_config(editor, base, {**config, **({} if host is None else {HOST: host})})
 
 
 @dataclass(slots=True)
@@ -126,10 +135,10 @@ class Bench:
         found = _Measured({0: self._unedited}, {}, self._form, self._clusters)
         done, failure, at_most = 0, None, None
         try:
-            complete = complete_config(editor, self._loaded.model.name, config, host)
+            whole = complete_config(editor, self._loaded.model.name, config, host)
             entry = find_editor(editor)
-            ref = EditorRef(name=editor, config=complete, distribution=entry.distribution, version=entry.version)
-            editing = Editing(self._loaded.model, lambda: build_editor(editor, complete), ref, 0)
+            ref = EditorRef(name=editor, config=whole, distribution=entry.distribution, version=entry.version)
+            editing = Editing(self._loaded.model, lambda: build_editor(editor, whole), ref, 0)
             for number, (start, stop) in enumerate(self._horizon.batches()):
                 editing.edit(number, [case.request for case in self._cases[start:stop]])
                 done = stop

@@ -29,9 +29,9 @@ def preset_text(
         horizon: Edits of each trial.
         settings: Every field of the preset.
         trial: The chosen one.
-        options: Further words of the command that was given.
+        options: Words of the command that was given, behind the editor.
     """
-    command = shlex.join(["palimpsest", "tune", editor_name, "--model", model_name, *options])
+    command = shlex.join(["palimpsest", "tune", editor_name, *options])
     kept = trial.points[-1].abilities_kept if trial.points else None
     lines = [
         f"# {editor_name} on {model_name}: chosen by `{command}`",

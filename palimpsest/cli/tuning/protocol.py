@@ -17,6 +17,10 @@ LITTLE = 0.05
 """Share of a trial's edits: a best trial with fewer effective edits holds next to nothing, and shows no direction."""
 RESAMPLES = 100
 """Draws of cases and items, the same for all trials, from which the standard error of a difference is taken."""
+POCKET_SPLIT = "pocket-counterfact-tuning"
+"""Facts that pocket models are located and tuned on."""
+REAL_SPLIT = "realworld-counterfact-tuning"
+"""Facts that other models are located and tuned on, as far as they know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +41,13 @@ def horizon(cases: int, edits: int | None = None) -> Horizon:
     """The horizon of trials of so many edits, `EDITS` if not said, on a split with this many cases."""
     edits = min(edits or EDITS, cases)
     return Horizon(edits, BATCH_SIZE, (*(point for point in CHECKPOINTS if point < edits), edits))
+
+
+def is_pocket(model: str) -> bool:
+    """True for a model of the pocket world, by its name."""
+    return model.startswith("pocket-")
+
+
+def split_of(model: str) -> str:
+    """The tuning split for a model where nobody names one."""
+    return POCKET_SPLIT if is_pocket(model) else REAL_SPLIT

@@ -9,10 +9,10 @@ import typer
 
 from palimpsest.cli import options, output
 from palimpsest.harness.errors import ConfigError, UsageError
-from palimpsest.harness.system.environment import utc_now
+from palimpsest.harness.system.environment import DISTRIBUTION, utc_now
 from palimpsest.results.reading.run_folder import RUN_ID
-from palimpsest.results.submissions.bounded import verify_bounded
-from palimpsest.results.submissions.ledger import Entry, append, read_ledger, standing
+from palimpsest.results.submissions.bounded import CheckedBundle, verify_bounded
+from palimpsest.results.submissions.ledger import Entry, append, last_lines, read_ledger, standing
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Keep the record of inclusions, replacements and withdrawals."
@@ -34,24 +34,63 @@ def include(bundle: BundleArgument, reason: ReasonOption, ledger: LedgerOption =
 
 
 @app.command(
-    epilog="Example:\n\npalimpsest ledger publish results/submissions/* --reason 'suite editors, five seeds'\n\n"
+    epilog="Examples:\n\npalimpsest ledger publish results/submissions/* --reason 'suite editors, five seeds'\n\n"
+    "palimpsest ledger publish results/submissions/3f9c0a1b2c3d --also 3f9c0a1b2c3d --reason 'withdrawn in error'\n\n"
     "More: docs/submitting.md"
 )
 def publish(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles of runs of your own.", metavar="BUNDLE…")],
     reason: ReasonOption,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also",
+            metavar="RUN",
+            help="Publish this one, too, though the record had it before or its editor is not ours; repeatable.",
+        ),
+    ] = None,
     ledger: LedgerOption = LEDGER,
 ) -> None:
     """Put runs that the maintainers made themselves onto the leaderboard, as seeds like those of a home."""
-    present = standing(read_ledger(ledger))
-    named = [bundle for bundle in bundles if RUN_ID.fullmatch(bundle.name)]
+    entries, asked = read_ledger(ledger), set(also or ())
+    present, before = standing(entries), last_lines(entries)
+    named = {bundle.name: bundle for bundle in bundles if RUN_ID.fullmatch(bundle.name)}
     if not named:
         raise UsageError(f"{', '.join(map(str, bundles[:3]))}: no bundle among them; its folder has the name of a run.")
-    lines = [_line("publish", bundle, reason) for bundle in named if bundle.name not in present]
+    if asked - set(named):
+        raise UsageError(f"--also {min(asked - set(named))}: expected the id of a run whose bundle is named, too.")
+    lines: list[Entry] = []
+    left_out = 0
+    for run, bundle in named.items():
+        if run in present:
+            continue
+        why = "" if run in asked else _had_before(before.get(run))
+        if not why:
+            checked = _checked(bundle)
+            why = "" if run in asked else _of_others(checked)
+            lines += [] if why else [_line("publish", bundle, checked, reason)]
+        if why:
+            left_out += 1
+            output.note(f"{run} is left out: {why}. To publish it all the same: --also {run}")
     for line in lines:
         append(ledger, line)
-    there = len(named) - len(lines)
-    output.line(f"{len(lines)} published" + (f", {there} on the leaderboard already." if there else "."))
+    there = len(named) - len(lines) - left_out
+    told = [(len(lines), "published"), (there, "on the leaderboard already"), (left_out, "left out")]
+    output.line(", ".join(f"{number} {what}" for number, what in told if number or what == "published") + ".")
+
+
+def _had_before(last: Entry | None) -> str:
+    """Reason why a run that does not stand is not published by the way, by the last line about it; empty: none."""
+    if last is None:
+        return ""
+    how = {"withdraw": "was withdrawn", "replace": "was replaced"}.get(last.action, "was in the record")
+    return f"it {how} on {last.time[:10]} ({last.reason})"
+
+
+def _of_others(checked: CheckedBundle) -> str:
+    """Reason why a bundle may be somebody's submission; empty: all of its editor is ours."""
+    others = sorted({source.distribution for source in checked.editors} - {DISTRIBUTION})
+    return f"its editor is of {', '.join(others)}, so it may be somebody's submission" if others else ""
 
 
 @app.command(
@@ -103,21 +142,24 @@ def show(ledger: LedgerOption = LEDGER, as_json: options.JsonOption = False) -> 
 
 
 def _record(action: str, bundle: Path, reason: str, ledger: Path, **more: str) -> None:
-    entry = _line(action, bundle, reason, **more)
+    entry = _line(action, bundle, _checked(bundle), reason, **more)
     append(ledger, entry)
     output.line(entry.model_dump_json(exclude_none=True))
 
 
-def _line(action: str, bundle: Path, reason: str, **more: str) -> Entry:
-    """The line about a bundle, which is checked.
-
-    Raises:
-        UsageError: There is no such bundle, or a word does not fit.
-        ConfigError: The bundle is not sound; a withdrawal may be of such a one.
-    """
+def _checked(bundle: Path) -> CheckedBundle:
     if not bundle.is_dir():
         raise UsageError(f"There is no bundle {bundle}.")
-    checked = verify_bounded(bundle)
+    return verify_bounded(bundle)
+
+
+def _line(action: str, bundle: Path, checked: CheckedBundle, reason: str, **more: str) -> Entry:
+    """The line about a bundle that was checked.
+
+    Raises:
+        UsageError: A word does not fit.
+        ConfigError: The bundle is not sound; a withdrawal may be of such a one.
+    """
     if checked.problems and action != "withdraw":
         raise ConfigError("\n".join(f"{problem.path}: {problem.message}" for problem in checked.problems))
     editor = checked.spec.editor.name if checked.spec is not None else "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,10 @@ import typer
 
 from palimpsest.cli import means, options, output
 from palimpsest.cli.many_runs import own_command
+from palimpsest.cli.tuning import protocol
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import MissingResource, UsageError
+from palimpsest.harness.model.catalogue import resolve
 from palimpsest.harness.model.placement import use_threads
 from palimpsest.tasks.registry import data_files
 
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
     from palimpsest.harness.specs.cases import EditRequest, EditTask
 
 app = typer.Typer(add_completion=False)
-_POCKET = "pocket-counterfact-tuning"
-_REAL = "realworld-counterfact-tuning"
 _CHUNK = 32
 """Requests that are looked through at once for known facts."""
 
@@ -77,7 +78,7 @@ def locate(
     _check(facts=facts, draws=draws, targets=targets, blocks=blocks)
     report.check_figure(figure)
     options.writable_file(figure, "--figure")
-    name = task or (_POCKET if model.startswith("pocket-") else _REAL)
+    name = task or protocol.split_of(resolve(model).name)
     files = data_files(data or (), [name.partition(":")[0]], skip_bad=skip_bad_records)
     given = means.checked(device, None, offload=False, threads=threads, files=files)
     found = given.installed.tasks.load(name)
@@ -107,7 +108,10 @@ def locate(
     chosen = proposal.propose(traced, reached, loaded.anatomy.n_layers)
     kept = proposal.place(place, ref.fingerprint)
     proposal.keep(kept, entry.name, own_command(), chosen)
-    made = report.Report(model, found.name, traced, tuple(reached), chosen, kept)
+    same = [*options.repeated("--data", data), *(["--skip-bad-records"] if skip_bad_records else [])]
+    more = [] if task is None else ["--task", task, "--known", *same]  # `tune` chooses as this command does without
+    next_words = shlex.join(["palimpsest", "tune", "--all", "--model", model, *more]) + options.home_words(place)
+    made = report.Report(model, found.name, traced, tuple(reached), chosen, kept, next_words)
     if figure is not None:
         report.draw(made, figure)
     if as_json:

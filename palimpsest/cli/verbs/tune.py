@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import palimpsest.editors
-from palimpsest.cli import means, options, output
+from palimpsest.cli import means, options
 from palimpsest.cli.carry_out import asked, memory_of
 from palimpsest.cli.known_facts import known_part
 from palimpsest.cli.locating import proposal
@@ -18,25 +18,27 @@ from palimpsest.cli.pool import at_once
 from palimpsest.cli.ray_pool import place_of_work, ray_address
 from palimpsest.cli.ticket_kinds import TrialTicket
 from palimpsest.cli.tuning import protocol
-from palimpsest.cli.tuning.abilities import USUAL, AbilityChoice
-from palimpsest.cli.tuning.axes import Axis, axes_of, read_grids
+from palimpsest.cli.tuning.abilities import AbilityChoice, usual_for
+from palimpsest.cli.tuning.axes import Axis, axes_of, read_grids, within
 from palimpsest.cli.tuning.bench import Bench, complete_config
 from palimpsest.cli.tuning.campaign import Campaign, one_after_another, side_by_side
 from palimpsest.cli.tuning.preset_text import preset_text
 from palimpsest.cli.tuning.record import Tuning, identity_of
+from palimpsest.cli.tuning.telling import tell
 from palimpsest.cli.wiring import installed_catalog
 from palimpsest.harness.errors import ConfigError, UsageError
 from palimpsest.harness.fleet.local import slots
 from palimpsest.harness.fleet.ticket import versions_here
+from palimpsest.harness.model.needs import shape_of
 from palimpsest.harness.plugins.compositions import canonical_name
-from palimpsest.harness.plugins.configuration import resolve_config, without_host
-from palimpsest.harness.specs.composition import parse
+from palimpsest.harness.plugins.configuration import resolve_config
+from palimpsest.harness.plugins.presets import preset_name
+from palimpsest.harness.specs.composition import parse, spell
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.system.atomic_files import atomic_write_text
 from palimpsest.tasks.known import marked
 from palimpsest.tasks.registry import data_files
 
-TASK = "pocket-counterfact-tuning"
 app = typer.Typer(add_completion=False)
 
 
@@ -66,7 +68,14 @@ def tune(
         bool, typer.Option("--all", help="Every editor that has a grid, hosts before their filters.")
     ] = False,
     model: Annotated[str, typer.Option("--model", help="Which model.")] = "pocket-llama",
-    task: Annotated[str, typer.Option("--task", help="The tuning split; never the benchmark itself.")] = TASK,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="The tuning split; never the benchmark itself.",
+            show_default="that of the pocket world for pocket models, for others what they know of that of real facts",
+        ),
+    ] = None,
     grid: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +94,11 @@ def tune(
     ] = None,
     abilities: Annotated[
         list[str] | None,
-        typer.Option("--abilities", help="Abilities to keep; repeatable.", show_default="pocket"),
+        typer.Option(
+            "--abilities",
+            help="Abilities to keep; repeatable.",
+            show_default="pocket for pocket models, plain for others",
+        ),
     ] = None,
     edits: Annotated[
         int | None,
@@ -126,20 +139,24 @@ def tune(
     address = ray_address(on)
     given = means.checked("cpu", None, offload=False, data=ability_data, text=stats_text)
     ref, entry = installed_catalog(given.installed).model(model)
+    known = known or (task is None and not protocol.is_pocket(ref.name))
+    wanted = task or protocol.split_of(ref.name)
     home = options.home_folder(home)
-    editors = _editors(editor, model, grid, out, None if grid else proposal.require(home, model, ref.fingerprint))
-    whole = data_files(data or (), [task], skip_bad=skip_bad_records).load(task)
+    shape, proposed = shape_of(entry), None if grid else proposal.require(home, ref, model)
+    editors = _editors(editor, ref.name, grid, out, proposed, None if shape is None else shape.blocks)
+    whole = data_files(data or (), [wanted], skip_bad=skip_bad_records).load(wanted)
     means.tell_of_data(whole.origin)
     split = known_part(whole, ref, entry, given, home) if known else whole
-    kept = AbilityChoice(given.installed.abilities, tuple(abilities or USUAL))
+    kept = AbilityChoice(given.installed.abilities, tuple(abilities or usual_for(ref.name)))
     horizon = protocol.horizon(len(split.cases), edits)
     identity = identity_of(ref, split, horizon, kept, given.statistics_hash)
     words = [
-        *options.repeated("--task", [task] if task != TASK else []),
+        *("--model", model),
+        *options.repeated("--task", [wanted] if wanted != protocol.POCKET_SPLIT else []),
         *options.repeated("--edits", [edits] if edits is not None else []),
         *options.repeated("--trials", [trials] if trials is not None else []),
         *(["--known"] if known else []),
-        *options.repeated("--abilities", abilities),
+        *options.repeated("--abilities", [] if kept.usual else kept.names),
         *options.repeated("--data", data),
         *(["--skip-bad-records"] if skip_bad_records else []),
         *options.repeated("--ability-data", ability_data),
@@ -149,8 +166,9 @@ def tune(
 
     def begin(name: str, host: Mapping[str, Any] | None) -> Tuning:
         one = asked_for[name]
-        host = without_host(name, resolve_config(name, model, {}))[1] if host is None else host
-        record = one.folder / f"{model}.tuning.json"
+        if host is None and len(parse(name)) > 1:
+            host = resolve_config(spell(parse(name)[1:]), ref.name, {})
+        record = one.folder / f"{Path(preset_name(name, ref.name)).stem}.tuning.json"
         return Tuning(
             name,
             one.axes,
@@ -163,8 +181,8 @@ def tune(
         )
 
     def finish(tuning: Tuning) -> None:
-        text = preset_text(tuning.editor, model, split.name, horizon, tuning.settings(), tuning.chosen, words)
-        atomic_write_text(tuning.record.with_name(f"{model}.toml"), text)
+        text = preset_text(tuning.editor, ref.name, split.name, horizon, tuning.settings(), tuning.chosen, words)
+        atomic_write_text(tuning.record.with_name(Path(preset_name(tuning.editor, ref.name)).name), text)
         tuning.write()  # also where all trials were there: the budget may be another
 
     campaign = Campaign(list(asked_for), begin, finish)
@@ -181,7 +199,7 @@ def tune(
             versions=versions_here(),
             editor=tuning.editor,
             model=entry.source or model,
-            task=marked(means.absolute_task(task), ref.fingerprint) if known else means.absolute_task(task),
+            task=marked(means.absolute_task(wanted), ref.fingerprint) if known else means.absolute_task(wanted),
             config=tuning.next.config,
             host=None if tuning.host is None else dict(tuning.host),
             to_beat=tuning.next.to_beat,
@@ -199,17 +217,22 @@ def tune(
         loaded = load(entry, home, statistics=given.statistics, texts=given.installed.texts)
         return Bench(loaded, split, kept, horizon)
 
-    memory = _memory(editors, entry, model, given)
+    memory = _memory(editors, entry, given)
     count = 1 if address else slots(at_once(on), len(campaign.left), 1, memory)
     if first and (address or count > 1):
         side_by_side(campaign, first, ticket_of, count, address)
     else:
         one_after_another(campaign, first, bench)
-    _tell([campaign.done[name] for name in asked_for], model, everything=everything, as_json=as_json)
+    tell([campaign.done[name] for name in asked_for], model, ref.name, everything=everything, as_json=as_json)
 
 
 def _editors(
-    name: str | None, model: str, grid: Path | None, out: Path | None, blocks: proposal.Proposal | None
+    name: str | None,
+    model: str,
+    grid: Path | None,
+    out: Path | None,
+    blocks: proposal.Proposal | None,
+    count: int | None,
 ) -> list[_Editor]:
     """The editors to be tuned with their axes, checked before a model is loaded; no name: all that have a grid.
 
@@ -229,6 +252,7 @@ def _editors(
             )
         where = str(file) if own is table else f"{file}, {outermost}"
         axes = axes_of(own if blocks is None else proposal.with_blocks(own, blocks), where, _now(one, model))
+        axes = within(axes, count)
         problems |= dict.fromkeys(f"{file}: {line}" for line in _misfits(one, model, axes))
         base = shipped if out is None else out
         found.append(_Editor(one, axes, base if out is not None and name is not None else base / outermost))
@@ -277,32 +301,7 @@ def _misfits(editor: str, model: str, axes: Sequence[Axis]) -> list[str]:
     return problems
 
 
-def _memory(editors: Sequence[_Editor], entry: ModelEntry, model: str, given: means.Means) -> int:
+def _memory(editors: Sequence[_Editor], entry: ModelEntry, given: means.Means) -> int:
     """Bytes that the largest of the editors needs."""
-    configs = [complete_config(one.name, model, _start(one.axes), None) for one in editors]
+    configs = [complete_config(one.name, entry.name, _start(one.axes), None) for one in editors]
     return max(memory_of(entry, config, given.placement) for config in configs)
-
-
-def _tell(tunings: Sequence[Tuning], model: str, *, everything: bool, as_json: bool) -> None:
-    """Say what was chosen."""
-    if as_json:
-        found = [
-            {"editor": one.editor, "model": model, "best": one.chosen, "optimum": one.optimum, "trials": one.trials}
-            for one in tunings
-        ]
-        output.json_line(found if everything else found[0])
-        return
-    rows = [
-        (
-            one.editor,
-            round(one.chosen.effective_edits, 1),
-            len(one.trials),
-            output.duration(sum(trial.cpu_seconds for trial in one.trials)),
-            ", ".join(f"{name} {value}" for name, value in one.chosen.config.items()),
-            ", ".join(name for name, place in one.optimum.items() if place in ("edge", "untried")),
-        )
-        for one in tunings
-    ]
-    output.table(("editor", "effective edits", "trials", "CPU", "chosen", "not settled"), rows)
-    for one in tunings:
-        output.line(f"Preset: {one.record.with_name(f'{model}.toml')}")

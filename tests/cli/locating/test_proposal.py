@@ -10,6 +10,7 @@ from palimpsest.cli.locating import proposal
 from palimpsest.cli.locating.reach import Reach, spread
 from palimpsest.cli.locating.tracing import KINDS, Trace
 from palimpsest.harness.errors import ConfigError, MissingResource
+from palimpsest.harness.specs.run_spec import ModelRef
 
 
 def traced(peak: int, blocks: int) -> Trace:
@@ -76,9 +77,10 @@ def test_a_file_that_is_no_proposal_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_a_model_that_was_not_located_is_sent_to_it_and_pocket_models_need_not(tmp_path: Path) -> None:
-    with pytest.raises(MissingResource, match="First: palimpsest locate mine"):
-        proposal.require(tmp_path, "mine", "f" * 64)
-    assert proposal.require(tmp_path, "pocket-llama", "f" * 64) is None
+    mine = ModelRef(name="mine", fingerprint="f" * 64)
+    with pytest.raises(MissingResource, match="First: palimpsest locate ./models/mine --home "):
+        proposal.require(tmp_path, mine, "./models/mine")
+    assert proposal.require(tmp_path, mine.model_copy(update={"name": "pocket-llama"}), "pocket-llama") is None
 
 
 def test_a_grid_gets_the_blocks_and_keeps_the_rest() -> None:

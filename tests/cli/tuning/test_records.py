@@ -17,6 +17,7 @@ from palimpsest.cli.tuning.record import FORMAT, Tuning
 from palimpsest.cli.tuning.trials import Trial
 from palimpsest.harness.model.catalogue import fingerprint, resolve
 from palimpsest.harness.plugins.configuration import resolve_config
+from palimpsest.tasks.known import find_list, ships, whole_name
 from palimpsest.tasks.registry import load_task
 from tests.cli.tuning.played import trial
 
@@ -106,13 +107,25 @@ def test_the_preset_has_every_field_and_says_what_was_tuned(tmp_path: Path) -> N
     assert [line for line in text.splitlines() if line.endswith("# tuned")] == ["norm_constraint = 0.01  # tuned"]
 
 
+def fingerprint_of(stored: dict[str, Any]) -> str:
+    """The fingerprint of a record's model; of one that does not ship, by the list of what it knows, which does."""
+    entry = resolve(stored["model"])
+    if entry.folder is not None:
+        return fingerprint(entry)
+    assert ships(stored["task"]) and stored["task"] != whole_name(stored["task"]), stored["task"]
+    facts = find_list(whole_name(stored["task"]), stored["task"].rpartition("-")[2])
+    assert facts is not None and facts.model == stored["model"]
+    return facts.fingerprint
+
+
 def test_shipped_presets_are_what_their_recorded_trials_choose() -> None:
     records = sorted(PRESETS.glob("*/*.tuning.json"))
     assert len(records) >= 8
     for record in records:
         stored = json.loads(record.read_text(encoding="utf-8"))
-        assert stored["model_fingerprint"] == fingerprint(resolve(stored["model"])), record
-        assert stored["task_hash"] == load_task("pocket-counterfact-tuning").content_hash
+        assert stored["model_fingerprint"] == fingerprint_of(stored), record
+        assert stored["task_hash"] == load_task(stored["task"]).content_hash, record
+        assert whole_name(stored["task"]) == protocol.split_of(stored["model"]), record
         if stored.get("format") == FORMAT:
             assert stored["finished"], record
             made = [Trial.read(one).share(stored["edits"]) for one in stored["trials"]]

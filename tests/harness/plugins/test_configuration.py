@@ -144,3 +144,22 @@ def test_a_wrong_preset_is_told_by_file_and_field(
     assert said in str(caught.value)
     with pytest.raises(ConfigError, match="^ft-l.steps: expected a whole number"):
         configuration.resolve_config("ft-l", "pocket-gpt2", {"layer": 1, "steps": "x"})
+
+
+def test_presets_of_a_hub_id_are_found_and_lead_out_of_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (tmp_path / "presets" / "ft-l", tmp_path / "presets"):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "somebody--theirs.toml").write_text("layer = 2\nnorm_constraint = 0.5\n")
+    monkeypatch.setattr("palimpsest.harness.plugins.presets.presets_folder", lambda module: tmp_path / "presets")
+    assert configuration.resolve_config("ft-l", "somebody/theirs", {})["layer"] == 2
+    with pytest.raises(ConfigError, match="There is no preset of ft-l for ../somebody--theirs"):
+        configuration.resolve_config("ft-l", "../somebody--theirs", {})
+
+
+@pytest.mark.parametrize(("model", "typed"), [("smollm2-135m-hub", "smollm2-135m-hub"), ("a-file", "MODEL")])
+def test_where_there_is_no_preset_the_commands_are_those_that_make_one(model: str, typed: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configuration.resolve_config("ft-l", model, {})
+    assert f"palimpsest locate {typed}, then palimpsest tune --all --model {typed}." in str(caught.value)

@@ -15,11 +15,15 @@ import pytest
 
 from palimpsest.results.store import readers
 from palimpsest.results.store.database import Store
-from palimpsest.results.store.ingest import IngestReport, ingest, rebuild
+from palimpsest.results.store.ingest import IngestReport, Submissions, ingest, rebuild
 from palimpsest.results.store.run_reader import Wanted
+from palimpsest.results.submissions.bundle import check_sealed, write_bundle
+from palimpsest.results.submissions.editor_sources import editor_sources
+from palimpsest.results.submissions.ledger import append
 from tests.cli.helpers import cli
 from tests.labs.synthetic import write_run
-from tests.results.conftest import small_runs
+from tests.results.conftest import honest_run, small_runs
+from tests.results.submissions.test_ledger import entry
 
 
 def bring(path: Path, runs: Path, jobs: int, told: list[tuple[str, str]] | None = None) -> IngestReport:
@@ -173,3 +177,23 @@ def test_jobs_below_one_are_refused(tmp_path: Path) -> None:
 def test_the_command_reads_with_several_processes(runs: Path) -> None:
     code, out, _ = cli("store", "ingest", "--jobs", "2", "--quiet", home=runs.parent)
     assert code == 0 and "3 added, 0 updated, 0 unchanged, 0 problems" in out
+
+
+def test_bundles_give_the_numbers_of_their_runs_with_any_number_of_readers(tmp_path: Path) -> None:
+    """Both those that are read at once, since they were published, and those of strangers."""
+    bundles, ledger = tmp_path / "submissions", tmp_path / "ledger.jsonl"
+    for seed, action in enumerate(("publish", "publish", "include")):
+        run = tmp_path / "runs" / write_run(tmp_path / "runs", replace(honest_run(), seed=seed))
+        bundle = write_bundle(run, bundles, editor_sources("memit"), version="0.1.0")
+        append(ledger, entry(action, bundle.name, digest=check_sealed(bundle, None)))
+    found = {}
+    for jobs in (1, 2):
+        with Store.open(tmp_path / f"{jobs}.duckdb") as store:
+            report = ingest(store, tmp_path / "none", submissions=Submissions(bundles, ledger), jobs=jobs)
+        assert (len(report.added), report.problems) == (3, [])
+        found[jobs] = everything(tmp_path / f"{jobs}.duckdb")
+    assert found[1] == found[2]
+    bring(tmp_path / "own.duckdb", tmp_path / "runs", 1)
+    own = everything(tmp_path / "own.duckdb")
+    for name in set(own) - {"runs", "ledger", "standings", "pairs"}:
+        assert own[name] == found[1][name], name

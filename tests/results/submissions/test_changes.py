@@ -14,6 +14,7 @@ from palimpsest.results.submissions.bundle import MANIFEST, Manifest, Source
 from palimpsest.results.submissions.changes import changed_bundles, requirement_lines
 from palimpsest.results.submissions.editor_sources import EditorSource
 from palimpsest.results.submissions.origins import Origin, origin_of
+from tests.cli.helpers import cli
 
 SUBMISSIONS = Path("results/submissions")
 NAME = "0123456789ab"
@@ -166,3 +167,23 @@ def test_submit_warns_of_an_editor_that_nobody_else_can_install(
     assert words in told and bool(told) == bool(words)
     _warn_of_unpublished(EditorSource("memit", "palimpsest-bench", "0.1.0", "0" * 64))
     assert not capsys.readouterr().err
+
+
+def test_a_branch_of_the_maintainers_may_change_other_files_but_no_bundle_that_was_there(repository: Path) -> None:
+    more = {"README": "mine", "results__ledger.jsonl": "{}", "results__submissions__bundle.py": "code"}
+    commit(**more, **{f"results__submissions__{NAME}__bundle.json": "{}"})
+    assert len(changed_bundles("main", SUBMISSIONS)[1]) == len(more)
+    assert changed_bundles("main", SUBMISSIONS, other_files=True) == ([SUBMISSIONS / NAME], [])
+    commit(**{f"results__submissions__{'b' * 12}__texts.parquet": "t"})
+    _, strange = changed_bundles("main", SUBMISSIONS, other_files=True)
+    assert [problem.message.split(";")[0] for problem in strange] == ["was there before and is changed"]
+
+
+def test_a_line_of_the_ledger_makes_a_request_red_and_a_branch_of_the_maintainers_not(repository: Path) -> None:
+    commit(**{"results__ledger.jsonl": "{}"})
+    code, out, _ = cli("verify", "--since", "main")
+    assert code == 1 and "results/ledger.jsonl: a submission adds bundles and changes nothing else" in out
+    code, _, err = cli("verify", "--since", "main", "--other-files")
+    assert code == 0 and "No bundle changed since main." in err
+    code, _, err = cli("verify", "somewhere", "--other-files")
+    assert code == 2 and "--other-files goes with --since" in err

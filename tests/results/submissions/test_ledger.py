@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,3 +212,90 @@ def test_a_stranger_s_seed_is_no_seed_of_the_built_in_row_until_it_is_reproduced
         assert row_of(store, bundle.name).row_id == row_of(store, own).row_id
         places = [row_of(store, name).standing for name in (bundle.name, own)]
         assert [place.courses for place in places if place] == [2, 2]
+
+
+def publish(tmp_path: Path, bundle: Path, digest: str | None) -> Submissions:
+    """A ledger by which the bundle is one of our own; a line without a digest is of an earlier version's."""
+    place = Submissions(bundle.parent, tmp_path / "published.jsonl")
+    place.ledger.write_text(entry("publish", bundle.name, digest=digest).model_dump_json(exclude_none=True) + "\n")
+    return place
+
+
+def test_a_published_run_that_was_withdrawn_comes_back_as_a_submission_if_it_is_included(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, _, digest = included
+    place = publish(tmp_path, bundle, digest)
+    with Store.open(tmp_path / "store.duckdb") as store:
+        ingest(store, tmp_path / "runs", submissions=place)
+        assert not row_of(store, bundle.name).submitted
+        for line in (entry("withdraw", bundle.name), entry("include", bundle.name, digest=digest)):
+            append(place.ledger, line)
+            ingest(store, tmp_path / "runs", submissions=place)
+            assert row_of(store, bundle.name).submitted, line.action
+        append(place.ledger, entry("withdraw", bundle.name))
+        append(place.ledger, entry("publish", bundle.name, digest=digest))
+        ingest(store, tmp_path / "runs", submissions=place)
+        assert not row_of(store, bundle.name).submitted
+        append(place.ledger, entry("replace", "c" * 12, replaces=bundle.name, digest=OTHER))
+        ingest(store, tmp_path / "runs", submissions=place)
+        assert row_of(store, bundle.name).submitted
+
+
+@pytest.mark.parametrize("result", [None, '{"status": "failed", "edits": 20, "reason": "r"}', "{"])
+def test_an_unfinished_run_of_the_home_leaves_the_published_one_of_its_id_where_it_is(
+    tmp_path: Path, included: tuple[Path, Submissions, str], result: str | None
+) -> None:
+    bundle, _, digest = included
+    place = publish(tmp_path, bundle, digest)
+    own = Path(shutil.copytree(tmp_path / "elsewhere" / bundle.name, tmp_path / "runs" / bundle.name))
+    whole = (own / "result.json").read_text()
+    (own / "result.json").unlink()
+    if result is not None:
+        (own / "result.json").write_text(result)
+    with Store.open(tmp_path / "store.duckdb") as store:
+        assert ingest(store, tmp_path / "runs", submissions=place).problems == []
+        assert store.rows("SELECT status, bundle FROM runs") == [("complete", digest)]
+        (own / "result.json").write_text(whole)
+        assert ingest(store, tmp_path / "runs", submissions=place).updated == [bundle.name]
+        assert store.rows("SELECT status, bundle FROM runs") == [("complete", None)]
+        shutil.rmtree(own)
+        assert ingest(store, tmp_path / "runs", submissions=place).updated == [bundle.name]
+
+
+def test_only_what_was_published_to_the_byte_is_read_without_a_process_with_bounds(
+    tmp_path: Path, included: tuple[Path, Submissions, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, stranger, digest = included
+    bounded: list[Path] = []
+    monkeypatch.setattr("palimpsest.results.store.run_reader.require_readable", bounded.append)
+    for number, (published, named) in enumerate([(True, digest), (True, None), (False, digest)]):
+        place = publish(tmp_path, bundle, named) if published else stranger
+        with Store.open(tmp_path / f"{number}.duckdb") as store:
+            assert ingest(store, tmp_path / "runs", submissions=place).added == [bundle.name]
+        assert len(bounded) == number
+
+
+def test_a_bundle_whose_line_names_no_digest_is_a_submission_all_the_same(
+    tmp_path: Path, included: tuple[Path, Submissions, str]
+) -> None:
+    bundle, place, _ = included
+    place.ledger.write_text(entry("include", bundle.name, digest=None).model_dump_json(exclude_none=True) + "\n")
+    with Store.open(tmp_path / "store.duckdb") as store:
+        assert ingest(store, tmp_path / "runs", submissions=place).added == [bundle.name]
+        assert row_of(store, bundle.name).submitted
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "scores/000030/probes.parquet"])
+def test_what_was_put_into_a_bundle_since_is_found_where_it_would_be_read(
+    tmp_path: Path, included: tuple[Path, Submissions, str], name: str
+) -> None:
+    bundle, _, digest = included
+    place = publish(tmp_path, bundle, digest)
+    (bundle / ".DS_Store").write_bytes(b"")
+    with Store.open(tmp_path / "store.duckdb") as store:
+        assert ingest(store, tmp_path / "runs", submissions=place).added == [bundle.name]
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_bytes(b"{}")
+    report = rebuild(tmp_path / "store.duckdb", tmp_path / "runs", submissions=place)
+    assert report.added == [] and f"{name} is not listed in bundle.json" in report.problems[0].message

@@ -15,6 +15,7 @@ import pytest
 
 from palimpsest.cli.app import main
 from palimpsest.harness.errors import RunFailed
+from palimpsest.results.reading.made_texts import TEXT_FILES
 from palimpsest.results.submissions.agreement import Agreement
 from palimpsest.results.submissions.bounded import compare_bounded
 from palimpsest.results.submissions.rerun import Rerun
@@ -47,6 +48,7 @@ def test_an_honest_run_gives_the_same_bits_again(
     (result,) = json.loads(capsys.readouterr().out)
     assert result["problems"] == [] and result["rerun"]["verdict"] == "bits" and result["rerun"]["same_source"]
     assert [point["edits"] for point in result["rerun"]["checkpoints"]] == [3, 6]
+    assert not any((bundle / name).exists() for name in TEXT_FILES), "the task has them, and so has the re-run"
 
 
 def test_a_re_run_opens_no_table_of_the_bundle_outside_the_bounds(
