@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationError
 
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
+from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS, SCORES, position, score_files
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
@@ -118,7 +119,7 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
         names = (needed_files if _has_made_texts(run) else bundle_files)(run.spec, run.checkpoints)
         for name in names:
             data = (run_folder / name).read_bytes()
-            atomic_write_bytes(partial / name, _without_traces(data) if name == "events.jsonl" else data)
+            atomic_write_bytes(partial / name, _journal(data) if name == "events.jsonl" else data)
         manifest = Manifest(
             format=FORMAT,
             run=run.run_id,
@@ -182,7 +183,7 @@ def _total(column: pa.ChunkedArray) -> float:
 
 
 def check_sealed(folder: Path, digest: str | None) -> str:
-    """Check that a bundle is the one that the ledger names, and that its files are those of its manifest.
+    """Check that a bundle is the one that the ledger names, and that what is read of it are the files of its manifest.
 
     Args:
         folder: of the bundle.
@@ -212,6 +213,10 @@ def check_sealed(folder: Path, digest: str | None) -> str:
         content = read_bytes(folder / name, MAX_BYTES)
         if len(content) != stated.bytes or hashlib.sha256(content).hexdigest() != stated.sha256:
             raise Invalid(f"{name} does not match its size or checksum in {MANIFEST}: it was damaged or changed")
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in manifest.files and (is_bundle_file(name) or name == layout.MANIFEST):
+            raise Invalid(f"{name} is not listed in {MANIFEST}: it was put there since")
     return found
 
 
@@ -253,21 +258,23 @@ def _has_made_texts(run: CheckedRun) -> bool:
     return are_made_here(run.spec) and all(map(pa.Table.equals, made_texts(run.spec), own))
 
 
-def _without_traces(journal: bytes) -> bytes:
-    """The journal without tracebacks, which name the submitter's folders, and without a torn last line."""
-    whole = journal[: journal.rfind(b"\n") + 1]
-    return b"".join(_line_without_trace(line) for line in whole.splitlines(keepends=True))
+def _journal(written: bytes) -> bytes:
+    """A journal without tracebacks, which name the submitter's folders, and without a torn last line.
+
+    Its numbers, of seconds, norms and losses, have six digits: one edit at a time a journal is most of a bundle.
+    """
+    whole = written[: written.rfind(b"\n") + 1]
+    return b"".join(map(_line, whole.splitlines(keepends=True)))
 
 
-def _line_without_trace(line: bytes) -> bytes:
+def _line(written: bytes) -> bytes:
     try:
-        event: Any = json.loads(line)
+        event: Any = json.loads(written, parse_float=lambda number: float(f"{float(number):.6g}"))
     except ValueError:
-        return line
-    if not isinstance(event, dict) or "traceback" not in event:
-        return line
-    del event["traceback"]
-    return json.dumps(event, ensure_ascii=False).encode() + b"\n"
+        return written
+    if isinstance(event, dict):
+        event.pop("traceback", None)
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def bundles(folder: Path) -> Iterator[Path]:

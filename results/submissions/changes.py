@@ -17,10 +17,17 @@ from palimpsest.results.submissions.bundle import MANIFEST, Manifest
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]*")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./~^@{}-]*")
+_NO_BUNDLE = "a submission adds bundles and changes nothing else"
+_FILE_AMONG_BUNDLES = "is a file where only folders of bundles belong"
 
 
-def changed_bundles(revision: str, submissions: Path) -> tuple[list[Path], list[Problem]]:
+def changed_bundles(revision: str, submissions: Path, *, other_files: bool = False) -> tuple[list[Path], list[Problem]]:
     """The bundles that came or changed since ``revision``, and what a request may not change, as problems.
+
+    Args:
+        revision: Of the branch that the request is for.
+        submissions: Folder of the bundles, from the top of the repository.
+        other_files: Let files outside of bundles change, too, as on a branch of the maintainers.
 
     Raises:
         UsageError: This is no Git repository, or it does not know the revision.
@@ -29,12 +36,11 @@ def changed_bundles(revision: str, submissions: Path) -> tuple[list[Path], list[
     bundles, strange = set(), []
     for name in _changed_names(revision):
         path = PurePosixPath(name)
-        if not path.is_relative_to(folder):
-            strange.append(Problem(clean_text(name, 300), "a submission adds bundles and changes nothing else"))
-        elif len(path.parts) <= len(folder.parts) + 1:
-            strange.append(Problem(clean_text(name, 300), "is a file where only folders of bundles belong"))
-        else:
+        if path.is_relative_to(folder) and len(path.parts) > len(folder.parts) + 1:
             bundles.add(submissions / path.parts[len(folder.parts)])
+        elif not other_files:
+            why = _FILE_AMONG_BUNDLES if path.is_relative_to(folder) else _NO_BUNDLE
+            strange.append(Problem(clean_text(name, 300), why))
     gone = [bundle for bundle in bundles if not (bundle.is_dir() and any(bundle.iterdir()))]
     strange += [
         Problem(clean_text(str(bundle), 300), "is gone; a bundle is withdrawn, never deleted") for bundle in gone
