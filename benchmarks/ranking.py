@@ -48,7 +48,7 @@ class Scene:
     wide: int = 0
     """Editors of a wide residual spread."""
     spread: float = WIDE
-    """How many times the others' it is: ten and more where an editor collapses in some of its courses."""
+    """Ratio of it to the others': ten and more where an editor collapses in some of its courses."""
     residual: float = RESIDUAL
     missing: float = 0.0
     """Share of courses that are missing; three of every editor never are."""

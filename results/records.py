@@ -88,8 +88,8 @@ class Standing:
     """True if its courses spread more widely than those of the other rows, so that it was compared by a variance of its
     own."""
     unranked: str = ""
-    """What keeps every row of the track from a rank, however many courses it has: `ONE_CHECKPOINT`, `ONE_ORDER`; empty:
-    nothing does."""
+    """Reason why no row of the track has a rank, however many courses it has: `ONE_CHECKPOINT`, `ONE_ORDER`; empty:
+    there is none."""
 
     @property
     def tells_of_courses(self) -> bool:

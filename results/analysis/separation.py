@@ -52,7 +52,7 @@ DOUBTED_SHARE = 0.2
 RATIOS = 9.0 ** np.arange(5)
 """Variances that a row may have, as multiples of σ²."""
 _STEPS = 0.1 ** np.arange(4)
-"""How likely each of the multiples above 1 is beside the others."""
+"""Weights of the multiples above 1 before anything is seen."""
 _ROUNDS = 50
 _CLOSE = 1e-6
 """Relative change of σ² from which on no further round is worth it."""

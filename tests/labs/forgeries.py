@@ -387,7 +387,7 @@ def _collapsed_honestly(rng: random.Random, bundle: Path) -> None:
 def _batch_left_out(rng: random.Random, bundle: Path) -> None:
     path = bundle / "events.jsonl"
     number = rng.randrange(4)
-    path.write_text("".join(line + "\n" for line in path.read_text().splitlines() if f'"index": {number},' not in line))
+    path.write_text("".join(line + "\n" for line in path.read_text().splitlines() if f'"index":{number},' not in line))
 
 
 def _checkpoint_left_out(rng: random.Random, bundle: Path) -> None:
