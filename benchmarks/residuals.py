@@ -1,4 +1,4 @@
-"""What the residual of recorded tracks is made of: drawing cases, the grid of checkpoints, and the rest.
+"""Parts of the residual of recorded tracks: drawing cases, the grid of checkpoints, and the rest.
 
     python -m benchmarks.residuals FILE
 

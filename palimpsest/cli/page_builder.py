@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 
 from palimpsest.cli import options, output
-from palimpsest.cli.store_place import included
 from palimpsest.harness.system import child
 
 _MODULE = "palimpsest.cli"
 _NO_BUNDLES = Path(os.devnull)
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""Environment variables of the processes: the runs have the cores."""
 _LEFT_OUT = 1
 """Exit code of an ingest that has left something out."""
 
@@ -57,6 +58,8 @@ class PageBuilder:
         self._thread.join()
 
     def _work(self) -> None:
+        from palimpsest.cli.store_place import included  # late: it loads the store, which --help need not wait for
+
         self._wanted.wait()
         if not self._last.is_set() and included(self._submissions) is not None:
             self._build(_NO_BUNDLES)
@@ -73,7 +76,7 @@ class PageBuilder:
         """Bring in what is new, and build; what is left out of the store keeps nothing else from the page."""
         ingest = ("store", "ingest", "--quiet", "--submissions", str(submissions))
         for words in (ingest, ("site", "build")):
-            done = child.run("-m", _MODULE, *words, "--home", str(self._home))
+            done = child.run("-m", _MODULE, *words, "--home", str(self._home), variables=_ONE_THREAD)
             message = done.stderr.strip()
             some = words is ingest and done.returncode == _LEFT_OUT
             if done.returncode and message not in self._told:

@@ -17,10 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palimpsest.results.analysis.separation import Separation, separate
-from palimpsest.results.records import LEAST_COURSES, BoardRow, Interval, Pair, Standing
+from palimpsest.results.records import ENDED, LEAST_COURSES, BoardRow, Interval, Pair, Standing
 
-ENDED = ("complete", "collapsed")
-"""Statuses of runs that count as a course: they ended by themselves."""
 Floats = NDArray[np.float64]
 Draws = Mapping[str, Floats]
 """Run id → effective edits in the resamples of its cases; the same cases are drawn for every run of a track."""

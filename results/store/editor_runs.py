@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from palimpsest.results.analysis.ranking import ENDED
-from palimpsest.results.records import Interval, Standing
+from palimpsest.results.records import ENDED, Interval, Standing
 from palimpsest.results.store import standings
 from palimpsest.results.store.database import Store
 

@@ -138,7 +138,7 @@ def ingest(
 
 
 def _wanted(folder: Path, known: str | None, entry: Entry | None) -> Wanted:
-    """What is read of a folder; ``entry`` is the line that includes it as a bundle, None for a run of this home."""
+    """Request for a folder; ``entry`` is the line that includes it as a bundle, None for a run of this home."""
     if entry is None:
         return Wanted(folder, known)
     return Wanted(folder, known, entry.digest or ANY, published=entry.action == "publish")

@@ -23,6 +23,8 @@ from palimpsest.results.store.run_reader import Reading, Wanted, heard, left_out
 
 _TRIES = 2
 """Processes that may die over one folder before it is left out."""
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""Environment variables of a reader: there are others for the other cores, and waiting threads of one take them."""
 
 
 @contextmanager
@@ -116,7 +118,9 @@ class _Readers:
         return left_out(wanted.folder, self._why(code))
 
     def _start(self) -> subprocess.Popen[str]:
-        process = child.start_kept("-m", "palimpsest.results.store.run_reader", errors=self._log.fileno())
+        process = child.start_kept(
+            "-m", "palimpsest.results.store.run_reader", errors=self._log.fileno(), variables=_ONE_THREAD
+        )
         self._living.add(process)
         if self._closed:
             process.kill()

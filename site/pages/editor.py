@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from palimpsest.harness.system.environment import DISTRIBUTION
-from palimpsest.results.analysis.ranking import ENDED
+from palimpsest.results.records import ENDED
 from palimpsest.results.store.editor_runs import EditorRun
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload

@@ -37,7 +37,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def noted(told: list[tuple[str, ...]], code: int = 0) -> Callable[..., subprocess.CompletedProcess[str]]:
     """In place of `child.run`: every ingest ends with ``code``."""
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, **_: object) -> subprocess.CompletedProcess[str]:
         told.append(words)
         return subprocess.CompletedProcess(words, code if "ingest" in words else 0, "", "one.parquet is damaged")
 

@@ -22,7 +22,7 @@ from palimpsest.harness.runs.reading import run_state
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.validation_messages import dotted
 from palimpsest.results.analysis.claims import outcomes
-from palimpsest.results.analysis.ranking import ENDED
+from palimpsest.results.records import ENDED
 from palimpsest.results.store.claim_record import ClaimRecord, RowRun, write_record
 from palimpsest.results.store.claim_values import measured
 from palimpsest.results.store.database import Store
