@@ -1,4 +1,4 @@
-"""Reports of what tunings chose, for people and as JSON, and how a run takes presets that it does not find by itself."""
+"""Reports of what tunings chose, for people and as JSON, and how a run takes presets that it does not find itself."""
 
 from __future__ import annotations
 
