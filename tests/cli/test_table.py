@@ -12,7 +12,7 @@ import pytest
 from tests.cli.helpers import cli
 from tests.labs.synthetic import SyntheticRun, write_run
 
-ONE = SyntheticRun(checkpoints=(0, 10, 40), batch_size=10, neighborhood=2, half=60)
+ONE = SyntheticRun(checkpoints=(0, 10, 40), batch_size=10, neighborhood=2, half=60, order_seed="run")
 OTHER = replace(ONE, editor="alphaedit", half=20)
 ELSEWHERE = replace(ONE, form="zsre")
 
