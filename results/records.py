@@ -64,8 +64,6 @@ class Pair(NamedTuple):
 
 RUN_ORDER = "order by the run's seed"
 """The order of the edits, in words, of runs whose seed draws it."""
-ENDED = ("complete", "collapsed")
-"""Statuses of runs that count as a course: they ended by themselves."""
 LEAST_COURSES = 3
 """Courses that a row needs to be ranked, and that two rows must share to be compared."""
 ONE_CHECKPOINT = "one checkpoint"

@@ -14,7 +14,7 @@ from palimpsest.harness.forecast.prediction import Prediction, predict_run, shar
 from palimpsest.harness.model.catalogue import is_here
 from palimpsest.harness.model.needs import Needs, gigabytes, lacking, needs, shape_of
 from palimpsest.harness.runs.journal import SilentProgress
-from palimpsest.harness.runs.reading import run_state
+from palimpsest.harness.runs.reading import ENDED, run_state
 
 if TYPE_CHECKING:
     from palimpsest.harness.model.placement import Placement
@@ -74,7 +74,7 @@ class Outlook:
 
     def _remembered(self, spec: RunSpec, earlier: Sequence[RunSpec]) -> Prediction | None:
         """From past runs alone; a run that is done takes no time."""
-        if run_state(self.home, spec).status in ("complete", "collapsed"):
+        if run_state(self.home, spec).status in ENDED:
             return Prediction(0.0, {}, 0.0, 0)
         costs = past_costs(self.home, spec)
         if costs is None:
@@ -84,7 +84,7 @@ class Outlook:
     def _measured(self, run: PlannedRun, earlier: Sequence[RunSpec]) -> Prediction | None:
         """From a calibration, remembered or made now; None where there is none, or the editor cannot be tried."""
         calibrations = self.home / "models" / run.spec.model.fingerprint / "calibrations"
-        if run_state(self.home, run.spec).status in ("complete", "collapsed"):
+        if run_state(self.home, run.spec).status in ENDED:
             return None
         if not self.measure and not calibrations.is_dir():
             return None

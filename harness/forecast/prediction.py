@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palimpsest.harness.model.needs import SAVES_KEPT
-from palimpsest.harness.runs.reading import run_state
+from palimpsest.harness.runs.reading import ENDED, run_state
 from palimpsest.harness.specs.windows import WINDOWS, window_size
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def predict_run(home: Path, spec: RunSpec, costs: Costs, *, pristine_is_there: b
     scored already, by this or another run.
     """
     state = run_state(home, spec)
-    if state.status in ("complete", "collapsed"):
+    if state.status in ENDED:
         return Prediction(0.0, {}, 0.0, 0)
     points = [c for c in spec.schedule.checkpoints if c > state.edits or (not state.edits and not c)]
     measured = [c for c in points if c or not pristine_is_there]

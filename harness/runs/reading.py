@@ -22,7 +22,9 @@ from palimpsest.harness.system.atomic_files import read_manifest
 from palimpsest.harness.system.strict_json import JsonProblem, parse
 from palimpsest.harness.system.validation_messages import describe, dotted
 
-ENDINGS = ("complete", "collapsed", "failed")
+ENDED = ("complete", "collapsed")
+"""Statuses of runs that ended by themselves: they are results, and nothing is left to do."""
+ENDINGS = (*ENDED, "failed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from palimpsest.cli import output
-from palimpsest.results.analysis.claims import ENDED, Judgement, Measured, Outcome, Verdict, mean_over_seeds
+from palimpsest.harness.runs.reading import ENDED
+from palimpsest.results.analysis.claims import Judgement, Measured, Outcome, Verdict, mean_over_seeds
 from palimpsest.results.store.claim_record import ClaimRecord
 from palimpsest.tasks.claim_files import Claim, ClaimSet
 from palimpsest.tasks.claim_quantities import unit_of

@@ -11,9 +11,7 @@ from palimpsest.cli.slurm_verdict import furthest, told
 from palimpsest.harness.errors import ConfigError
 from palimpsest.harness.fleet.ticket import FOLDER, RunTicket, read_ticket
 from palimpsest.harness.runs import layout
-from palimpsest.harness.runs.reading import run_state
-
-_OVER = ("complete", "collapsed")
+from palimpsest.harness.runs.reading import ENDED, run_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def _row(home: Path, ticket: RunTicket, queued: Mapping[str, str]) -> Row:
     events = told(home / FOLDER / f"{ticket.name}.lines")
     verdict = next((str(event.get("verdict")) for event in reversed(events) if event["event"] == "verdict"), "")
     message = next((str(event.get("message")) for event in reversed(events) if event["event"] == "error"), None)
-    over = state.status in _OVER
+    over = state.status in ENDED
     word = state.status if over else queued.get(ticket.name) or (verdict if verdict == "given up" else state.status)
     return Row(
         run=spec.id,

@@ -12,6 +12,7 @@ from palimpsest.cli.ray_pool import leave_to_ray, noise_into
 from palimpsest.cli.slurm import told_of, troubles
 from palimpsest.cli.ticket_kinds import prepared_first
 from palimpsest.harness.fleet.ticket import FOLDER
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.harness.specs.planning import PlannedRun
 
 
@@ -50,7 +51,7 @@ def results_of_all(
 
     def one(run: PlannedRun) -> RunResult:
         found, reason = result(run), troubles(home, run.spec.id)
-        over = found.status in ("complete", "collapsed")  # elsewhere, since
+        over = found.status in ENDED  # elsewhere, since
         return found if over or reason is None else result(run, error=reason, code=1)
 
     return [one(run) for run in planned]

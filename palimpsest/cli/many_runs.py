@@ -16,6 +16,7 @@ from palimpsest.cli.options import home_words
 from palimpsest.cli.run_folders import summarise
 from palimpsest.harness.errors import PalimpsestError
 from palimpsest.harness.metrics.probes import main_score
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.public_text import public
 from palimpsest.harness.system.trouble import trouble
@@ -216,7 +217,7 @@ def report(results: Sequence[RunResult], *, as_json: bool, built: bool = False) 
         return
     for result in results:
         output.line(last_line(result, own_command()))
-    finished = [result for result in results if result.status in ("complete", "collapsed")]
+    finished = [result for result in results if result.status in ENDED]
     if finished:
         place = home_words(_home(finished[0]))
         building = f"palimpsest store ingest{place} && palimpsest site build{place}"

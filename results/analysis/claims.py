@@ -23,6 +23,7 @@ from typing import Literal
 
 from scipy import special
 
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.tasks.claim_files import Claim, ClaimSet
 
 Verdict = Literal["shown", "refuted", "open"]
@@ -30,8 +31,6 @@ Key = tuple[str, int]
 """A quantity of `palimpsest.tasks.claim_quantities`, and the number of edits at which it was taken."""
 Runs = Mapping[str, Mapping[int, str]]
 """Name of a row → seed → run id."""
-ENDED = ("complete", "collapsed")
-"""Statuses of runs that count."""
 
 
 @dataclass(frozen=True, slots=True)

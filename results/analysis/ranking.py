@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.results.analysis.separation import Separation, separate
-from palimpsest.results.records import ENDED, LEAST_COURSES, BoardRow, Interval, Pair, Standing
+from palimpsest.results.records import LEAST_COURSES, BoardRow, Interval, Pair, Standing
 
 Floats = NDArray[np.float64]
 Draws = Mapping[str, Floats]

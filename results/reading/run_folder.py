@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from palimpsest.harness.runs import layout
+from palimpsest.harness.runs.reading import ENDED, ENDINGS
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.results.reading.bounded_files import BYTES_JOURNAL, BYTES_JSON, BYTES_TABLE, read_bytes
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_text
@@ -35,7 +36,6 @@ TOP_FILES = (layout.SPEC, layout.ENVIRONMENT, layout.JOURNAL, layout.RESULT, *TE
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 CHECKPOINT = re.compile(r"[0-9]{6}|[1-9][0-9]{6,9}")
 """Name of a score folder: a number of edits, with zeros in front up to six digits."""
-_ENDED = {"complete", "collapsed", "failed"}
 _MAX_EVENTS = 1_000_000
 _DAMAGED = f"does not match its checksum in {layout.MANIFEST}: it was damaged or changed"
 
@@ -221,8 +221,8 @@ def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> Checke
     try:
         result = parse_object(read_bytes(path, BYTES_JSON))
         status, edits = result.get("status"), whole(result.get("edits"))
-        if not isinstance(status, str) or status not in _ENDED:
-            raise Invalid(f"status must be one of {sorted(_ENDED)}, got {clean_text(status, NAME_LENGTH)!r}")
+        if not isinstance(status, str) or status not in ENDINGS:
+            raise Invalid(f"status must be one of {sorted(ENDINGS)}, got {clean_text(status, NAME_LENGTH)!r}")
         if edits is None or edits > spec.schedule.edits or (status == "complete") != (edits == spec.schedule.edits):
             shown = clean_text(result.get("edits"), NAME_LENGTH)
             raise Invalid(f"{shown} edits do not fit the status {status} of a run of {spec.schedule.edits}")
@@ -243,7 +243,7 @@ def has_ended(folder: Path) -> bool:
         status = parse_object(read_bytes(folder / layout.RESULT, BYTES_JSON)).get("status")
     except Invalid:
         return False
-    return status in ("complete", "collapsed")
+    return status in ENDED
 
 
 def score_names(folder: Path) -> list[str]:

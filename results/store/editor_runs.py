@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from palimpsest.results.records import ENDED, Interval, Standing
+from palimpsest.harness.runs.reading import ENDED
+from palimpsest.results.records import Interval, Standing
 from palimpsest.results.store import standings
 from palimpsest.results.store.database import Store
 

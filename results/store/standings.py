@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.results.analysis.ranking import CourseResult, standings
-from palimpsest.results.records import ENDED, ONE_CHECKPOINT, ONE_ORDER, Interval, Pair, Standing
+from palimpsest.results.records import ONE_CHECKPOINT, ONE_ORDER, Interval, Pair, Standing
 from palimpsest.results.store.database import Store
 
 _COURSES = """

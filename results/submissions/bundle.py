@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError
 from palimpsest.harness.errors import ConfigError, RunFailed, UsageError
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.layout import OPTIONAL_COLUMNS, SCORE_COLUMNS, SCORES, position, score_files
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.harness.specs.run_spec import RunSpec
 from palimpsest.harness.system.atomic_files import atomic_write_bytes, sync_folder
 from palimpsest.harness.system.strict import Strict
@@ -244,7 +245,7 @@ def _finished(folder: Path) -> tuple[CheckedRun, Aggregates]:
     if run.problems:
         raise ConfigError("\n".join(f"{problem.path}: {problem.message}." for problem in run.problems))
     aggregates = aggregate_run(run, resamples=0)
-    if aggregates.status not in ("complete", "collapsed"):
+    if aggregates.status not in ENDED:
         raise RunFailed(
             f"Run {run.run_id} is {aggregates.status} at {aggregates.edits_done} of {run.spec.schedule.edits} edits; "
             "only complete and collapsed runs are submitted. Go on with the command that began it."

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
 from palimpsest.results.reading.cleaning import clean_text
@@ -127,7 +128,7 @@ def _check_files(found: Verification, manifest: Manifest) -> None:
 
 
 def _check_complete(found: Verification, run: CheckedRun) -> None:
-    if run.ending is None or run.ending.status not in ("complete", "collapsed"):
+    if run.ending is None or run.ending.status not in ENDED:
         status = "none" if run.ending is None else run.ending.status
         found.add("result.json", f"must say complete or collapsed, got {status}")
         return

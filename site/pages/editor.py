@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palimpsest.harness.runs.reading import ENDED
 from palimpsest.harness.system.environment import DISTRIBUTION
-from palimpsest.results.records import ENDED
 from palimpsest.results.store.editor_runs import EditorRun
 from palimpsest.site.jobs import File
 from palimpsest.site.parts import figures, payload

@@ -18,11 +18,10 @@ from palimpsest.cli.store_place import included, store_path
 from palimpsest.harness.errors import UsageError
 from palimpsest.harness.fleet.ticket import Course
 from palimpsest.harness.forecast.outlook import Outlook
-from palimpsest.harness.runs.reading import run_state
+from palimpsest.harness.runs.reading import ENDED, run_state
 from palimpsest.harness.specs.planning import PlannedRun
 from palimpsest.harness.system.validation_messages import dotted
 from palimpsest.results.analysis.claims import outcomes
-from palimpsest.results.records import ENDED
 from palimpsest.results.store.claim_record import ClaimRecord, RowRun, write_record
 from palimpsest.results.store.claim_values import measured
 from palimpsest.results.store.database import Store

@@ -10,6 +10,7 @@ from palimpsest.cli import options, output
 from palimpsest.cli.latest_scores import Held, LatestScores, latest_scores
 from palimpsest.cli.run_folders import RunSummary, find_run, summarise
 from palimpsest.harness.runs.journal import read_events
+from palimpsest.harness.runs.reading import ENDED
 
 app = typer.Typer(add_completion=False)
 
@@ -50,7 +51,7 @@ def show(
 def next_step(summary: RunSummary) -> str:
     """The next sensible command for a run in this state."""
     place = options.home_words(summary.folder.parent.parent)
-    if summary.status in ("complete", "collapsed"):
+    if summary.status in ENDED:
         return f"Next: palimpsest store ingest{place} && palimpsest site build{place}"
     if summary.status == "partial":
         return "Next: the command that began this run continues it; it is the last line of environment.json"
