@@ -92,10 +92,10 @@ def _held(
     collapsed_at: int | None,
 ) -> Held | None:
     points = [edits for edits in metrics if edits > 0]
+    if not points and collapsed_at is None:
+        return None
     if not points:
-        return (
-            None if collapsed_at is None else Held(0.0, 0.0, {f"{100 * limit:.0f}": 0.0 for limit in THRESHOLDS}, True)
-        )
+        return Held(0.0, 0.0, {f"{100 * limit:.0f}": 0.0 for limit in THRESHOLDS}, True)
     missing = float("nan")
     unedited = metrics[0]["planned"][parts[2]] / 100 if 0 in metrics else missing
     abilities = [kept[edits] for edits in points]

@@ -58,7 +58,8 @@ class PageBuilder:
         self._thread.join()
 
     def _work(self) -> None:
-        from palimpsest.cli.store_place import included  # late: it loads the store, which --help need not wait for
+        # Late: it loads the store, which --help need not wait for.
+        from palimpsest.cli.store_place import included
 
         self._wanted.wait()
         if not self._last.is_set() and included(self._submissions) is not None:

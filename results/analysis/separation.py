@@ -201,16 +201,24 @@ def _residuals(values: Floats, known: Flags) -> _Residuals:
     return found
 
 
+def _of_seeds(values: Floats, known: Flags, weights: Floats) -> tuple[Floats, Floats]:
+    """Information C and score c of the seeds' effects b, which C b = c has by least squares with weights of rows."""
+    deviation, share = _within(values, known)
+    weight = weights[:, None]
+    information = np.diag((weight * known).sum(axis=0)) - (weight * share).T @ known
+    return information, (weight * deviation).sum(axis=0)
+
+
 def _fit(values: Floats, known: Flags, weights: Floats) -> tuple[Floats, Floats]:
     """Squares and degrees of freedom that rows and seeds leave of each row, by least squares with weights of rows."""
     deviation, share = _within(values, known)
-    weight = weights[:, None]
-    inverse = np.linalg.pinv(np.diag((weight * known).sum(axis=0)) - (weight * share).T @ known, hermitian=True)
-    effect = inverse @ (weight * deviation).sum(axis=0)
+    information, score = _of_seeds(values, known, weights)
+    inverse = np.linalg.pinv(information, hermitian=True)
+    effect = inverse @ score
     squares = (np.where(known, deviation - effect + (share @ effect)[:, None], 0.0) ** 2).sum(axis=1)
     projected = share @ inverse
     beside = np.diag(inverse) - 2 * projected + (projected * share).sum(axis=1, keepdims=True)
-    return squares, np.where(known, 1 - share - weight * beside, 0.0).sum(axis=1)
+    return squares, np.where(known, 1 - share - weights[:, None] * beside, 0.0).sum(axis=1)
 
 
 def _seeds(values: Floats, known: Flags, variance: Floats) -> _Seeds:
@@ -218,10 +226,7 @@ def _seeds(values: Floats, known: Flags, variance: Floats) -> _Seeds:
     if not len(values):
         return _Seeds(0.0, 0.0, np.inf)
     unit = float(variance.min())
-    weight = (unit / variance if unit > 0 else np.ones(len(values)))[:, None]
-    deviation, share = _within(values, known)
-    information = np.diag((weight * known).sum(axis=0)) - (weight * share).T @ known
-    score = (weight * deviation).sum(axis=0)
+    information, score = _of_seeds(values, known, unit / variance if unit > 0 else np.ones(len(values)))
     size = float(np.trace(information))
     mean_square = float(score @ np.linalg.pinv(information, hermitian=True) @ score) / size
     noise = unit * int(np.linalg.matrix_rank(information, hermitian=True)) / size

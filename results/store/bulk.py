@@ -15,6 +15,7 @@ from palimpsest.harness.metrics.probes import main_score
 from palimpsest.results.reading.text_files import asked_beyond
 from palimpsest.results.records import EventRow, SampleAnswer, Segment, TimingSummary, Track
 from palimpsest.results.store.database import Store
+from palimpsest.results.store.track_cases import tracks_of_own_cases
 
 T = TypeVar("T")
 _AMONG = "run_id IN (SELECT unnest(?))"
@@ -159,12 +160,7 @@ def track_heads(store: Store, track_id: str | None = None) -> list[Track]:
         [track_id, _FURTHER],
     ):
         further.setdefault(track, []).append(metric)
-    own = store.rows(
-        "SELECT track_id FROM cases JOIN runs USING (run_id) WHERE track_id = coalesce(?, track_id)"
-        " GROUP BY track_id HAVING count(DISTINCT case_id) > max(edits_planned)",
-        [track_id],
-    )
-    own_cases = {track for (track,) in own}
+    own_cases = tracks_of_own_cases(store, track_id)
     found = [
         Track(
             edits=row["edits_planned"],

@@ -16,7 +16,7 @@ from palimpsest.results.reading.problems import Problem
 from palimpsest.results.reading.run_folder import has_ended
 from palimpsest.results.store.database import OtherSchema, Store, connect
 from palimpsest.results.store.readers import readings
-from palimpsest.results.store.run_reader import ANY, REFUSED, Reading, Wanted, left_out, not_taken
+from palimpsest.results.store.run_reader import REFUSED, Reading, Wanted, left_out, not_taken
 from palimpsest.results.store.run_rows import RUN_TABLES
 from palimpsest.results.store.standings import forget_standings, keep_standings
 from palimpsest.results.submissions.ledger import Entry, read_ledger, standing
@@ -141,7 +141,7 @@ def _wanted(folder: Path, known: str | None, entry: Entry | None) -> Wanted:
     """Request for a folder; ``entry`` is the line that includes it as a bundle, None for a run of this home."""
     if entry is None:
         return Wanted(folder, known)
-    return Wanted(folder, known, entry.digest or ANY, published=entry.action == "publish")
+    return Wanted(folder, known, bundle=True, digest=entry.digest, published=entry.action == "publish")
 
 
 def _keep_ledger(store: Store, entries: Sequence[Entry]) -> None:

@@ -26,8 +26,6 @@ from palimpsest.results.submissions.bundle import check_sealed
 REFUSED = (pa.ArrowException, OverflowError, ValueError, TypeError)
 """Errors of values that a table cannot hold."""
 IN_MEMORY = Path(":memory:")
-ANY = ""
-"""Stands for the digest of a bundle whose line in the ledger names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,10 @@ class Wanted:
     folder: Path
     known: str | None = None
     """Digest of what the store has of the run; None: nothing."""
-    submission: str | None = None
-    """Digest in the line of the ledger that includes it, or `ANY`; None: a run of this home."""
+    bundle: bool = False
+    """True for a bundle, which a line of the ledger includes; False: a run of this home."""
+    digest: str | None = None
+    """SHA-256 of the bundle's manifest in that line; None: it names none."""
     published: bool = False
     """True where that line says that the bundle is of a run of our own."""
 
@@ -65,11 +65,11 @@ def read(wanted: Wanted) -> Reading:
     try:
         if not RUN_ID.fullmatch(folder.name):
             raise Invalid("the folder's name must be a run id: 12 hexadecimal digits")
-        bundle = check_sealed(folder, wanted.submission or None) if wanted.submission is not None else None
+        bundle = check_sealed(folder, wanted.digest) if wanted.bundle else None
         digest = f"{folder_digest(folder)}{bundle or ''}"
         if digest == wanted.known:
             return Reading(folder, "unchanged")
-        if bundle is not None and not (wanted.published and wanted.submission):
+        if wanted.bundle and not (wanted.published and wanted.digest):
             require_readable(folder)
         run = read_run_folder(folder, digest)
         return Reading(folder, "read", run.problems, run.spec.track_id, run_tables(run, aggregate_run(run), bundle))
@@ -96,14 +96,15 @@ def answer(question: str, store: Store) -> str:
         store: An empty one, whose tables have the columns that are wanted.
     """
     asked: dict[str, Any] = json.loads(question)
-    reading = read(Wanted(Path(asked["folder"]), asked["known"], asked["submission"], asked["published"]))
+    place = Path(asked.pop("place"))
+    reading = read(Wanted(**asked | {"folder": Path(asked["folder"])}))
     try:
         tables = {name: store.as_table(name, rows) for name, rows in reading.tables.items() if len(rows)}
     except REFUSED as error:
         reading = left_out(reading.folder, not_taken(error))
         tables = {}
     for name, table in tables.items():
-        path = Path(asked["place"]) / name
+        path = place / name
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
     found = asdict(reading) | {"folder": asked["folder"], "tables": [*tables]}

@@ -16,12 +16,22 @@ from palimpsest.harness.runs.reading import ENDED
 from palimpsest.results.analysis.ranking import CourseResult, standings
 from palimpsest.results.records import ONE_CHECKPOINT, ONE_ORDER, Interval, Pair, Standing
 from palimpsest.results.store.database import Store
+from palimpsest.results.store.track_cases import tracks_of_own_cases
 
 _COURSES = """
 SELECT row_id, run_id, seed, h.edits, h.low, h.high, edits_planned
 FROM shown_runs JOIN headlines h USING (run_id)
 WHERE track_id = ? AND h.quantity = 'effective_edits' AND h.edits IS NOT NULL AND status IN (SELECT unnest(?))
 ORDER BY run_id
+"""
+
+_UNRANKED = {
+    ONE_ORDER: "coalesce(spec->>'$.schedule.order_seed', '') != 'run'",
+    ONE_CHECKPOINT: "len(list_filter(CAST(spec->'$.schedule.checkpoints' AS BIGINT[]), lambda edits: edits > 0)) < 2",
+}
+"""Reason why no row of a track has a rank → the runs of such tracks; the last one that holds is told.
+
+At one checkpoint h is known at one number of edits, so that effective edits are the area under a guess.
 """
 
 
@@ -47,8 +57,7 @@ def rows(store: Store, track_ids: Sequence[str]) -> dict[tuple[str, str], Standi
         " WHERE track_id IN (SELECT unnest(?))",
         [list(track_ids)],
     )
-    unranked = dict.fromkeys(_of_one_order(store, track_ids), ONE_ORDER)
-    unranked |= dict.fromkeys(_of_one_checkpoint(store, track_ids), ONE_CHECKPOINT)
+    unranked = {track_id: reason for reason in _UNRANKED for track_id in _unranked(store, track_ids, reason)}
     places = {
         (track_id, row_id): Standing(courses, Interval(*edits), rank_low, rank_high, wide)
         for track_id, row_id, courses, rank_low, rank_high, wide, *edits in found
@@ -63,28 +72,17 @@ def rows(store: Store, track_ids: Sequence[str]) -> dict[tuple[str, str], Standi
 
 def pairs(store: Store, track_id: str) -> tuple[Pair, ...]:
     """Every pair of rows of a track that have a rank; none on a track of one checkpoint."""
-    if _of_one_checkpoint(store, [track_id]):
+    if _unranked(store, [track_id], ONE_CHECKPOINT):
         return ()
     columns = ", ".join(Pair._fields)
     sql = f"SELECT {columns} FROM pairs WHERE track_id = ? ORDER BY above, below"
     return tuple(Pair(*row) for row in store.rows(sql, [track_id]))
 
 
-def _of_one_checkpoint(store: Store, track_ids: Sequence[str]) -> set[str]:
-    """Tracks on which h is known at one number of edits, so that their effective edits are the area under a guess."""
+def _unranked(store: Store, track_ids: Sequence[str], reason: str) -> set[str]:
+    """Tracks among some that can have no ranks for this reason."""
     found = store.rows(
-        "SELECT DISTINCT track_id FROM runs WHERE track_id IN (SELECT unnest(?))"
-        " AND len(list_filter(CAST(spec->'$.schedule.checkpoints' AS BIGINT[]), lambda edits: edits > 0)) < 2",
-        [list(track_ids)],
-    )
-    return {track_id for (track_id,) in found}
-
-
-def _of_one_order(store: Store, track_ids: Sequence[str]) -> set[str]:
-    """Tracks on which the order of the edits is not that of the run's seed."""
-    found = store.rows(
-        "SELECT DISTINCT track_id FROM runs WHERE track_id IN (SELECT unnest(?))"
-        " AND coalesce(spec->>'$.schedule.order_seed', '') != 'run'",
+        f"SELECT DISTINCT track_id FROM runs WHERE track_id IN (SELECT unnest(?)) AND {_UNRANKED[reason]}",
         [list(track_ids)],
     )
     return {track_id for (track_id,) in found}
@@ -95,7 +93,8 @@ def _keep(store: Store, track_id: str) -> None:
         CourseResult(row_id, run_id, seed, Interval(*interval), planned)
         for row_id, run_id, seed, *interval, planned in store.rows(_COURSES, [track_id, list(ENDED)])
     ]
-    same_cases, one_order = _same_cases(store, track_id), bool(_of_one_order(store, [track_id]))
+    same_cases = track_id not in tracks_of_own_cases(store, track_id)
+    one_order = bool(_unranked(store, [track_id], ONE_ORDER))
     found = standings(courses, _draws(store, track_id), same_cases=same_cases, one_order=one_order)
     store.insert("standings", [_line(track_id, row_id, one) for row_id, one in found.rows.items()])
     lines = [pair._asdict() | {"track_id": track_id, "told_apart": pair.told_apart} for pair in found.pairs]
@@ -121,12 +120,3 @@ def _draws(store: Store, track_id: str) -> dict[str, NDArray[np.float64]]:
     """Resampled effective edits of the runs of a track."""
     rows = store.rows("SELECT run_id, draws FROM rank_draws JOIN runs USING (run_id) WHERE track_id = ?", [track_id])
     return {run_id: np.asarray(draws, dtype=np.float64) for run_id, draws in rows}
-
-
-def _same_cases(store: Store, track_id: str) -> bool:
-    """True if all runs of a track edit the same cases; their order may differ."""
-    ((different, planned),) = store.rows(
-        "SELECT count(DISTINCT case_id), max(edits_planned) FROM cases JOIN runs USING (run_id) WHERE track_id = ?",
-        [track_id],
-    )
-    return bool(different == planned)

@@ -65,7 +65,7 @@ def numbers(column: Sequence[int]) -> Numbers:
 
 
 def sides(metric: str, one: Sequence[int], other: Sequence[int]) -> tuple[list[float], list[float]]:
-    """What two columns have at the seeds that both have."""
+    """Numbers of two columns at the seeds that both have."""
     before, after = numbers(one), numbers(other)
     seeds = sorted(seed for name, seed in before if name == metric and (metric, seed) in after)
     return [before[metric, seed] for seed in seeds], [after[metric, seed] for seed in seeds]

@@ -68,7 +68,7 @@ class SyntheticRun:
     hostile: bool = False
     resumed: bool = False
     order_seed: Literal["run"] | int | None = None
-    """Of texts that are not shipped, order is nothing but a word of the spec."""
+    """A word of the spec and nothing more, where texts are not shipped."""
     sample: int | None = None
     seconds_per_edit: float = 0.12
     texts: int = 0

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from palimpsest.cli.tuning.protocol import Horizon
 from palimpsest.cli.tuning.trials import Trial
+from palimpsest.harness.plugins.presets import preset_name
+
+
+def file_stem(model_name: str) -> str:
+    """Name of a model's presets and of their records, without an ending."""
+    return Path(preset_name("", model_name)).stem
 
 
 def preset_text(

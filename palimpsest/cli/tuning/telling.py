@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from palimpsest.cli import output
+from palimpsest.cli.tuning.preset_text import file_stem
 from palimpsest.cli.tuning.record import Tuning
 from palimpsest.harness.plugins.compositions import complete
-from palimpsest.harness.plugins.presets import preset_name, presets_folder
+from palimpsest.harness.plugins.presets import presets_folder
 from palimpsest.harness.specs.composition import HOST, parse, spell
 
 
@@ -42,7 +43,7 @@ def tell(tunings: Sequence[Tuning], model: str, name: str, *, everything: bool, 
         for one in tunings
     ]
     output.table(("editor", "effective edits", "trials", "CPU", "chosen", "not settled"), rows)
-    files = {one.editor: one.record.with_name(Path(preset_name(one.editor, name)).name) for one in tunings}
+    files = {one.editor: one.record.with_name(f"{file_stem(name)}.toml") for one in tunings}
     for editor, file in files.items():
         output.line(f"Preset: {file}")
         if not _is_found(editor, file):

@@ -25,7 +25,7 @@ from palimpsest.results.analysis.claims import outcomes
 from palimpsest.results.store.claim_record import ClaimRecord, RowRun, write_record
 from palimpsest.results.store.claim_values import measured
 from palimpsest.results.store.database import Store
-from palimpsest.results.store.ingest import ingest_all
+from palimpsest.results.store.ingest import IngestReport, ingest_all
 from palimpsest.tasks.claim_files import ClaimSet, load_claims
 
 app = typer.Typer(add_completion=False)
@@ -74,14 +74,23 @@ def claims(
         _look_ahead(found, planned, place, given, as_json=as_json)
         return
     how = How(given=given, asked=asked(given), course=Course(keep=where.keep), quiet=quiet, place=where)
-    code = 0 if only_verdicts else _run(planned, _published(planned, place, submissions), place, how, as_json=as_json)
+    bundles = included(submissions)
+
+    def bring_in() -> IngestReport:
+        return ingest_all(store_path(place), place / "runs", submissions=bundles)
+
+    report = None if bundles is None else bring_in()
+    published = set() if report is None else _published(planned, place)
+    left = [] if only_verdicts else _left(planned, published, place, quiet=quiet)
+    code = _run(left, place, how, as_json=as_json)
     if code is None:
         output.note("The verdicts come with the same command, when the runs have ended.")
         raise typer.Exit(3)
     if code in (130, 143):
         output.note(f"Not complete; continue: {own_command()}")
         raise typer.Exit(code)
-    report = ingest_all(store_path(place), place / "runs", submissions=included(submissions))
+    if left or report is None:
+        report = bring_in()
     for problem in report.problems:
         output.note(f"{problem.path}: {problem.message}")
     record = _record(found, planned)
@@ -124,23 +133,24 @@ def _record(found: ClaimSet, planned: Planned) -> ClaimRecord:
     return ClaimRecord(claims=found, runs=runs)
 
 
-def _published(planned: Planned, home: Path, submissions: Path) -> set[str]:
-    """Ids of runs that ended and were published: they count as runs of this home, and are not done again."""
-    ledger = included(submissions)
-    if ledger is None:
-        return set()
-    ingest_all(store_path(home), home / "runs", submissions=ledger)
+def _published(planned: Planned, home: Path) -> set[str]:
+    """Ids of runs in the store that ended: published ones count as runs of this home, and are not done again."""
     with Store.open(store_path(home), read_only=True) as store:
         found = measured(store, [run.spec.id for run in _each_once(planned)])
     return {run_id for run_id, one in found.items() if one.status in ENDED}
 
 
-def _run(planned: Planned, published: Collection[str], home: Path, how: How, *, as_json: bool) -> int | None:
-    """Do the runs that are not done; the exit code, None where they are handed over and go on by themselves."""
+def _left(planned: Planned, published: Collection[str], home: Path, *, quiet: bool) -> list[PlannedRun]:
+    """Runs that have not ended, neither in this home nor where they were published."""
     runs = _each_once(planned)
     left = [run for run in runs if run.spec.id not in published and run_state(home, run.spec).status not in ENDED]
-    if not how.quiet:
+    if not quiet:
         output.note(f"{len(left)} of {len(runs)} runs are left.")
+    return left
+
+
+def _run(left: Sequence[PlannedRun], home: Path, how: How, *, as_json: bool) -> int | None:
+    """Do these runs; the exit code, None where they are handed over and go on by themselves."""
     results = results_of_all(left, home, how, as_json=as_json) if left else []
     if results is None:
         return None

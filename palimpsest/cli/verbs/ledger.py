@@ -60,22 +60,24 @@ def publish(
     if asked - set(named):
         raise UsageError(f"--also {min(asked - set(named))}: expected the id of a run whose bundle is named, too.")
     lines: list[Entry] = []
-    left_out = 0
+    left_out: dict[str, str] = {}
     for run, bundle in named.items():
         if run in present:
             continue
-        why = "" if run in asked else _had_before(before.get(run))
-        if not why:
-            checked = _checked(bundle)
-            why = "" if run in asked else _of_others(checked)
-            lines += [] if why else [_line("publish", bundle, checked, reason)]
-        if why:
-            left_out += 1
-            output.note(f"{run} is left out: {why}. To publish it all the same: --also {run}")
+        if run not in asked and (why := _had_before(before.get(run))):
+            left_out[run] = why
+            continue
+        checked = _checked(bundle)
+        if run not in asked and (why := _of_others(checked)):
+            left_out[run] = why
+            continue
+        lines.append(_line("publish", bundle, checked, reason))
+    for run, why in left_out.items():
+        output.note(f"{run} is left out: {why}. To publish it all the same: --also {run}")
     for line in lines:
         append(ledger, line)
-    there = len(named) - len(lines) - left_out
-    told = [(len(lines), "published"), (there, "on the leaderboard already"), (left_out, "left out")]
+    there = len(named) - len(lines) - len(left_out)
+    told = [(len(lines), "published"), (there, "on the leaderboard already"), (len(left_out), "left out")]
     output.line(", ".join(f"{number} {what}" for number, what in told if number or what == "published") + ".")
 
 

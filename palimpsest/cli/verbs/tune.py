@@ -22,7 +22,7 @@ from palimpsest.cli.tuning.abilities import AbilityChoice, usual_for
 from palimpsest.cli.tuning.axes import Axis, axes_of, read_grids, within
 from palimpsest.cli.tuning.bench import Bench, complete_config
 from palimpsest.cli.tuning.campaign import Campaign, one_after_another, side_by_side
-from palimpsest.cli.tuning.preset_text import preset_text
+from palimpsest.cli.tuning.preset_text import file_stem, preset_text
 from palimpsest.cli.tuning.record import Tuning, identity_of
 from palimpsest.cli.tuning.telling import tell
 from palimpsest.cli.wiring import installed_catalog
@@ -32,7 +32,6 @@ from palimpsest.harness.fleet.ticket import versions_here
 from palimpsest.harness.model.needs import shape_of
 from palimpsest.harness.plugins.compositions import canonical_name
 from palimpsest.harness.plugins.configuration import resolve_config
-from palimpsest.harness.plugins.presets import preset_name
 from palimpsest.harness.specs.composition import parse, spell
 from palimpsest.harness.specs.model_entry import ModelEntry
 from palimpsest.harness.system.atomic_files import atomic_write_text
@@ -168,7 +167,7 @@ def tune(
         one = asked_for[name]
         if host is None and len(parse(name)) > 1:
             host = resolve_config(spell(parse(name)[1:]), ref.name, {})
-        record = one.folder / f"{Path(preset_name(name, ref.name)).stem}.tuning.json"
+        record = one.folder / f"{file_stem(ref.name)}.tuning.json"
         return Tuning(
             name,
             one.axes,
@@ -182,7 +181,7 @@ def tune(
 
     def finish(tuning: Tuning) -> None:
         text = preset_text(tuning.editor, ref.name, split.name, horizon, tuning.settings(), tuning.chosen, words)
-        atomic_write_text(tuning.record.with_name(Path(preset_name(tuning.editor, ref.name)).name), text)
+        atomic_write_text(tuning.record.with_name(f"{file_stem(ref.name)}.toml"), text)
         tuning.write()  # also where all trials were there: the budget may be another
 
     campaign = Campaign(list(asked_for), begin, finish)
