@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.reading import ENDED, ENDINGS
 from palimpsest.harness.specs.run_spec import RunSpec
-from palimpsest.results.reading.bounded_files import BYTES_JOURNAL, BYTES_JSON, BYTES_TABLE, read_bytes
+from palimpsest.results.reading.bounded_files import BYTES_JOURNAL, BYTES_JSON, BYTES_TABLE, read_bytes, read_packed
 from palimpsest.results.reading.cleaning import NAME_LENGTH, clean_text
 from palimpsest.results.reading.foreign_json import parse_object, whole
 from palimpsest.results.reading.made_texts import TEXT_FILES, made_texts
@@ -31,6 +31,8 @@ INGEST_VERSION = 9
 
 SEAL = "bundle.json"
 """On top of a bundle, which may leave out texts that its task makes; a run's own folder has them all."""
+PACKED_JOURNAL = f"{layout.JOURNAL}.gz"
+"""In a bundle, in place of a long journal."""
 TOP_FILES = (layout.SPEC, layout.ENVIRONMENT, layout.JOURNAL, layout.RESULT, *TEXT_FILES)
 """Files beside the folder of scores."""
 RUN_ID = re.compile(r"[0-9a-f]{12}")
@@ -74,7 +76,12 @@ def folder_digest(folder: Path) -> str:
         Invalid: a file is no plain file or too large.
     """
     digest = hashlib.sha256(f"ingest {INGEST_VERSION}\n".encode())
-    names = [*TOP_FILES, layout.MANIFEST, *(f"{layout.SCORES}/{name}/{MANIFEST}" for name in score_names(folder))]
+    names = [
+        *TOP_FILES,
+        PACKED_JOURNAL,
+        layout.MANIFEST,
+        *(f"{layout.SCORES}/{name}/{MANIFEST}" for name in score_names(folder)),
+    ]
     for name in names:
         path = folder / name
         if path.exists() or path.is_symlink():
@@ -191,8 +198,10 @@ def _read_segments(folder: Path, problems: list[Problem]) -> list[dict[str, Any]
 def _read_events(folder: Path, problems: list[Problem]) -> list[tuple[int, dict[str, Any]]]:
     """The journal's lines; a torn last line is what a killed process leaves and no problem."""
     path = folder / layout.JOURNAL
+    if (folder / SEAL).is_file() and not os.path.lexists(path) and os.path.lexists(folder / PACKED_JOURNAL):
+        path = folder / PACKED_JOURNAL
     try:
-        lines = read_bytes(path, BYTES_JOURNAL).split(b"\n")
+        lines = read_journal(path).split(b"\n")
     except Invalid as error:
         problems.append(Problem(str(path), str(error)))
         return []
@@ -212,6 +221,15 @@ def _read_events(folder: Path, problems: list[Problem]) -> list[tuple[int, dict[
     if bad:
         problems.append(Problem(str(path), f"{len(bad)} unreadable lines were left out, the first is line {bad[0]}"))
     return events
+
+
+def read_journal(path: Path) -> bytes:
+    """The lines of a journal, which is packed if its name says so.
+
+    Raises:
+        Invalid: it cannot be read within bounds.
+    """
+    return (read_packed if path.name == PACKED_JOURNAL else read_bytes)(path, BYTES_JOURNAL)
 
 
 def _read_ending(folder: Path, spec: RunSpec, problems: list[Problem]) -> CheckedEnding | None:

@@ -8,6 +8,7 @@ from the rows of every single case.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -36,6 +37,7 @@ from palimpsest.results.reading.made_texts import TEXT_FILES, are_made_here, mad
 from palimpsest.results.reading.problems import Invalid
 from palimpsest.results.reading.run_folder import (
     CHECKPOINT,
+    PACKED_JOURNAL,
     SEAL,
     TOP_FILES,
     CheckedRun,
@@ -50,6 +52,9 @@ FORMAT = 1
 SCORE_FOLDER_FILES = frozenset({*SCORE_COLUMNS, *OPTIONAL_COLUMNS, "manifest.json"})
 MAX_BYTES = 200_000_000
 """Bytes of a whole bundle; a pocket run has about 0.2 MB, 2,000 CounterFact edits about 20 MB."""
+
+LONG_JOURNAL = 65_536
+"""Bytes up to which a journal stays a text; 500 edits in batches of 50 take 8,000, one at a time 340,000."""
 
 
 class File(Strict):
@@ -118,16 +123,16 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
     shutil.rmtree(partial, ignore_errors=True)
     try:
         names = (needed_files if _has_made_texts(run) else bundle_files)(run.spec, run.checkpoints)
-        for name in names:
-            data = (run_folder / name).read_bytes()
-            atomic_write_bytes(partial / name, _journal(data) if name == "events.jsonl" else data)
+        contents = dict(_sealed(name, (run_folder / name).read_bytes()) for name in names)
+        for name, data in contents.items():
+            atomic_write_bytes(partial / name, data)
         manifest = Manifest(
             format=FORMAT,
             run=run.run_id,
             palimpsest_version=version,
             note=note,
             editors=tuple(Source(**asdict(source), origin=origin_of(source.distribution)) for source in sources),
-            files={name: file_entry(partial / name) for name in names},
+            files={name: file_entry(partial / name) for name in contents},
             means=means(aggregates),
             totals=totals(run),
         )
@@ -140,7 +145,7 @@ def write_bundle(run_folder: Path, out: Path, sources: Sequence[EditorSource], *
 
 
 def needed_files(spec: RunSpec, checkpoints: Iterable[int]) -> list[str]:
-    """`bundle_files` without the texts, where these follow from what ships."""
+    """`bundle_files` without the texts, where these follow from what ships; a journal may be `PACKED_JOURNAL`."""
     spared = TEXT_FILES if are_made_here(spec) else ()
     return [name for name in bundle_files(spec, checkpoints) if name not in spared]
 
@@ -223,7 +228,7 @@ def check_sealed(folder: Path, digest: str | None) -> str:
 
 def is_bundle_file(name: str) -> bool:
     """True for the relative paths of files that a bundle may hold beside ``bundle.json``."""
-    if name in TOP_FILES:
+    if name in (*TOP_FILES, PACKED_JOURNAL):
         return True
     folder, _, inside = name.removeprefix("scores/").partition("/")
     return name.startswith("scores/") and CHECKPOINT.fullmatch(folder) is not None and inside in SCORE_FOLDER_FILES
@@ -259,10 +264,18 @@ def _has_made_texts(run: CheckedRun) -> bool:
     return are_made_here(run.spec) and all(map(pa.Table.equals, made_texts(run.spec), own))
 
 
+def _sealed(name: str, data: bytes) -> tuple[str, bytes]:
+    """A file of the run as it stands in the bundle: under which name, with which content."""
+    if name != layout.JOURNAL:
+        return name, data
+    journal = _journal(data)
+    return (name, journal) if len(journal) <= LONG_JOURNAL else (PACKED_JOURNAL, gzip.compress(journal, mtime=0))
+
+
 def _journal(written: bytes) -> bytes:
     """A journal without tracebacks, which name the submitter's folders, and without a torn last line.
 
-    Its numbers, of seconds, norms and losses, have six digits: one edit at a time a journal is most of a bundle.
+    Its numbers, of seconds, norms and losses, have six digits: one edit at a time a journal would be most of a bundle.
     """
     whole = written[: written.rfind(b"\n") + 1]
     return b"".join(map(_line, whole.splitlines(keepends=True)))

@@ -6,6 +6,7 @@ twice as large as its content is when it is written anew.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -19,10 +20,10 @@ import pyarrow.parquet as pq
 from palimpsest.harness.runs import layout
 from palimpsest.harness.specs.cases import SCORED_KINDS
 from palimpsest.harness.specs.windows import choose_answered
-from palimpsest.results.reading.bounded_files import BYTES_JOURNAL, BYTES_JSON, BYTES_TABLE, read_bytes
+from palimpsest.results.reading.bounded_files import BYTES_JSON, BYTES_TABLE, read_bytes
 from palimpsest.results.reading.foreign_json import parse_object
 from palimpsest.results.reading.problems import Invalid
-from palimpsest.results.reading.run_folder import CHECKPOINT, CheckedRun
+from palimpsest.results.reading.run_folder import CHECKPOINT, PACKED_JOURNAL, CheckedRun, read_journal
 from palimpsest.results.reading.tables import values_of
 from palimpsest.results.submissions.bundle import MANIFEST, MAX_BYTES, bundle_files, is_bundle_file
 
@@ -78,6 +79,8 @@ def walk(folder: Path, inside: str) -> Iterator[tuple[Path, str]]:
 def surplus(folder: Path, run: CheckedRun) -> Found:
     """Files, columns, entries and bytes beyond those of a bundle of this run; missing ones are found elsewhere."""
     wanted = {*bundle_files(run.spec, run.spec.schedule.checkpoints), MANIFEST}
+    if not (folder / layout.JOURNAL).exists():
+        wanted.add(PACKED_JOURNAL)
     for path, name in walk(folder, ""):
         if not path.is_file():
             continue
@@ -87,7 +90,7 @@ def surplus(folder: Path, run: CheckedRun) -> Found:
         try:
             if name.endswith(".parquet"):
                 _check_table(path, name)
-            elif name == layout.JOURNAL:
+            elif name in (layout.JOURNAL, PACKED_JOURNAL):
                 _check_journal(path)
             else:
                 _check_json(path)
@@ -126,7 +129,9 @@ def _check_json(path: Path) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    data = read_bytes(path, BYTES_JOURNAL)
+    data = read_journal(path)
+    if path.name == PACKED_JOURNAL:
+        _check_size(path.stat().st_size, len(gzip.compress(data)))
     if not data.endswith(b"\n"):
         raise Invalid("ends within a line")
     for number, line in enumerate(data.split(b"\n"), start=1):

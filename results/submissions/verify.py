@@ -16,13 +16,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from palimpsest.harness.runs import layout
 from palimpsest.harness.runs.reading import ENDED
 from palimpsest.results.analysis.aggregate import aggregate_run
 from palimpsest.results.reading.bounded_files import BYTES_JSON, read_bytes
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.results.reading.plausible import implausible
 from palimpsest.results.reading.problems import Invalid, Problem
-from palimpsest.results.reading.run_folder import CheckedRun, read_run_folder
+from palimpsest.results.reading.run_folder import PACKED_JOURNAL, CheckedRun, read_run_folder
 from palimpsest.results.submissions.bundle import (
     FORMAT,
     MANIFEST,
@@ -139,7 +140,8 @@ def _check_complete(found: Verification, run: CheckedRun) -> None:
             found.add(f"scores/{edits:06d}", f"is there, but the run ended after {run.ending.edits} edits")
     if found.manifest is not None:
         _check_editors(found, run, found.manifest)
-        for name in sorted(set(needed_files(run.spec, run.checkpoints)) - set(found.manifest.files)):
+        listed = {layout.JOURNAL if name == PACKED_JOURNAL else name for name in found.manifest.files}
+        for name in sorted(set(needed_files(run.spec, run.checkpoints)) - listed):
             found.add(name, f"belongs to the run, but is not listed in {MANIFEST}")
 
 
