@@ -175,4 +175,5 @@ class StoreSource:
 
     def claims(self, record: ClaimRecord) -> list[Outcome]:
         """Each claim of a record with all that the runs say about it."""
-        return outcomes(record.claims, record.by_row, measured(self._store, record.run_ids))
+        runs = record.measured | measured(self._store, record.run_ids)
+        return outcomes(record.claims, record.by_row, runs)

@@ -9,6 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from palimpsest.results.analysis.claims import outcomes
+from palimpsest.results.store.claim_record import read_records
+from palimpsest.results.submissions.ledger import read_ledger, standing
 from palimpsest.tasks.claim_files import load_claims
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -36,6 +39,23 @@ def test_every_claim_of_the_set_has_one_line_with_a_verdict_and_no_other_claim_h
     lines = re.findall(r"^\| `([\w-]+)` \|.*\| ([^|]+) \|$", printed, re.M)
     assert sorted(name for name, _ in lines) == sorted(claim.id for claim in load_claims("pocket-llama").claims)
     assert {verdict.partition(":")[0] for _, verdict in lines} <= {*VERDICTS, "none"}
+
+
+def test_the_verdicts_are_those_of_the_published_numbers(script: ModuleType) -> None:
+    (record,) = read_records(DOCS.parent / "results" / "claims")
+    assert record.claims == load_claims("pocket-llama"), "the claims were changed since they were judged"
+    judged = outcomes(record.claims, record.by_row, record.measured)
+    _, printed, _ = script.parts((DOCS / "findings.md").read_text(encoding="utf-8"))
+    told = dict(re.findall(r"^\| `([\w-]+)` \|.*\| ([^|]+) \|$", printed, re.M))
+    assert told == {one.claim.id: one.judgement.verdict for one in judged if one.judgement is not None}
+    assert len(told) == len(judged) == 20
+
+
+def test_the_suite_s_own_rows_are_judged_by_runs_that_are_on_the_board() -> None:
+    (record,) = read_records(DOCS.parent / "results" / "claims")
+    plain = [row.name for row in record.claims.rows if not row.set]
+    runs = {run for name in plain for run in record.by_row[name].values()}
+    assert len(plain) == 14 and runs <= set(standing(read_ledger(DOCS.parent / "results" / "ledger.jsonl")))
 
 
 def test_writing_the_same_again_changes_no_byte(script: ModuleType, copy: Path) -> None:

@@ -18,3 +18,8 @@ def included(folder: Path) -> Submissions | None:
     """Bundles with the ledger that says which count; None where there is no ledger."""
     record = folder.parent / ledger.NAME
     return Submissions(folder, record) if record.is_file() else None
+
+
+def published_claims(folder: Path) -> Path:
+    """The folder of the records of claims that were published beside a folder of bundles."""
+    return folder.parent / "claims"

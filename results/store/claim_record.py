@@ -2,20 +2,22 @@
 
 Which run belongs to a row depends on presets and on the fingerprints of model and data; whoever shows claims later, as
 the page does, has none of these. So `palimpsest claims` keeps a small JSON file, ``<home>/claims/<name>.json``. Numbers
-are not in it: they come from the store each time.
+are not in it: they come from the store each time. A record that is published beside bundles has them, since not every
+run that a claim needs is a row of the board.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from palimpsest.harness.errors import StoreError, first_line
 from palimpsest.harness.system.atomic_files import atomic_write_text, remove_partials
 from palimpsest.harness.system.strict import Strict
-from palimpsest.results.analysis.claims import Runs
+from palimpsest.results.analysis.claims import Measured, Runs
 from palimpsest.results.reading.cleaning import clean_text
 from palimpsest.tasks.claim_files import ClaimSet
 
@@ -33,12 +35,23 @@ class RowRun(Strict):
     """Rows are compared, and shown together, only with rows in batches of as many edits."""
 
 
+class RunNumbers(Strict):
+    """Numbers that claims take from one run."""
+
+    run: str = Field(pattern=r"^[0-9a-f]{12}$")
+    status: Literal["complete", "collapsed"]
+    values: tuple[tuple[str, int, FiniteFloat], ...]
+    """(quantity, edits, value)."""
+
+
 class ClaimRecord(Strict):
     """A set of claims with its runs, whether they are done or not."""
 
     format: Literal[1] = 1
     claims: ClaimSet
     runs: tuple[RowRun, ...]
+    numbers: tuple[RunNumbers, ...] = ()
+    """Numbers of runs that whoever reads the record may not have; a run that is there counts itself."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -70,6 +83,23 @@ class ClaimRecord(Strict):
         """All runs, each once: rows may have come to the same configuration."""
         return sorted({one.run for one in self.runs})
 
+    @property
+    def measured(self) -> dict[str, Measured]:
+        """Run id → `numbers`."""
+        return {
+            one.run: Measured(one.status, {(quantity, edits): value for quantity, edits, value in one.values})
+            for one in self.numbers
+        }
+
+    def with_numbers(self, runs: Mapping[str, Measured]) -> Self:
+        """The record with what its claims take from these runs, which have all ended."""
+        wanted = {(claim.metric, claim.edits) for claim in self.claims.claims}
+        found = []
+        for run in self.run_ids:
+            values = tuple((*key, value) for key, value in sorted(runs[run].values.items()) if key in wanted)
+            found.append(RunNumbers.model_validate({"run": run, "status": runs[run].status, "values": values}))
+        return self.model_copy(update={"numbers": tuple(found)})
+
 
 def write_record(folder: Path, record: ClaimRecord) -> None:
     """Keep a record in the folder of claims, in place of an earlier one of the same name; see `read_records`."""
@@ -98,3 +128,13 @@ def read_records(folder: Path) -> list[ClaimRecord]:
     if wrong:
         raise StoreError("\n".join([*wrong, "Move what is damaged away; palimpsest claims writes it anew."]))
     return found
+
+
+def brought_together(own: Iterable[ClaimRecord], published: Iterable[ClaimRecord]) -> list[ClaimRecord]:
+    """One record for each name: the own one, unless the published one has the same claims about the same runs."""
+    found = {record.claims.name: record for record in own}
+    for record in published:
+        mine = found.get(record.claims.name, record)
+        if (mine.claims, mine.by_row) == (record.claims, record.by_row):
+            found[record.claims.name] = record
+    return [found[name] for name in sorted(found)]

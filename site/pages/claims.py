@@ -75,6 +75,8 @@ class SetView:
     level: str
     seeds: tuple[int, ...]
     total: int
+    elsewhere: bool
+    """True where runs that are not here count by numbers that were published."""
     counts: tuple[tuple[Status, int], ...]
     groups: tuple[tuple[int, tuple[ClaimRow, ...]], ...]
 
@@ -129,6 +131,7 @@ def set_view(record: ClaimRecord, outcomes: Sequence[Outcome], heads: Sequence[R
         level=f"{100 * claims.level:g}",
         seeds=claims.seeds,
         total=len(rows),
+        elsewhere=any(one.run not in there for one in record.numbers),
         counts=tuple((status, found.count(status)) for status in dict.fromkeys(statuses)),
         groups=tuple((size, tuple(by_size[size])) for size in sorted(by_size, reverse=True)),
     )
@@ -186,7 +189,7 @@ def _signed(value: float) -> str:
 
 def _interval(found: Judgement) -> str:
     low, high = ("…" if end is None else _signed(end) for end in (found.low, found.high))
-    return f"{low} to {high} at {100 * found.confidence:.4g} %"
+    return f"{low} to {high} at {100 * found.confidence:.4g}\N{NO-BREAK SPACE}%"
 
 
 def _chance(p: float) -> str:

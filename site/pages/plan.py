@@ -13,7 +13,7 @@ from palimpsest.results.analysis.published import PublishedNumber, load_publishe
 from palimpsest.results.external import external_files
 from palimpsest.results.records import BoardRow, Track
 from palimpsest.results.store.bulk import RunHead, chunks
-from palimpsest.results.store.claim_record import read_records
+from palimpsest.results.store.claim_record import brought_together, read_records
 from palimpsest.results.store.outcomes import COLUMNS as OUTCOME_COLUMNS
 from palimpsest.site.jobs import Batch, File, Job, fingerprint
 from palimpsest.site.pages import badges, downloads, history, overview, plan_extras
@@ -40,7 +40,8 @@ CHUNK = 64
 def batches(source: Source, version: str, code: str, options: Options) -> Iterator[Batch]:
     """Everything that the site is made of."""
     heads = source.heads()
-    records = claims_page.shown_records(read_records(options.claims) if options.claims else (), heads)
+    own, published = (read_records(folder) if folder else [] for folder in (options.claims, options.published_claims))
+    records = claims_page.shown_records(brought_together(own, published), heads)
     external = bool(external_files(options.external))
     code = fingerprint(code, bool(records), external)  # of which pages have links
     site = _Site(

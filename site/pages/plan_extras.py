@@ -38,6 +38,8 @@ class Options:
     """Address of the site, ending in a slash; empty: anywhere, then the feed's addresses are relative."""
     claims: Path | None = None
     """Folder of the records of claims."""
+    published_claims: Path | None = None
+    """Folder of those that were published, with their numbers."""
     external: Path | None = None
     """Folder of the scores of models that were edited elsewhere."""
 

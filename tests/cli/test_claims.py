@@ -157,6 +157,37 @@ def test_published_runs_are_not_done_again_and_decide(done: tuple[Path, dict[str
     assert json.loads(out)["claims"] == told["claims"]
 
 
+def test_published_numbers_bring_the_page_its_verdicts_where_the_runs_are_not(
+    done: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, told = done
+    (tmp_path / "submissions").mkdir()
+    monkeypatch.setenv("PALIMPSEST_SUBMISSIONS", str(tmp_path / "submissions"))
+    code, _, err = claims(place, "--only-verdicts", "--publish", str(tmp_path / "claims"))
+    assert code == 0, err
+    (record,) = read_records(tmp_path / "claims")
+    assert set(record.measured) == run_ids(place)
+    strong = {one["run"] for one in told["runs"] if one["row"] == "strong"}
+    for run in strong:
+        shutil.copytree(place / "home" / "runs" / run, tmp_path / "home" / "runs" / run)
+    assert cli("store", "ingest", home=tmp_path / "home")[0] == 0
+    assert cli("site", "build", home=tmp_path / "home")[0] == 0
+    html = (tmp_path / "home" / "site" / "claims.html").read_text(encoding="utf-8")
+    (row,) = re.findall(r'<tr id="mine-writes-less">.*?</tr>', html, re.S)
+    assert "✓" in row and "shown" in row and row.count("weak, not here") == 3
+    assert "the numbers were published with the claims" in html
+    shutil.copy(place / "mine.toml", tmp_path)
+    code, out, _ = claims(tmp_path, "--only-verdicts", "--json")
+    assert [one["verdict"] for one in json.loads(out)["claims"]] == [None, None], "the command judges by runs alone"
+
+
+def test_a_part_of_the_verdicts_is_not_published(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    shutil.copy(done[0] / "mine.toml", tmp_path)
+    code, _, err = claims(tmp_path, "--only-verdicts", "--publish", str(tmp_path / "claims"))
+    assert code == 2 and "2 claims have no verdict yet" in err
+    assert not (tmp_path / "claims").exists()
+
+
 def test_on_slurm_the_runs_are_handed_over_and_the_same_command_has_the_verdicts(
     done: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +240,7 @@ def test_a_row_of_the_suite_editors_has_the_runs_that_the_suite_gives(tmp_path: 
     [
         (("--dry-run", "--only-verdicts"), "exclude each other"),
         (("--markdown", "--json"), "--markdown prints verdicts"),
+        (("--dry-run", "--publish", "claims"), "has no numbers to --publish"),
         (("--on", "remote"), "expected local or local:N"),
     ],
 )

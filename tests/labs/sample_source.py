@@ -250,7 +250,7 @@ class SampleSource:
         ]
 
     def claims(self, record: ClaimRecord) -> list[Outcome]:
-        known = {}
+        known = record.measured
         for row in (row for home in self.all_tracks for row in self.track(home.track_id)[1]):
             values = {"effective_edits": row.effective_edits.value, "abilities_kept": row.abilities_kept.value}
             found = {(name, 500): value for name, value in values.items() if value is not None}

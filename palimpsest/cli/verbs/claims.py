@@ -51,6 +51,14 @@ def claims(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown tables.", rich_help_panel=options.OUTPUT)
     ] = False,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            "--publish",
+            metavar="FOLDER",
+            help="Keep the claims with the numbers of all their runs there, for pages that lack some of the runs.",
+        ),
+    ] = None,
     submissions: options.SubmissionsOption = options.SUBMISSIONS,
     on: place_options.OnAnyOption = None,
     slurm: place_options.SlurmOption = None,
@@ -60,6 +68,8 @@ def claims(
     quiet: options.QuietOption = False,
 ) -> None:
     """Run what a set of claims needs, and say which claims are shown, refuted or open."""
+    if dry_run and publish is not None:
+        raise UsageError("--dry-run shows runs, and has no numbers to --publish.")
     if dry_run and only_verdicts:
         raise UsageError("--dry-run and --only-verdicts exclude each other; give one of them.")
     if markdown and (as_json or dry_run):
@@ -97,7 +107,8 @@ def claims(
     write_record(place / "claims", record)
     with Store.open(store_path(place), read_only=True) as store:
         runs = measured(store, record.run_ids)
-    view = claims_text.View(record, runs, outcomes(found, record.by_row, runs))
+    judged = outcomes(found, record.by_row, runs)
+    view = claims_text.View(record, runs, judged)
     if as_json:
         output.json_line(view.as_json())
     else:
@@ -106,6 +117,10 @@ def claims(
             output.note(f"On a page of their own: palimpsest site build{options.home_words(place)}")
     if code or report.problems:
         raise typer.Exit(code or 1)
+    if publish is not None:
+        if lacking := sum(bool(one.lacking) for one in judged):
+            raise UsageError(f"--publish: {lacking} claims have no verdict yet; nothing is said on a part of the runs.")
+        write_record(publish, record.with_numbers(runs))
 
 
 def _plan(found: ClaimSet, name: str, given: means.Means, home: Path, *, fetch: bool) -> Planned:

@@ -17,7 +17,7 @@ from palimpsest.cli.hand_over import results_of_all
 from palimpsest.cli.many_runs import RunResult, exit_code, last_line, not_run, own_command
 from palimpsest.cli.places import Place
 from palimpsest.cli.planned_runs import planned_runs
-from palimpsest.cli.store_place import included, store_path
+from palimpsest.cli.store_place import included, published_claims, store_path
 from palimpsest.harness.errors import RunFailed, UsageError
 from palimpsest.harness.fleet.ticket import Course
 from palimpsest.harness.system.environment import environment_segment
@@ -96,7 +96,8 @@ def nightly(
         raise typer.Exit(code)
     found = _summarise(folder, night, submissions)
     moved = _compared(place / "nights", found)
-    _build(folder, out or place / "site", place / "nights", address)
+    extras = Options(place / "nights", address, published_claims=published_claims(submissions))
+    _build(folder, out or place / "site", extras)
     if keep is not None:
         forget_runs(place / "nights", keep)
     ours = [move for move in moved if move.built_in]
@@ -149,6 +150,6 @@ def _compared(nights: Path, night: Night) -> list[Move]:
     return moves(earlier[-1], night) if earlier else []
 
 
-def _build(folder: Path, out: Path, nights: Path, base_url: str) -> None:
-    page = build(store_path(folder), out, Options(nights, base_url)).path.resolve().as_uri()
+def _build(folder: Path, out: Path, extras: Options) -> None:
+    page = build(store_path(folder), out, extras).path.resolve().as_uri()
     output.note(page)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from palimpsest.cli import options, output
-from palimpsest.cli.store_place import store_path
+from palimpsest.cli.store_place import published_claims, store_path
 from palimpsest.site.build import build as render
 from palimpsest.site.pages.plan_extras import Options
 from palimpsest.site.serve import make_server
@@ -28,7 +28,13 @@ def build(
 ) -> None:
     """Render the store as static pages that open from disk."""
     place = options.home_folder(home)
-    extras = Options(nights or place / "nights", options.base_address(base_url), place / "claims", place / "external")
+    extras = Options(
+        nights=nights or place / "nights",
+        base_url=options.base_address(base_url),
+        claims=place / "claims",
+        published_claims=published_claims(options.submissions_folder()),
+        external=place / "external",
+    )
     report = render(store_path(place), out or place / "site", extras)
     page = report.path.resolve().as_uri()
     if as_json:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from palimpsest.harness.errors import StoreError
-from palimpsest.results.store.claim_record import write_record
+from palimpsest.results.analysis.claims import Measured
+from palimpsest.results.store.claim_record import read_records, write_record
 from palimpsest.site.build import build_from
 from palimpsest.site.pages import claims as claims_page
 from palimpsest.site.pages.plan_extras import Options
@@ -52,6 +54,56 @@ def test_what_was_not_run_has_no_verdict(tmp_path: Path) -> None:
     row = rows_of((build(tmp_path) / "claims.html").read_text(encoding="utf-8"))["waits"]
     assert "not run yet" in row and "p =" not in row and "deltaedit, not here" in row
     assert not re.search(r"shown|refuted|open", row)
+
+
+def measured(source: SampleSource, status: str = "complete") -> dict[str, Measured]:
+    """Every run of the sample's claims, with made-up numbers."""
+    keys = [(one.metric, one.edits) for one in claims().claims]
+    runs = record(source).run_ids
+    values = {run: dict.fromkeys(keys, float(place)) for place, run in enumerate(runs)}
+    return {run: Measured(status, {**found, ("quality", 500): 1.0}) for run, found in values.items()}
+
+
+def test_published_numbers_stand_in_for_runs_that_are_not_here(tmp_path: Path) -> None:
+    source, own = SampleSource(), write_claims(tmp_path / "claims", SampleSource())
+    write_record(tmp_path / "published", record(source).with_numbers(measured(source)))
+    for options in (Options(claims=own, published_claims=tmp_path / "published"),
+                    Options(published_claims=tmp_path / "published")):  # fmt: skip
+        html = (build_from(source, tmp_path / "site", options).path.parent / "claims.html").read_text(encoding="utf-8")
+        assert "○ open" in rows_of(html)["waits"] and "deltaedit, not here" in rows_of(html)["waits"]
+        assert "the numbers were published with the claims" in html
+    here = rows_of((build(tmp_path) / "claims.html").read_text(encoding="utf-8"))
+    assert here["is-shown"] == rows_of(html)["is-shown"], "numbers of runs that are here come from the store"
+
+
+def test_published_numbers_about_other_runs_do_not_count_in_a_home_with_claims_of_its_own(tmp_path: Path) -> None:
+    source, own = SampleSource(), write_claims(tmp_path / "claims", SampleSource())
+    other = record(source).with_numbers(measured(source))
+    moved = other.model_copy(update={"claims": other.claims.model_copy(update={"level": 0.1})})
+    write_record(tmp_path / "published", moved)
+    options = Options(claims=own, published_claims=tmp_path / "published")
+    html = (build_from(source, tmp_path / "site", options).path.parent / "claims.html").read_text(encoding="utf-8")
+    assert "not run yet" in rows_of(html)["waits"] and "published with the claims" not in html
+
+
+def test_published_numbers_are_those_that_the_claims_are_about_and_come_back_as_they_were(tmp_path: Path) -> None:
+    source = SampleSource()
+    made = record(source).with_numbers(measured(source))
+    write_record(tmp_path, made)
+    (read,) = read_records(tmp_path)
+    assert read == made and set(read.measured) == set(made.run_ids)
+    keys = {(one.metric, one.edits) for one in claims().claims}
+    assert all(set(one.values) == keys for one in read.measured.values())
+
+
+@pytest.mark.parametrize("broken", ["partial", "nan"])
+def test_numbers_that_are_none_or_of_runs_that_have_not_ended_are_not_published(broken: str) -> None:
+    source = SampleSource()
+    runs = measured(source, "partial" if broken == "partial" else "complete")
+    if broken == "nan":
+        runs = {run: replace(one, values=dict.fromkeys(one.values, float("nan"))) for run, one in runs.items()}
+    with pytest.raises(ValidationError):
+        record(source).with_numbers(runs)
 
 
 def test_rows_of_two_batch_sizes_are_never_in_one_table(tmp_path: Path) -> None:
