@@ -48,6 +48,7 @@ class Store:
         self.path = path
         self.read_only = read_only
         self._connection = connection
+        self._schemas: dict[str, pa.Schema] = {}
 
     @classmethod
     def open(cls, path: Path | str, *, read_only: bool = False) -> Store:
@@ -166,7 +167,9 @@ class Store:
         """Rows as `insert` takes them, as an Arrow table with the columns of the store's; one is left as it is."""
         if isinstance(rows, pa.Table):
             return rows
-        return pa.Table.from_pylist(list(rows), schema=self.arrow(f'SELECT * FROM "{table}" LIMIT 0').schema)
+        if table not in self._schemas:
+            self._schemas[table] = self.arrow(f'SELECT * FROM "{table}" LIMIT 0').schema
+        return pa.Table.from_pylist(list(rows), schema=self._schemas[table])
 
     def query(self, sql: str) -> QueryResult:
         """Run one reading statement from a user.
