@@ -76,12 +76,8 @@ def folder_digest(folder: Path) -> str:
         Invalid: a file is no plain file or too large.
     """
     digest = hashlib.sha256(f"ingest {INGEST_VERSION}\n".encode())
-    names = [
-        *TOP_FILES,
-        PACKED_JOURNAL,
-        layout.MANIFEST,
-        *(f"{layout.SCORES}/{name}/{MANIFEST}" for name in score_names(folder)),
-    ]
+    scores = (f"{layout.SCORES}/{name}/{MANIFEST}" for name in score_names(folder))
+    names = [*TOP_FILES, PACKED_JOURNAL, layout.MANIFEST, *scores]
     for name in names:
         path = folder / name
         if path.exists() or path.is_symlink():
