@@ -241,6 +241,7 @@ def test_a_row_of_the_suite_editors_has_the_runs_that_the_suite_gives(tmp_path: 
         (("--dry-run", "--only-verdicts"), "exclude each other"),
         (("--markdown", "--json"), "--markdown prints verdicts"),
         (("--dry-run", "--publish", "claims"), "has no numbers to --publish"),
+        (("--publish", "/dev/null"), "--publish /dev/null: expected a folder"),
         (("--on", "remote"), "expected local or local:N"),
     ],
 )

@@ -74,6 +74,7 @@ def claims(
         raise UsageError("--dry-run and --only-verdicts exclude each other; give one of them.")
     if markdown and (as_json or dry_run):
         raise UsageError("--markdown prints verdicts, without --json and --dry-run.")
+    options.writable_folder(publish, "--publish")
     where = Place(on=on, slurm=slurm, detach=detach)
     where.check()
     place = options.home_folder(home)
