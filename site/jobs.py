@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class File(NamedTuple):
@@ -39,3 +43,15 @@ def fingerprint(*parts: Any) -> str:
     """A short hash of plain values."""
     text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def ahead(make: Callable[[str], T], keys: Sequence[str]) -> Iterator[T]:
+    """What is made of each key, in their order: a thread makes the next one while this one is used."""
+    coming: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for key in keys:
+            coming.append(thread.submit(make, key))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()

@@ -103,6 +103,7 @@ def arrows(root: Path) -> list[Arrow]:
     return [arrow for importer, path in known.items() for arrow in arrows_of(importer, path, known)]
 
 
+@cache
 def room(module: str) -> str:
     """The room that a module is in."""
     inside = [name for name in ORDER if module == name or module.startswith(f"{name}.")]

@@ -117,7 +117,7 @@ def carry_out(planned: Sequence[PlannedRun], home: Path, how: How) -> list[RunRe
 
     def finished(result: RunResult) -> None:
         if page is not None:
-            page.again()
+            page.again(stopped=result.status in STOPPED)
 
     try:
         left = [run for run in planned if _is_left(run, home, how)]
@@ -176,7 +176,7 @@ def _in_depot(planned: Sequence[PlannedRun], home: Path, how: How, wanted: int |
     def finished(result: RunResult) -> None:
         told[result.run] = result
         if page is not None:
-            page.again()
+            page.again(stopped=result.status in STOPPED)
 
     try:
         if left:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from palimpsest.cli import options, output
 from palimpsest.harness.system import child
+from palimpsest.harness.system.environment import cores
 
 _MODULE = "palimpsest.cli"
 _NO_BUNDLES = Path(os.devnull)
@@ -20,8 +21,8 @@ _LEFT_OUT = 1
 class PageBuilder:
     """Ingests and builds in processes of its own, one after another, whenever a run has ended.
 
-    The first time it takes the runs of the home alone, so that their first row does not wait for bundles of which there
-    may be many; these come in right after it.
+    While runs go on, it takes those of the home alone: of bundles there may be many, and they would take the cores from
+    the runs for a minute. They come in when the last run has ended, and not at all after a signal.
     """
 
     def __init__(self, home: Path) -> None:
@@ -34,7 +35,7 @@ class PageBuilder:
         self._submissions = options.submissions_folder().absolute()  # children work in another folder
         self._wanted = threading.Event()
         self._last = threading.Event()
-        self._begun = False
+        self._begun = self._stopped = False
         self._told: set[str] = set()
         page = self._home / "site" / "index.html"
         output.note(f"The page, built again after every run: {page.as_uri()}")
@@ -46,36 +47,35 @@ class PageBuilder:
         if not self._begun:
             self.again()
 
-    def again(self) -> None:
-        """A run has ended; the page is built again as soon as the last building is done."""
+    def again(self, *, stopped: bool = False) -> None:
+        """A run has ended, or was ``stopped`` by a signal; the page is built again when the last building is done."""
         self._begun = True
+        self._stopped |= stopped
         self._wanted.set()
 
     def close(self) -> None:
-        """Build what was not built yet, and wait for it."""
+        """Build what was not built yet, then with what was published, and wait for it."""
         self._last.set()
         self._wanted.set()
         self._thread.join()
 
     def _work(self) -> None:
-        # Late: it loads the store, which --help need not wait for.
-        from palimpsest.cli.store_place import included
-
-        self._wanted.wait()
-        if not self._last.is_set() and included(self._submissions) is not None:
-            self._build(_NO_BUNDLES)
-            self._wanted.set()
-        while True:
+        last = False
+        while not last:
             self._wanted.wait()
             last = self._last.is_set()
             self._wanted.clear()
-            self._build(self._submissions)
-            if last:
-                return
+            self._build()
+        # Late: it loads the store, which --help need not wait for.
+        from palimpsest.cli.store_place import included
 
-    def _build(self, submissions: Path) -> None:
+        if not self._stopped and included(self._submissions) is not None:
+            output.note("The published runs join the page.")
+            self._build(self._submissions, cores())
+
+    def _build(self, submissions: Path = _NO_BUNDLES, readers: int = 1) -> None:
         """Bring in what is new, and build; what is left out of the store keeps nothing else from the page."""
-        ingest = ("store", "ingest", "--quiet", "--submissions", str(submissions))
+        ingest = ("store", "ingest", "--quiet", "--submissions", str(submissions), "--jobs", str(readers))
         for words in (ingest, ("site", "build")):
             done = child.run("-m", _MODULE, *words, "--home", str(self._home), variables=_ONE_THREAD)
             message = done.stderr.strip()

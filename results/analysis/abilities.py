@@ -7,7 +7,7 @@ before labels were stored have the shares alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +75,7 @@ def ability_results(run: CheckedRun, resamples: int) -> AbilityResults:
     start = _tasks(run.checkpoints[0]["abilities.parquet"]) if 0 in run.checkpoints else {}
     alike = [AbilityItems(name, one.chance, one.right, one.right) for name, one in _shares(start).items()]
     found = AbilityResults([], [], {}, tuple(task.name for task in counted(alike)))
+    first = {name: weighted_f1(counts) for name, counts in _confusions(start, resamples).items()}
     for edits, parts in run.checkpoints.items():
         now = _tasks(parts["abilities.parquet"])
         same = now.keys() == start.keys() and all(_same_items(now[name], start[name]) for name in now)
@@ -92,7 +93,7 @@ def ability_results(run: CheckedRun, resamples: int) -> AbilityResults:
             sure = edits == 0 and kept.low is not None  # the unedited model is what it is compared with
             kept = replace(kept, low=kept.value, high=kept.value) if sure else kept
             found.metrics.append(MetricRow(edits, "", ABILITIES_KEPT, kept))
-        found.metrics.extend(_further(now, start if same else {}, edits, resamples))
+        found.metrics.extend(_further(now, first if same else {}, edits, resamples))
     return found
 
 
@@ -105,42 +106,47 @@ def _same_items(one: _Task, other: _Task) -> bool:
     return np.array_equal(one.item, other.item) and one.items_hash == other.items_hash
 
 
-def _further(now: Mapping[str, _Task], start: Mapping[str, _Task], edits: int, resamples: int) -> list[MetricRow]:
-    """F1, MCC and perplexity of each task, and the mean share of the pristine model's F1."""
+def _further(now: Mapping[str, _Task], first: Mapping[str, Floats], edits: int, resamples: int) -> list[MetricRow]:
+    """F1, MCC and perplexity of each task, and the mean share of the pristine model's F1, which is ``first``."""
     rows: list[MetricRow] = []
-    ratios: list[tuple[float, Floats, int]] = []
+    ratios: list[tuple[Floats, int]] = []
+    confusions = _confusions(now, resamples)
     for index, (name, task) in enumerate(now.items()):
         if task.metric == PERPLEXITY:
             rows.append(MetricRow(edits, "", f"ability_perplexity:{name}", _perplexity(task, index, resamples)))
-        elif task.label is not None and task.predicted is not None:
-            f1, draws = _resampled(task, weighted_f1, index, resamples)
-            mcc, mcc_draws = _resampled(task, matthews, index, resamples)
-            rows.append(MetricRow(edits, "", f"ability_f1:{name}", _percent(f1, draws, len(task.item))))
-            rows.append(MetricRow(edits, "", f"ability_mcc:{name}", _percent(mcc, mcc_draws, len(task.item))))
-            if name in start and start[name].label is not None:
-                first, first_draws = _resampled(start[name], weighted_f1, index, resamples)
-                if first > 0:
-                    ratios.append((f1 / first, draws / np.maximum(first_draws, 1e-9), len(task.item)))
+        elif name in confusions:
+            f1 = weighted_f1(confusions[name])
+            rows.append(MetricRow(edits, "", f"ability_f1:{name}", _percent(f1, len(task.item))))
+            rows.append(
+                MetricRow(edits, "", f"ability_mcc:{name}", _percent(matthews(confusions[name]), len(task.item)))
+            )
+            if name in first and first[name][0] > 0:
+                ratios.append((f1 / np.maximum(first[name], 1e-9), len(task.item)))
     if ratios:
-        value = float(np.mean([ratio for ratio, _, _ in ratios]))
-        spread = np.mean([draws for _, draws, _ in ratios], axis=0)
-        rows.append(MetricRow(edits, "", F1_KEPT, _percent(value, spread, sum(n for _, _, n in ratios))))
+        mean: Floats = np.mean([ratio for ratio, _ in ratios], axis=0)
+        rows.append(MetricRow(edits, "", F1_KEPT, _percent(mean, sum(n for _, n in ratios))))
     return rows
 
 
-def _percent(value: float, draws: Floats, n: int) -> Interval:
-    return interval(100 * np.concatenate([[value], draws]), n)
+def _percent(drawn: Floats, n: int) -> Interval:
+    return interval(100 * drawn, n)
 
 
-def _resampled(task: _Task, score: Callable[[Floats], Floats], seed: int, resamples: int) -> tuple[float, Floats]:
-    """A score of labels, and its values in the resamples; the same seed draws the same items."""
-    assert task.label is not None and task.predicted is not None
-    cells, width = confusion_terms(task.label, task.predicted)
-    single = np.zeros((len(cells), width * width))
-    single[np.arange(len(cells)), cells] = 1
-    counts = draw_counts(len(cells), resamples, seed).astype(np.float64) @ single
-    whole = score(single.sum(axis=0).reshape(width, width))
-    return float(whole), score(counts.reshape(-1, width, width))
+def _confusions(tasks: Mapping[str, _Task], resamples: int) -> dict[str, Floats]:
+    """Confusion counts of each task with labels, then those of its resamples: (1 + resamples, classes, classes).
+
+    The place of a task is the seed of its resamples, so that the pristine and the edited model are drawn alike.
+    """
+    found = {}
+    for index, (name, task) in enumerate(tasks.items()):
+        if task.label is None or task.predicted is None:
+            continue
+        cells, width = confusion_terms(task.label, task.predicted)
+        single = np.zeros((len(cells), width * width))
+        single[np.arange(len(cells)), cells] = 1
+        drawn = draw_counts(len(cells), resamples, index).astype(np.float64) @ single
+        found[name] = np.concatenate([single.sum(axis=0)[None], drawn]).reshape(-1, width, width)
+    return found
 
 
 def _perplexity(task: _Task, seed: int, resamples: int) -> Interval:

@@ -127,7 +127,6 @@ def texts_hash(cases: pa.Table, probes: pa.Table) -> str:
     digest = hashlib.sha256()
     for table in (cases, probes):
         for name in table.column_names:
-            for value in table[name].to_pylist():
-                digest.update(f"{value}\x1f".encode("utf-8", "surrogatepass"))
-            digest.update(b"\x1e")
+            values = "".join(f"{value}\x1f" for value in table[name].to_pylist())
+            digest.update(f"{values}\x1e".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:16]

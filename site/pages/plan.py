@@ -15,7 +15,7 @@ from palimpsest.results.records import BoardRow, Track
 from palimpsest.results.store.bulk import RunHead, chunks
 from palimpsest.results.store.claim_record import brought_together, read_records
 from palimpsest.results.store.outcomes import COLUMNS as OUTCOME_COLUMNS
-from palimpsest.site.jobs import Batch, File, Job, fingerprint
+from palimpsest.site.jobs import Batch, File, Job, ahead, fingerprint
 from palimpsest.site.pages import badges, downloads, history, overview, plan_extras
 from palimpsest.site.pages import claims as claims_page
 from palimpsest.site.pages import editor as editor_page
@@ -267,14 +267,16 @@ class _Track:
         texts = {head.run_id: head.texts_hash for head in self.heads}
         curves, parts = self.site.source.series(run_ids), self.site.source.parts(run_ids)
         track, _ = self.loaded
-        for key, run_id in zip(keys, run_ids, strict=True):
+        # Nothing below asks the source but the thread, so that no two threads do.
+        outcomes = ahead(lambda run_id: parquet(self.site.source.outcomes(run_id)), run_ids)
+        for key, run_id, every_outcome in zip(keys, run_ids, outcomes, strict=True):
             row = self.by_run[run_id]
             view = run_page.run_view(row, track, parts[run_id], curves[run_id])
             name, asked = text.file_name(run_id), text.file_name(texts[run_id])
             page = self.site.page(f"run/{name}.html", "run.html", "run", view=view, track_href=_track_path(track),
                                   run_file=name, order_hash=texts[run_id], texts=asked)  # fmt: skip
             badge = File(f"badge/{name}.svg", badges.badge(view.title, view.bar.figure.text, track.edits))
-            every = File(f"data/run/{name}/cases.parquet", parquet(self.site.source.outcomes(run_id)))
+            every = File(f"data/run/{name}/cases.parquet", every_outcome)
             for file in (page, badge, every, *run_page.run_files(row, view, curves[run_id], asked)):
                 yield key, file
 

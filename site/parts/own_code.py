@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from palimpsest.harness.system.source_digest import digest_of
@@ -41,13 +42,14 @@ def reached(starts: Iterable[Path], root: Path) -> set[Path]:
         file = left.pop()
         if file not in found:
             found.add(file)
-            left += [path for name in _imports(file) if (path := _module(name, root)) is not None]
+            left += [path for name in _imports(file.read_bytes()) if (path := _module(name, root)) is not None]
     return found
 
 
-def _imports(file: Path) -> list[str]:
+@cache
+def _imports(code: bytes) -> list[str]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""The page that is built while runs go on: first with the runs of the home alone, then with what was published, too."""
+"""The page that is built while runs go on: with the runs of the home alone, at last with what was published, too."""
 
 from __future__ import annotations
 
@@ -61,16 +61,30 @@ def test_the_page_of_a_fresh_clone_shows_its_own_run_and_the_published_ones(bund
     assert (home / "site" / "run" / f"{bundle.name}.html").is_file()
 
 
-def test_the_first_row_waits_for_no_bundle(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bundle_takes_the_cores_from_runs_that_go_on(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[tuple[str, ...]] = []
     monkeypatch.setattr(child, "run", noted(told))
     builder = PageBuilder(tmp_path / "home")
-    builder.again()
-    until(told, 4)
+    for count in (2, 4):
+        builder.again()
+        until(told, count)
     builder.close()
-    first, *later = [words[words.index("--submissions") + 1] for words in told if "ingest" in words]
-    assert first == os.devnull and set(later) == {str(bundle.parent)}
-    assert ["ingest" in words for words in told[:4]] == [True, False, True, False]
+    *before, last = [words[words.index("--submissions") + 1] for words in told if "ingest" in words]
+    assert set(before) == {os.devnull} and last == str(bundle.parent)
+    assert ["ingest" in words for words in told] == [True, False] * (len(told) // 2)
+
+
+def test_nobody_who_stops_the_runs_waits_for_bundles(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, ...]] = []
+    monkeypatch.setattr(child, "run", noted(told))
+    builder = PageBuilder(tmp_path / "home")
+    builder.again(stopped=True)
+    builder.close()
+    assert told and all(str(bundle.parent) not in words for words in told)
 
 
 def test_a_bundle_that_is_left_out_keeps_nothing_else_from_the_page(
@@ -80,7 +94,7 @@ def test_a_bundle_that_is_left_out_keeps_nothing_else_from_the_page(
     monkeypatch.setattr(child, "run", noted(told, code=1))
     builder = PageBuilder(tmp_path / "home")
     builder.again()
-    until(told, 4)
+    until(told, 2)
     builder.close()
     assert sum("build" in words for words in told) == len(told) / 2
     assert capsys.readouterr().err.count("Not all is on the page: one.parquet is damaged") == 1

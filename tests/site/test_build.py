@@ -234,9 +234,10 @@ def test_a_file_that_someone_deleted_is_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", '{"code": 1, "jobs": {"a": ["b", ["../../etc/passwd"]]}}', "[1]"])
 def test_a_marker_that_makes_no_sense_means_building_anew(tmp_path: Path, text: str) -> None:
-    first = build_from(SampleSource(), tmp_path / "site")
+    source = SampleSource(RUNS[:2], (track(runs=2),))
+    first = build_from(source, tmp_path / "site")
     (tmp_path / "site" / MARKER).write_text(text)
-    assert build_from(SampleSource(), tmp_path / "site").made == first.made
+    assert build_from(source, tmp_path / "site").made == first.made
 
 
 def test_no_page_grows_with_the_number_of_runs(tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_no_page_grows_with_the_number_of_runs(tmp_path: Path) -> None:
         out = build_from(SampleSource(runs, (replace(track(), runs=count),)), tmp_path / str(count)).path.parent
         return max(p.stat().st_size for p in out.rglob("*.html") if p.name != "editors.html")
 
-    assert biggest(90) < 1.05 * biggest(40)
+    assert biggest(60) < 1.05 * biggest(40)
 
 
 class Empty(SampleSource):

@@ -39,22 +39,15 @@ def submitted(home: Path, out: Path) -> Path:
     return out / run.name
 
 
-def test_an_honest_run_gives_the_same_bits_again(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bundle = submitted(home, tmp_path / "out")
-    capsys.readouterr()
-    assert main(["verify", str(bundle), "--rerun", "--home", str(tmp_path / "fresh"), "--json"]) == 0
-    (result,) = json.loads(capsys.readouterr().out)
-    assert result["problems"] == [] and result["rerun"]["verdict"] == "bits" and result["rerun"]["same_source"]
-    assert [point["edits"] for point in result["rerun"]["checkpoints"]] == [3, 6]
-    assert not any((bundle / name).exists() for name in TEXT_FILES), "the task has them, and so has the re-run"
+@pytest.fixture(scope="module")
+def bundle(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is submitted of the run; not to be changed."""
+    return submitted(home, tmp_path_factory.mktemp("bundles") / "out")
 
 
-def test_a_re_run_opens_no_table_of_the_bundle_outside_the_bounds(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_honest_run_gives_the_same_bits_again_and_no_table_of_the_bundle_is_opened_outside_the_bounds(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle = submitted(home, tmp_path / "out")
     opened: list[str] = []
     parquet_file = pq.ParquetFile
 
@@ -68,12 +61,15 @@ def test_a_re_run_opens_no_table_of_the_bundle_outside_the_bounds(
     monkeypatch.setattr("palimpsest.results.submissions.bounded.verify_bundle", refused)
     monkeypatch.setattr("palimpsest.results.submissions.bounded.read_score_folder", refused)
     monkeypatch.setattr("palimpsest.results.reading.tables.pq.ParquetFile", noted)
-    assert main(["verify", str(bundle), "--rerun", "--home", str(tmp_path / "fresh")]) == 0
+    assert main(["verify", str(bundle), "--rerun", "--home", str(tmp_path / "fresh"), "--json"]) == 0
     assert not [place for place in opened if "BufferReader" in place or str(bundle) in place]
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["problems"] == [] and result["rerun"]["verdict"] == "bits" and result["rerun"]["same_source"]
+    assert [point["edits"] for point in result["rerun"]["checkpoints"]] == [3, 6]
+    assert not any((bundle / name).exists() for name in TEXT_FILES), "the task has them, and so has the re-run"
 
 
-def test_a_bundle_that_is_swapped_while_its_run_is_done_again_gets_no_verdict(home: Path, tmp_path: Path) -> None:
-    bundle = submitted(home, tmp_path / "out")
+def test_a_bundle_that_is_swapped_while_its_run_is_done_again_gets_no_verdict(home: Path, bundle: Path) -> None:
     (run,) = (home / "runs").iterdir()
     with pytest.raises(RunFailed, match="was changed while its run was done again"):
         compare_bounded(bundle, "0" * 64, run, [3])
@@ -120,12 +116,11 @@ def test_bits_are_asked_for_on_the_same_platform_and_agreement_elsewhere(
 
 
 def test_another_version_of_the_editor_is_refused(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    liar = Path(shutil.copytree(home, tmp_path / "home"))
-    bundle = submitted(liar, tmp_path / "out")
-    manifest = json.loads((bundle / "bundle.json").read_text())
+    forged = Path(shutil.copytree(bundle, tmp_path / bundle.name))
+    manifest = json.loads((forged / "bundle.json").read_text())
     manifest["editors"][0]["version"] = "9.9"
-    (bundle / "bundle.json").write_text(json.dumps(manifest))
-    assert main(["verify", str(bundle), "--rerun", "--home", str(tmp_path / "fresh")]) == 1
+    (forged / "bundle.json").write_text(json.dumps(manifest))
+    assert main(["verify", str(forged), "--rerun", "--home", str(tmp_path / "fresh")]) == 1
     assert "version 9.9, but the spec says" in capsys.readouterr().out
