@@ -60,18 +60,24 @@ class PageBuilder:
         self._thread.join()
 
     def _work(self) -> None:
-        last = False
-        while not last:
+        while True:
             self._wanted.wait()
             last = self._last.is_set()
             self._wanted.clear()
-            self._build()
+            if last and self._joined():
+                output.note("The published runs join the page.")
+                self._build(self._submissions, cores())
+            else:
+                self._build()
+            if last:
+                return
+
+    def _joined(self) -> bool:
+        """Whether there is anything published here, and nobody waits for the end after a signal."""
         # Late: it loads the store, which --help need not wait for.
         from palimpsest.cli.store_place import included
 
-        if not self._stopped and included(self._submissions) is not None:
-            output.note("The published runs join the page.")
-            self._build(self._submissions, cores())
+        return not self._stopped and included(self._submissions) is not None
 
     def _build(self, submissions: Path = _NO_BUNDLES, readers: int = 1) -> None:
         """Bring in what is new, and build; what is left out of the store keeps nothing else from the page."""

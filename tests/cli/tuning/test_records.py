@@ -120,18 +120,15 @@ def fingerprint_of(stored: dict[str, Any]) -> str:
 
 def test_shipped_presets_are_what_their_recorded_trials_choose() -> None:
     records = sorted(PRESETS.glob("*/*.tuning.json"))
-    assert len(records) >= 8
+    assert len(records) >= 26
     for record in records:
         stored = json.loads(record.read_text(encoding="utf-8"))
         assert stored["model_fingerprint"] == fingerprint_of(stored), record
         assert stored["task_hash"] == load_task(stored["task"]).content_hash, record
         assert whole_name(stored["task"]) == protocol.split_of(stored["model"]), record
-        if stored.get("format") == FORMAT:
-            assert stored["finished"], record
-            made = [Trial.read(one).share(stored["edits"]) for one in stored["trials"]]
-            assert sum(made[:-1]) < stored["budget"], record
-            chosen = stored["chosen"]
-        else:  # chosen by the harmonic mean of score and abilities after 200 edits
-            chosen = max(stored["trials"], key=lambda one: one["objective"])["config"]
+        assert stored["format"] == FORMAT and stored["finished"], record
+        made = [Trial.read(one).share(stored["edits"]) for one in stored["trials"]]
+        assert sum(made[:-1]) < stored["budget"], record
+        chosen = stored["chosen"]
         preset = tomllib.loads(record.with_name(f"{stored['model']}.toml").read_text(encoding="utf-8"))
         assert {name: preset[name] for name in chosen} == chosen
