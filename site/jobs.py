@@ -46,7 +46,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def ahead(make: Callable[[str], T], keys: Sequence[str]) -> Iterator[T]:
-    """What is made of each key, in their order: a thread makes the next one while this one is used."""
+    """Make something of each key, in their order: a thread makes the next one while this one is used."""
     coming: deque[Future[T]] = deque()
     with ThreadPoolExecutor(1) as thread:
         for key in keys:

@@ -73,7 +73,7 @@ class PageBuilder:
                 return
 
     def _joined(self) -> bool:
-        """Whether there is anything published here, and nobody waits for the end after a signal."""
+        """True where something is published here and nobody waits for the end after a signal."""
         # Late: it loads the store, which --help need not wait for.
         from palimpsest.cli.store_place import included
 

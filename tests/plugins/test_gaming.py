@@ -24,6 +24,8 @@ from tests.labs.installed import INSTALLED
 from tests.plugins.gaming.gaming_editors import DieLate, Lazy, OneDip, Sandbagging, StandStill
 
 EDITS, BATCH = 20, 4
+WEARING = {"layers": [0], "second_moment_weight": 2000.0, "clamp_norm_factor": 1.5, "statistics_tokens": 4000}
+"""Fields with which MEMIT loses within these few edits what it had at first."""
 GAMING = {"lazy": Lazy, "sandbagging": Sandbagging, "stand-still": StandStill, "die-late": DieLate, "one-dip": OneDip}
 
 
@@ -35,7 +37,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Aggregates]:
     task = load_task("pocket-counterfact")
     results = {}
     for name, editor in ({"memit": Memit} | GAMING).items():
-        config: dict[str, Any] = resolve_config("memit", "pocket-gpt2", {"statistics_tokens": 4000})
+        config: dict[str, Any] = resolve_config("memit", "pocket-gpt2", WEARING)
         if editor is DieLate:
             config |= {"dies_at": EDITS}
         loaded.restored()
