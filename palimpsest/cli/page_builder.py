@@ -54,7 +54,7 @@ class PageBuilder:
         self._wanted.set()
 
     def close(self) -> None:
-        """Build what was not built yet, then with what was published, and wait for it."""
+        """Build what was not built yet, with what was published, and wait for it."""
         self._last.set()
         self._wanted.set()
         self._thread.join()

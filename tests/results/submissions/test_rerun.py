@@ -41,7 +41,7 @@ def submitted(home: Path, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is submitted of the run; not to be changed."""
+    """The bundle of the run; not to be changed."""
     return submitted(home, tmp_path_factory.mktemp("bundles") / "out")
 
 
